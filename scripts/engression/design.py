@@ -1,0 +1,103 @@
+"""Which units there are, which job computes which, and all that a job needs to know."""
+
+from itertools import product
+
+AXES = ["law", "n", "rep"]
+
+
+def blocks(reps: int, size: int) -> dict[str, list[int]]:
+    """Replications by block name, e.g. {"reps-000-004": [0, 1, 2, 3, 4], ...}.
+
+    A block is a fixed range of replications, so raising `reps` leaves full blocks alone.
+    """
+    starts = range(0, reps, size)
+    ranges = [range(start, min(start + size, reps)) for start in starts]
+    return {f"reps-{r[0]:03d}-{r[-1]:03d}": list(r) for r in ranges}
+
+
+def all_units(config: dict, reps: list[int]) -> list[list]:
+    """[law, n, rep] of every unit of the study among these replications."""
+    return [list(unit) for unit in product(config["laws"], config["sizes"], reps)]
+
+
+def units(config: dict, arm: str, reps: list[int]) -> list[list]:
+    """[law, n, rep] of an arm's units among these replications, limited as `run` says."""
+    chosen = config["run"].get(arm)
+    if chosen is None:
+        return []
+    laws = chosen.get("laws", config["laws"])
+    sizes = chosen.get("sizes", config["sizes"])
+    wanted = [rep for rep in reps if rep < chosen.get("reps", config["reps"])]
+    return [list(unit) for unit in product(laws, sizes, wanted)]
+
+
+def arm_blocks(config: dict) -> list[tuple[str, str]]:
+    """(arm, block) of every job that has at least one unit, in the order of `run`."""
+    by_name = blocks(config["reps"], config["block"])
+    return [
+        (arm, block)
+        for arm in config["run"]
+        for block in by_name
+        if units(config, arm, by_name[block])
+    ]
+
+
+def training_job(config: dict, seed: int, arm: str, chosen: list[list], **changes) -> dict:
+    """Specification of one training job: everything that can change its numbers.
+
+    `changes` overrides keys of `train` (a measured workload may shorten the training).
+    """
+    options = config["arms"][arm]
+    return {
+        "arm": arm,
+        "trainer": options["trainer"],
+        "seed": seed,
+        "net": config["net"],
+        "train": config["train"] | options.get("train", {}) | changes,
+        "eval": config["eval"],
+        "units": chosen,
+    }
+
+
+def rounds(workload: dict) -> range:
+    """Rounds of a measured workload: 0 is the warm-up, none if there are no repeats."""
+    return range(workload["repeats"] + 1) if workload["repeats"] else range(0)
+
+
+def measurement_plan(config: dict, seed: int) -> list[dict]:
+    """What `measure` runs: in each round of a workload every contestant once.
+
+    Round r trains replication r of the workload's laws and sizes: fresh inputs for every round,
+    the same for all contestants. Round 0 is the warm-up.
+    """
+    measure = config["measure"]
+    plan = []
+    for name, workload in measure["workloads"].items():
+        for round_, contestant in product(rounds(workload), workload["contestants"]):
+            entry = measure["contestants"][contestant]
+            chosen = [list(u) for u in product(workload["laws"], workload["sizes"], [round_])]
+            changes = {"max_epochs": workload["max_epochs"]}
+            plan.append(
+                {
+                    "workload": name,
+                    "contestant": contestant,
+                    "arm": entry["arm"],
+                    "round": round_,
+                    "workers": measure["workers"] if entry.get("parallel") else 1,
+                    "threads": entry.get("threads", 1),
+                    "trace_memory": workload.get("trace_memory", False),
+                    "spec": training_job(config, seed, entry["arm"], chosen, **changes),
+                }
+            )
+    return plan
+
+
+def measured_units(config: dict) -> list[list]:
+    """Every unit that the measurement trains."""
+    measure = config["measure"]
+    trained = {
+        unit
+        for workload in measure["workloads"].values()
+        for unit in product(workload["laws"], workload["sizes"], rounds(workload))
+    }
+    return [list(unit) for unit in sorted(trained)]

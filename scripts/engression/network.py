@@ -1,0 +1,97 @@
+"""The generator g: R^noise -> R, a ReLU network held as one flat vector with a view per layer."""
+
+import itertools
+import math
+
+import torch
+
+
+# A multiple of 16, so that the noise does not depend on the parts it is drawn in.
+ROWS_PER_SAMPLE = 1024
+
+
+def layer_widths(net: dict) -> list[int]:
+    """Widths from the noise to the scalar output, e.g. [128, 64, 64, 64, 1]."""
+    return [net["noise_dim"], *[net["hidden"]] * net["hidden_layers"], 1]
+
+
+def views(flat: torch.Tensor, widths: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """(weight (out, in), bias (out,)) of each layer as views of `flat`, in `nn.Linear` order."""
+    layers, start = [], 0
+    for fan_in, fan_out in itertools.pairwise(widths):
+        weight = flat[start : start + fan_out * fan_in].view(fan_out, fan_in)
+        start += fan_out * fan_in
+        layers.append((weight, flat[start : start + fan_out]))
+        start += fan_out
+    return layers
+
+
+def parameter_count(widths: list[int]) -> int:
+    """Number of weights and biases: 16,641 for the study's network."""
+    return sum((i + 1) * o for i, o in itertools.pairwise(widths))
+
+
+def initial(widths: list[int], rng: torch.Generator, dtype=torch.float32) -> torch.Tensor:
+    """Flat start vector, all U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's Linear default."""
+    flat = torch.empty(parameter_count(widths), dtype=dtype)
+    for weight, bias in views(flat, widths):
+        bound = 1 / math.sqrt(weight.shape[1])
+        weight.uniform_(-bound, bound, generator=rng)
+        bias.uniform_(-bound, bound, generator=rng)
+    return flat
+
+
+def sample(flat: torch.Tensor, widths: list[int], count: int, rng: torch.Generator) -> torch.Tensor:
+    """`count` generated values, shape (count,), from fresh N(0, I) noise of `rng`.
+
+    In parts that stay in the cache; the noise is the same as if drawn at once.
+    """
+    rows = min(count, ROWS_PER_SAMPLE)
+    network = Backprop(views(flat, widths), [], rows)
+    noise = flat.new_empty(rows, widths[0])
+    values = flat.new_empty(count)
+    for part in values.split(rows):
+        part.copy_(network.forward(noise[: len(part)].normal_(generator=rng)))
+    return values
+
+
+class Backprop:
+    """Forward and backward pass through ReLU layers in buffers allocated once (no autograd).
+
+    `layers` and `gradients` are (weight (out, in), bias (out,)) pairs. `forward(inputs)` maps
+    (rows, in) to outputs (rows,); `backward(d_output)` adds the gradient of
+    sum(d_output * output) to `gradients`. Rows may not exceed `max_rows`.
+    """
+
+    def __init__(self, layers: list, gradients: list, max_rows: int):
+        self.layers, self.gradients = layers, gradients
+        self.transposed = [weight.t() for weight, _ in layers]
+        like = layers[0][0]
+        hidden = [bias.shape[0] for _, bias in layers[:-1]]
+        self.hidden = [like.new_empty(max_rows, width) for width in hidden]
+        self.deltas = [like.new_empty(max_rows, width) for width in hidden]
+        self.output = like.new_empty(max_rows, 1)
+        self.ones = like.new_ones(max_rows)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        rows = inputs.shape[0]
+        self.inputs = [inputs]
+        for i, out in enumerate(self.hidden):
+            bias, weight_t = self.layers[i][1], self.transposed[i]
+            self.inputs.append(torch.addmm(bias, self.inputs[i], weight_t, out=out[:rows]).relu_())
+        bias, weight_t = self.layers[-1][1], self.transposed[-1]
+        return torch.addmm(bias, self.inputs[-1], weight_t, out=self.output[:rows]).squeeze(1)
+
+    def backward(self, d_output: torch.Tensor) -> None:
+        rows = d_output.shape[0]
+        delta = d_output.unsqueeze(1)
+        for i in range(len(self.layers) - 1, -1, -1):
+            d_weight, d_bias = self.gradients[i]
+            d_weight.addmm_(delta.t(), self.inputs[i])
+            d_bias.addmv_(delta.t(), self.ones[:rows])
+            if i:
+                upstream = torch.mm(delta, self.layers[i][0], out=self.deltas[i - 1][:rows])
+                # relu'(0) = 0, as autograd has it
+                delta = torch.ops.aten.threshold_backward.grad_input(
+                    upstream, self.inputs[i], 0, grad_input=upstream
+                )

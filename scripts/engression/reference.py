@@ -1,0 +1,98 @@
+"""Arm `reference`: the training loop as the source describes it, on our streams (spec 1.5, 2.2).
+
+Departs: data, initial weights, shuffling and noise come from labelled streams in place of the
+global generator, and the DataLoader gets a sampler with one `randperm` an epoch, so that all
+arms see the same numbers. The "best weights" that the source meant to restore and never did
+(its snapshot aliases the live parameters) are kept only with `restore: best`.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Sampler, TensorDataset
+
+from scripts.engression.network import views
+from scripts.engression.stopping import Patience
+from scripts.lib.timing import Phases
+
+
+class EpochPermutation(Sampler):
+    """Indices in the order of one `randperm` an epoch."""
+
+    def __init__(self, n: int, rng: torch.Generator):
+        self.n, self.rng = n, rng
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(torch.randperm(self.n, generator=self.rng).tolist())
+
+    def __len__(self) -> int:
+        return self.n
+
+
+def module_of(parameters: torch.Tensor, widths: list[int]) -> nn.Sequential:
+    """`nn.Sequential` of Linear and ReLU whose weights are copies of the flat vector."""
+    layers: list[nn.Module] = []
+    for weight, bias in views(parameters, widths):
+        linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=parameters.dtype)
+        linear.load_state_dict({"weight": weight, "bias": bias})
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def fit_autograd(
+    x: torch.Tensor,
+    parameters: torch.Tensor,
+    widths: list[int],
+    loss_of: Callable,
+    shuffle: torch.Generator,
+    noise: torch.Generator,
+    train: dict,
+    phases: Phases,
+) -> tuple[list[tuple[float, float, float]], int, Patience]:
+    """Train with DataLoader, autograd and torch.optim.Adam; `parameters` receives the result.
+
+    `loss_of(x, y)` takes x (B, 1) and y (B, m, 1) and returns (loss, term1, term2).
+    """
+    net = module_of(parameters, widths)
+    optimizer = torch.optim.Adam(
+        net.parameters(), lr=train["lr"], betas=tuple(train["betas"]), eps=train["adam_eps"]
+    )
+    loader = DataLoader(
+        TensorDataset(x.unsqueeze(1)),
+        batch_size=train["batch"],
+        sampler=EpochPermutation(len(x), shuffle),
+    )
+    patience = Patience(train["patience"])
+    best = None
+    history: list[tuple[float, float, float]] = []
+    n_steps = 0
+    while len(history) < train["max_epochs"] and not patience.stopped:
+        sums = [0.0, 0.0, 0.0]
+        for (batch,) in loader:
+            phases.lap("data")
+            optimizer.zero_grad()
+            eps = torch.randn(
+                len(batch), train["m"], widths[0], generator=noise, dtype=parameters.dtype
+            )
+            phases.lap("noise")
+            y = net(eps.view(-1, widths[0])).view(len(batch), train["m"], 1)
+            phases.lap("forward")
+            values = loss_of(batch, y)
+            phases.lap("loss")
+            values[0].backward()
+            phases.lap("backward")
+            optimizer.step()
+            phases.lap("optimizer")
+            for i, value in enumerate(values):
+                sums[i] += value.item() * len(batch)
+            n_steps += 1
+        history.append(tuple(total / len(x) for total in sums))
+        if patience.improved(history[-1][0]) and train["restore"] == "best":
+            best = {name: value.clone() for name, value in net.state_dict().items()}
+        phases.lap("bookkeeping")
+    if best is not None:
+        net.load_state_dict(best)
+    with torch.no_grad():
+        parameters.copy_(torch.cat([p.view(-1) for p in net.parameters()]))
+    return history, n_steps, patience

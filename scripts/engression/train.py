@@ -1,0 +1,67 @@
+"""Train and evaluate the units of one arm and block.
+
+Writes runs/{arm}/{block}.parquet (one row a unit) and histories/{arm}/{block}.parquet (one row
+an epoch). Finished units are kept under units/ and reused by a job that needs them again.
+"""
+
+import logging
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import torch
+
+from scripts.engression.design import AXES
+from scripts.engression.unit import train_unit
+from scripts.lib.code import stamps
+from scripts.lib.provenance import versions
+from scripts.lib.spec import digest
+from scripts.lib.stage import arguments
+from scripts.lib.tables import write_runs, write_table
+from scripts.lib.units import finished
+
+
+def results(spec: dict, data: Path, threads: int, store: Path | None = None) -> list[dict]:
+    """Row and history of each unit of the job, from `store` where they are finished already."""
+    torch.set_num_threads(threads)
+    table = pq.read_table(data)
+    keys = zip(*(table[axis].to_pylist() for axis in AXES), strict=True)
+    samples = dict(zip(keys, table["x"], strict=True))
+
+    def compute(unit: list) -> dict:
+        return train_unit(spec, samples[tuple(unit)].values.to_numpy().copy(), unit)
+
+    done = []
+    for unit, (result, kept) in zip(
+        spec["units"], finished(spec["units"], compute, store), strict=True
+    ):
+        done.append(result)
+        note = " (kept)" if kept else ""
+        logging.info("%s %d/%d %s%s", spec["arm"], len(done), len(spec["units"]), unit, note)
+    return done
+
+
+def run(spec: dict, inputs: dict, threads: int) -> list[dict]:
+    """Rows of the job's units, computed afresh: what `measure` times (contract, clause 4)."""
+    return [result["row"] for result in results(spec, inputs["data"], threads)]
+
+
+def history_columns(units: list[list], done: list[dict]) -> dict[str, list]:
+    """Columns law, n, rep, epoch (from 1), loss, term1, term2 of all units' epochs."""
+    rows = [
+        [*unit, epoch, *values]
+        for unit, result in zip(units, done, strict=True)
+        for epoch, values in enumerate(result["history"], start=1)
+    ]
+    names = [*AXES, "epoch", "loss", "term1", "term2"]
+    return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+
+
+if __name__ == "__main__":
+    args = arguments(data=Path, units=Path, threads=int, runs=Path, histories=Path)
+    code = stamps("scripts/engression/train.py")
+    shared = {name: value for name, value in args.spec.items() if name != "units"}
+    store = args.units / args.spec["arm"] / digest(shared, code, versions(), args.threads)
+    done = results(args.spec, args.data, args.threads, store)
+    rows = [result["row"] for result in done]
+    write_runs(args.runs, rows, AXES, job=digest(args.spec, code), spec=args.spec)
+    write_table(args.histories, history_columns(args.spec["units"], done))

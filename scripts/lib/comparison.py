@@ -1,0 +1,106 @@
+"""When two measured contestants may be compared, and what the comparison shows."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from scripts.lib.stats import Estimate, ratio_of_medians
+
+NOT_COMPARABLE = "not comparable"
+NOT_MEASURED = "not measured here"
+NO_DIFFERENCE = "no difference found"
+
+
+class Comparison(NamedTuple):
+    """`slower` over `faster` of one quantity; `ratio` is None where `verdict` refuses it."""
+
+    verdict: str
+    reason: str
+    kind: str
+    ratio: Estimate | None
+    noise: Estimate | None
+
+
+def kind_of(slower: pd.DataFrame, faster: pd.DataFrame) -> str:
+    """What differs between the contestants: implementation, processes, threads or a mixture."""
+    a, b = slower.iloc[0], faster.iloc[0]
+    names = [("arm", "implementation"), ("workers", "processes"), ("threads", "threads")]
+    differing = [name for column, name in names if a[column] != b[column]]
+    return " and ".join(differing) or "nothing (A/A)"
+
+
+def refusal(slower: pd.DataFrame, faster: pd.DataFrame, agreement: dict[str, tuple]) -> str:
+    """Why no ratio may be printed, or an empty string.
+
+    `agreement` maps an arm to (passed, reason); the reference itself is not in it.
+    """
+    a, b = slower.iloc[0], faster.iloc[0]
+    if len(slower) < 2 or len(faster) < 2:
+        return "one repeat only (n = 1): no interval can be given"
+    cores = [row["threads"] * row["workers"] for row in (a, b)]
+    if a["arm"] != b["arm"] and a["threads"] != b["threads"] and cores[0] != cores[1]:
+        return f"thread counts differ ({a['threads']} and {b['threads']})"
+    for side in (slower, faster):
+        if (side["units_ok"] < side["units"]).any():
+            return f"{side.iloc[0]['contestant']}: a unit failed or diverged"
+    for arm in {a["arm"], b["arm"]} if a["arm"] != b["arm"] else ():
+        passed, reason = agreement.get(arm, (True, ""))
+        if not passed:
+            return f"{arm} does not agree with the reference: {reason}"
+    return ""
+
+
+def compare(
+    measured: pd.DataFrame,
+    slower: str,
+    faster: str,
+    quantity: str,
+    agreement: dict[str, tuple],
+    again: tuple[str, str],
+) -> Comparison:
+    """Compare two contestants of one workload; `again` names the A/A pair, the noise floor.
+
+    A ratio whose interval overlaps that of the A/A pair is no difference found.
+    """
+    by_name = dict(tuple(measured.sort_values("round").groupby("contestant")))
+    sides = [by_name.get(name) for name in (slower, faster)]
+    if any(side is None or side.get(quantity, side["round"]).isna().any() for side in sides):
+        return Comparison(NOT_MEASURED, "no such contestant in this workload", "", None, None)
+    if quantity not in measured:
+        return Comparison(NOT_MEASURED, f"{quantity} was not recorded", "", None, None)
+    kind = kind_of(*sides)
+    if reason := refusal(*sides, agreement):
+        return Comparison(NOT_COMPARABLE, reason, kind, None, None)
+    ratio = ratio_of_medians(*(side[quantity].to_numpy() for side in sides))
+    noise = None
+    if all(name in by_name for name in again):
+        noise = ratio_of_medians(*(by_name[name][quantity].to_numpy() for name in again))
+    floor = (min(noise.low, 1.0), max(noise.high, 1.0)) if noise else (1.0, 1.0)
+    if ratio.low <= floor[1] and ratio.high >= floor[0]:
+        return Comparison(NO_DIFFERENCE, "", kind, ratio, noise)
+    return Comparison("less" if ratio.value > 1 else "more", "", kind, ratio, noise)
+
+
+def verdict_on_claim(comparison: Comparison, claimed: float | None, kind: str) -> str:
+    """What a measured comparison says of a claimed factor, on the log scale.
+
+    `holds` if the interval reaches the claim or lies beyond it, `holds partly` if the effect has
+    the claimed direction but is smaller, `false` if it has the other one.
+    """
+    if comparison.verdict == NOT_MEASURED:
+        return NOT_MEASURED
+    if kind == "protocol":
+        return "protocol change"
+    if comparison.ratio is None:
+        return NOT_COMPARABLE
+    found = comparison.verdict != NO_DIFFERENCE
+    if claimed == 1:
+        return "false" if found else "holds"
+    if not found:
+        return NO_DIFFERENCE
+    low, high = comparison.ratio.low, comparison.ratio.high
+    if claimed is not None and claimed < 1:
+        low, high, claimed = 1 / high, 1 / low, 1 / claimed
+    if high < 1:
+        return "false"
+    return "holds" if claimed is None or high >= claimed else "holds partly"

@@ -1,0 +1,75 @@
+"""Configuration checks that end in one sentence: what is wrong, where, and what is allowed."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+
+class ConfigError(ValueError):
+    """The configuration asks for something the workflow cannot do."""
+
+
+def check_config(config: Any, schema: str | Path, at: str = "") -> None:
+    """Raise ConfigError with one sentence for the first violation of the JSON schema.
+
+    `at` is where `config` sits in the whole configuration ("engression").
+    """
+    rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
+    errors = jsonschema.Draft202012Validator(rules).iter_errors(config)
+    for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path]):
+        raise ConfigError(_sentence(error, at))
+
+
+def check_member(value: str, allowed: Iterable[str], where: str) -> None:
+    """Raise ConfigError unless `value` is one of `allowed`."""
+    allowed = list(allowed)
+    if value not in allowed:
+        raise ConfigError(f"Config: {where} is {value!r}{_hint(value, allowed)}. {_use(allowed)}")
+
+
+def _hint(value: Any, allowed: list[str]) -> str:
+    close = difflib.get_close_matches(str(value), [str(entry) for entry in allowed], n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _use(allowed: Iterable) -> str:
+    return "Use one of: " + ", ".join(str(entry) for entry in allowed) + "."
+
+
+def _place(parts: Iterable, at: str) -> str:
+    place = at
+    for part in parts:
+        place += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return place.lstrip(".") or "the top level"
+
+
+def _sentence(error: jsonschema.ValidationError, at: str) -> str:
+    where, rule, value = _place(error.absolute_path, at), error.validator, error.instance
+    if rule == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = next(key for key in value if key not in known)
+        place = _place([*error.absolute_path, unknown], at)
+        return f"Config: {place} is no key of this workflow{_hint(unknown, known)}. {_use(known)}"
+    if rule == "required":
+        missing = next(key for key in error.validator_value if key not in value)
+        return f"Config: {_place([*error.absolute_path, missing], at)} is missing."
+    if rule == "enum":
+        return f"Config: {where} is {value!r}{_hint(value, error.validator_value)}. " + _use(
+            error.validator_value
+        )
+    wanted = {
+        "type": f"must be of type {error.validator_value}",
+        "minimum": f"must be at least {error.validator_value}",
+        "maximum": f"must be at most {error.validator_value}",
+        "exclusiveMinimum": f"must be greater than {error.validator_value}",
+        "exclusiveMaximum": f"must be less than {error.validator_value}",
+        "minItems": f"must have at least {error.validator_value} entries",
+        "minProperties": f"must have at least {error.validator_value} entries",
+        "uniqueItems": "must not repeat an entry",
+        "pattern": f"must match {error.validator_value}",
+    }
+    return f"Config: {where} is {value!r}; it {wanted.get(rule, error.message)}."

@@ -1,0 +1,68 @@
+"""Estimates with their Monte Carlo standard errors, and the tests that agreement rests on."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+class Estimate(NamedTuple):
+    """A value with its Monte Carlo standard error and interval; `n` observations."""
+
+    value: float
+    mcse: float
+    low: float
+    high: float
+    n: int
+
+
+def mean(values: np.ndarray, confidence: float = 0.95) -> Estimate:
+    """Mean with MCSE s / sqrt(n) and a normal interval; NaN error and interval for n = 1."""
+    values = np.asarray(values, float)
+    n = len(values)
+    mcse = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    reach = stats.norm.ppf(0.5 + confidence / 2) * mcse
+    centre = float(values.mean()) if n else math.nan
+    return Estimate(centre, mcse, centre - reach, centre + reach, n)
+
+
+def proportion(successes: int, n: int, confidence: float = 0.95) -> Estimate:
+    """Share with MCSE sqrt(p(1-p)/n) and Wilson's interval, which stays honest at 0 and 1."""
+    p = successes / n
+    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return Estimate(p, math.sqrt(p * (1 - p) / n), interval.low, interval.high, n)
+
+
+def paired_interval(differences: np.ndarray, confidence: float = 0.90) -> Estimate:
+    """Mean paired difference with Student's interval.
+
+    The 90 % interval inside (-margin, margin) is the two one-sided tests (TOST) at 5 %; its
+    upper end below the margin is one-sided non-inferiority at 5 %.
+    """
+    differences = np.asarray(differences, float)
+    n = len(differences)
+    if n < 2:
+        return Estimate(float(differences.mean()) if n else math.nan, *[math.nan] * 3, n)
+    mcse = float(differences.std(ddof=1) / math.sqrt(n))
+    reach = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * mcse
+    centre = float(differences.mean())
+    return Estimate(centre, mcse, centre - reach, centre + reach, n)
+
+
+def ratio_of_medians(
+    slower: np.ndarray, faster: np.ndarray, confidence: float = 0.95, draws: int = 10_000
+) -> Estimate:
+    """median(slower) / median(faster) of paired rounds, with a bootstrap interval over rounds.
+
+    Rounds are resampled jointly, so drift that hits both sides of a round cancels. The
+    resampling is seeded by a constant: the same measurements give the same interval.
+    """
+    slower, faster = np.asarray(slower, float), np.asarray(faster, float)
+    n = len(slower)
+    rounds = np.random.default_rng(0).integers(0, n, (draws, n))
+    ratios = np.median(slower[rounds], axis=1) / np.median(faster[rounds], axis=1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(ratios, [tail, 1 - tail])
+    value = float(np.median(slower) / np.median(faster))
+    return Estimate(value, float(ratios.std()), float(low), float(high), n)

@@ -1,0 +1,83 @@
+"""Tables on disk: Parquet with provenance in its metadata, and the row contract of run files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scripts.lib.files import replacing
+from scripts.lib.provenance import provenance
+
+STATUSES = ("ok", "diverged", "failed")
+RUN_COLUMNS = {
+    "study": pa.string(),
+    "arm": pa.string(),
+    "seed": pa.int64(),
+    "status": pa.string(),
+    "fit_s": pa.float64(),
+    "cpu_s": pa.float64(),
+    "threads": pa.int64(),
+    "device": pa.string(),
+}
+
+
+class ContractError(ValueError):
+    """A table does not hold what its readers rely on."""
+
+
+def write_table(path: str | Path, columns: dict[str, Any] | list[dict], **metadata: Any) -> None:
+    """Write columns, or rows of equal keys, to Parquet, with provenance and `metadata`."""
+    build = pa.Table.from_pylist if isinstance(columns, list) else pa.table
+    table = build(columns)
+    notes = {"isospeed": json.dumps(provenance() | metadata)}
+    with replacing(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(notes), temporary)
+
+
+def read_metadata(path: str | Path) -> dict:
+    """Provenance and other metadata that `write_table` stored."""
+    notes = (pq.read_schema(path).metadata or {}).get(b"isospeed")
+    if notes is None:
+        raise ContractError(f"{path}: not written by this workflow (no provenance in it).")
+    return json.loads(notes)
+
+
+def check_rows(rows: list[dict], axes: list[str], where: str) -> None:
+    """Raise ContractError unless every row has the contract's columns and a key of its own."""
+    if not rows:
+        raise ContractError(f"{where}: no rows.")
+    missing = [name for name in [*RUN_COLUMNS, *axes] if name not in rows[0]]
+    if missing:
+        raise ContractError(f"{where}: column {missing[0]!r} is missing.")
+    if unknown := {row["status"] for row in rows} - set(STATUSES):
+        raise ContractError(
+            f"{where}: status is {sorted(unknown)[0]!r}; use one of {', '.join(STATUSES)}."
+        )
+    keys = [tuple(row[axis] for axis in ("arm", *axes)) for row in rows]
+    if len(set(keys)) < len(keys):
+        raise ContractError(f"{where}: two rows have the same {', '.join(('arm', *axes))}.")
+
+
+def write_runs(path: str | Path, rows: list[dict], axes: list[str], **metadata: Any) -> None:
+    """Check run rows against the contract and write them.
+
+    A row that lacks a metric of another row (a failed unit) gets a null there.
+    """
+    check_rows(rows, axes, str(path))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    full = [{name: row.get(name) for name in names} for row in rows]
+    write_table(path, full, **metadata)
+
+
+def read_runs(path: str | Path, axes: list[str], job_digest: str) -> pa.Table:
+    """A run file whose `job` digest is `job_digest`; ContractError if it is another job's."""
+    if read_metadata(path).get("job") != job_digest:
+        raise ContractError(
+            f"{path}: made by another configuration or code than the present one. "
+            "Delete it and run again."
+        )
+    table = pq.read_table(path)
+    check_rows(table.to_pylist(), axes, str(path))
+    return table

@@ -1,0 +1,32 @@
+"""Clocks: exclusive phases of a loop, CPU seconds, peak memory."""
+
+import resource
+import sys
+import time
+from collections import defaultdict
+
+
+class Phases:
+    """Exclusive wall time by phase: `lap(name)` books the time since the last lap under `name`."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.wall_start = self._last = time.perf_counter()
+        self.cpu_start = time.process_time()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] += now - self._last
+        self._last = now
+
+    def columns(self) -> dict[str, float]:
+        """Row columns `fit_s`, `cpu_s` and one `<phase>_s` each; the phases add up to `fit_s`."""
+        cpu_s = time.process_time() - self.cpu_start
+        phases = {f"{name}_s": seconds for name, seconds in self.seconds.items()}
+        return {"fit_s": self._last - self.wall_start, "cpu_s": cpu_s, **phases}
+
+
+def peak_rss_mb() -> float:
+    """Largest resident set of this process so far, in MB (10^6 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

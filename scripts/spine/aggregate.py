@@ -1,0 +1,51 @@
+"""Stack a study's run files: runs.parquet, and summary.csv with a Monte Carlo error per mean.
+
+summary.csv has one row per arm, cell and metric: kind (mean or proportion), value, sd, mcse,
+low and high (95 %), n units used, n_not_ok units left out because they diverged or failed.
+"""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from scripts.lib.files import replacing
+from scripts.lib.stage import arguments
+from scripts.lib.stats import mean, proportion
+from scripts.lib.tables import read_runs, write_table
+
+
+def stack(files: list[Path], jobs: list[str], axes: list[str]) -> pa.Table:
+    """All run files as one table; `jobs` holds the digest that each file must carry."""
+    tables = [read_runs(path, axes, job) for path, job in zip(files, jobs, strict=True)]
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def summarise(
+    runs: pd.DataFrame, cell: list[str], means: list[str], proportions: list[str]
+) -> pd.DataFrame:
+    """Estimates with errors per arm and cell, over units with status ok."""
+    rows = []
+    for key, group in runs.groupby(["arm", *cell], sort=False):
+        ok = group[group["status"] == "ok"]
+        labels = dict(zip(["arm", *cell], key, strict=True)) | {"n_not_ok": len(group) - len(ok)}
+        for metric in means:
+            estimate = mean(ok[metric].to_numpy())
+            sd = ok[metric].std(ddof=1)
+            rows.append(labels | {"metric": metric, "kind": "mean", "sd": sd, **estimate._asdict()})
+        for metric in proportions if len(ok) else ():
+            estimate = proportion(int(ok[metric].sum()), len(ok))
+            rows.append(labels | {"metric": metric, "kind": "proportion", **estimate._asdict()})
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    args = arguments(files=[Path], runs=Path, summary=Path)
+    axes = args.spec["axes"]
+    table = stack(args.files, args.spec["jobs"], axes)
+    write_table(args.runs, table)
+    summary = summarise(table.to_pandas(), axes[:-1], **args.spec["summary"])
+    with replacing(args.summary) as temporary:
+        summary.to_csv(temporary, index=False)
+    logging.info("%d rows from %d run files", len(table), len(args.files))

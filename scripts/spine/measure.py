@@ -1,0 +1,102 @@
+"""Time the contestants of one study, interleaved and alone on the machine: measurements.parquet.
+
+One row per workload, contestant and round (round 0 is the warm-up and is not written). Each
+contestant has worker processes of its own that stay idle while another one runs. `wall_s` is the
+whole call, `fit_s` its training alone (the busiest worker's), `cpu_s` the CPU time of training
+over all workers, `rss_mb` the sum of the workers' peak resident sets. Starting the workers is
+not in any of them.
+"""
+
+import importlib
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from scripts.lib.memory import traced_tensor_peak
+from scripts.lib.stage import arguments
+from scripts.lib.tables import write_table
+from scripts.lib.timing import peak_rss_mb
+
+OWN_COLUMNS = ("fit_s", "cpu_s")
+
+
+def call_study(module: str, spec: dict, inputs: dict, threads: int, trace: bool) -> dict:
+    """In a worker: run the units of `spec` by `module.run`; rows and peak memory."""
+    run = partial(importlib.import_module(module).run, spec, inputs, threads)
+    rows, tensor_peak_mb = traced_tensor_peak(run) if trace else (run(), None)
+    return {"rows": rows, "tensor_peak_mb": tensor_peak_mb, "rss_mb": peak_rss_mb()}
+
+
+def import_study(module: str) -> None:
+    """In a worker: pay the imports before anything is timed."""
+    importlib.import_module(module)
+
+
+def start_workers(plan: list[dict], module: str) -> dict[str, list[ProcessPoolExecutor]]:
+    """Worker processes of each contestant, with its number of threads and the study imported."""
+    pools = {}
+    for entry in {entry["contestant"]: entry for entry in plan}.values():
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(entry["threads"])
+        group = [
+            ProcessPoolExecutor(1, mp_context=get_context("spawn")) for _ in range(entry["workers"])
+        ]
+        for ready in [pool.submit(import_study, module) for pool in group]:
+            ready.result()
+        pools[entry["contestant"]] = group
+    return pools
+
+
+def shares(units: list, workers: int) -> list[list]:
+    """Units dealt to the workers in turn; no worker gets an empty share."""
+    return [units[i::workers] for i in range(min(workers, len(units)))]
+
+
+def measure_once(entry: dict, module: str, inputs: dict, pools: list[ProcessPoolExecutor]) -> dict:
+    """One measurement row: the contestant's units on its workers, everything else idle."""
+    spec, load = entry["spec"], os.getloadavg()[0]
+    parts = [spec | {"units": part} for part in shares(spec["units"], entry["workers"])]
+    trace, threads = entry["trace_memory"], entry["threads"]
+    start = time.perf_counter()
+    calls = [
+        pool.submit(call_study, module, part, inputs, threads, trace)
+        for pool, part in zip(pools, parts, strict=False)
+    ]
+    done = [call.result() for call in calls]
+    wall_s = time.perf_counter() - start
+    rows = [row for part in done for row in part["rows"]]
+    labels = ("workload", "contestant", "arm", "round", "workers", "threads")
+    counters = [name for name, value in rows[0].items() if name.startswith(("n_", "noise_"))]
+    phases = [name for name in rows[0] if name.endswith("_s") and name not in OWN_COLUMNS]
+    return {
+        **{name: entry[name] for name in labels},
+        "wall_s": wall_s,
+        "fit_s": max(sum(row["fit_s"] or 0.0 for row in part["rows"]) for part in done),
+        "cpu_s": sum(row["cpu_s"] or 0.0 for row in rows),
+        "rss_mb": sum(part["rss_mb"] for part in done),
+        "tensor_peak_mb": max(part["tensor_peak_mb"] for part in done) if trace else None,
+        "units": len(rows),
+        "units_ok": sum(row["status"] == "ok" for row in rows),
+        "load_before": load,
+        **{name: sum(row.get(name) or 0 for row in rows) for name in [*counters, *phases]},
+    }
+
+
+def measure(plan: list[dict], module: str, inputs: dict) -> list[dict]:
+    """Measurement rows of the plan, in its order; the warm-up round is run and dropped."""
+    pools = start_workers(plan, module)
+    rows = [measure_once(entry, module, inputs, pools[entry["contestant"]]) for entry in plan]
+    for pool in (pool for group in pools.values() for pool in group):
+        pool.shutdown()
+    return [row for row in rows if row["round"] > 0]
+
+
+if __name__ == "__main__":
+    args = arguments(script=Path, data=Path, measurements=Path)
+    module = ".".join(args.script.with_suffix("").parts)
+    rows = measure(args.spec["plan"], module, {"data": str(args.data)})
+    names = dict.fromkeys(name for row in rows for name in row)
+    full = [{"study": args.spec["study"]} | {n: row.get(n) for n in names} for row in rows]
+    write_table(args.measurements, full)

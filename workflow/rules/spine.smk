@@ -1,0 +1,115 @@
+"""The generic part: aggregate -> agree, measure -> ledger -> report.
+
+Knows a study by its run files (RUNS), its AXES, its measurement (MEASURED) and the sections `agreement`,
+`summary`, `measure.compare` and `report` of its configuration; nothing else.
+"""
+
+STUDIES = config["studies"]
+
+
+rule aggregate:
+    """Stack a study's run files and summarise them with Monte Carlo errors."""
+    input:
+        runs=lambda w: list(RUNS[w.study]),
+    output:
+        runs="<results>/{study}/runs.parquet",
+        summary="<results>/{study}/summary.csv",
+    log:
+        "<results>/{study}/logs/aggregate.log",
+    params:
+        *stamps("scripts/spine/aggregate.py"),
+        spec=lambda w: canonical(
+            {
+                "jobs": list(RUNS[w.study].values()),
+                "axes": AXES[w.study],
+                "summary": config[w.study]["summary"],
+            }
+        ),
+    shell:
+        "python -m scripts.spine.aggregate --spec {params.spec:q} --files {input.runs:q}"
+        " --runs {output.runs:q} --summary {output.summary:q} 2> {log:q}"
+
+
+rule agree:
+    """Test every arm's declared agreement with the reference."""
+    input:
+        runs="<results>/{study}/runs.parquet",
+    output:
+        agreement="<results>/{study}/agreement.csv",
+    log:
+        "<results>/{study}/logs/agree.log",
+    params:
+        *stamps("scripts/spine/agree.py"),
+        spec=lambda w: canonical(config[w.study]["agreement"] | {"axes": AXES[w.study]}),
+    shell:
+        "python -m scripts.spine.agree --spec {params.spec:q} --runs {input.runs:q}"
+        " --agreement {output.agreement:q} 2> {log:q}"
+
+
+rule measure:
+    """Time the contestants, interleaved, with nothing else of ours running."""
+    input:
+        data=lambda w: MEASURED[w.study]["data"],
+        # Not read: it makes the measurement wait until the machine is free.
+        after=lambda w: [f"<results>/{study}/agreement.csv" for study in STUDIES],
+    output:
+        measurements="<results>/{study}/measurements.parquet",
+    log:
+        "<results>/{study}/logs/measure.log",
+    threads: workflow.cores
+    params:
+        code=lambda w: stamps("scripts/spine/measure.py", MEASURED[w.study]["script"]),
+        spec=lambda w: canonical({"study": w.study, "plan": MEASURED[w.study]["plan"]}),
+        script=lambda w: MEASURED[w.study]["script"],
+    shell:
+        "python -m scripts.spine.measure --spec {params.spec:q} --script {params.script:q}"
+        " --data {input.data:q} --measurements {output.measurements:q} 2> {log:q}"
+
+
+rule ledger:
+    """Ratios where they are allowed, and a verdict on every claim."""
+    input:
+        claims="config/claims.csv",
+        agreements=expand("<results>/{study}/agreement.csv", study=STUDIES),
+        measurements=expand("<results>/{study}/measurements.parquet", study=STUDIES),
+    output:
+        ratios="<results>/ratios.csv",
+        ledger="<results>/ledger.csv",
+    log:
+        "<results>/logs/ledger.log",
+    params:
+        *stamps("scripts/spine/ledger.py"),
+        spec=canonical({s: config[s]["measure"]["compare"] for s in STUDIES}),
+    shell:
+        "python -m scripts.spine.ledger --spec {params.spec:q} --claims {input.claims:q}"
+        " --agreements {input.agreements:q} --measurements {input.measurements:q}"
+        " --ratios {output.ratios:q} --ledger {output.ledger:q} 2> {log:q}"
+
+
+rule report:
+    """One self-contained page: results, agreement, cost, claims."""
+    input:
+        template="workflow/report/page.html.j2",
+        ratios="<results>/ratios.csv",
+        ledger="<results>/ledger.csv",
+        runs=expand("<results>/{study}/runs.parquet", study=STUDIES),
+        summaries=expand("<results>/{study}/summary.csv", study=STUDIES),
+        agreements=expand("<results>/{study}/agreement.csv", study=STUDIES),
+        measurements=expand("<results>/{study}/measurements.parquet", study=STUDIES),
+    output:
+        page="<results>/report.html",
+    log:
+        "<results>/logs/report.log",
+    params:
+        *stamps("scripts/spine/report.py"),
+        spec=canonical(
+            {
+                s: config[s]["report"] | {"axes": AXES[s], "arm": next(iter(config[s]["run"]))}
+                for s in STUDIES
+            }
+        ),
+    shell:
+        "python -m scripts.spine.report --spec {params.spec:q} --template {input.template:q}"
+        " --ratios {input.ratios:q} --ledger {input.ledger:q} --runs {input.runs:q}"
+        " --summaries {input.summaries:q} --agreements {input.agreements:q}"
+        " --measurements {input.measurements:q} --page {output.page:q} 2> {log:q}"

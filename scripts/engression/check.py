@@ -26,6 +26,7 @@ def check_engression(config: dict) -> None:
         where = f"engression.measure.workloads.{name}.contestants"
         for contestant in workload["contestants"]:
             check_member(contestant, measure["contestants"], where)
+    check_member(config["report"]["arm"], config["run"], "engression.report.arm")
     for key in ("baseline", "baseline_again"):
         check_member(
             measure["compare"][key], measure["contestants"], f"engression.measure.compare.{key}"

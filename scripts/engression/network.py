@@ -5,7 +5,6 @@ import math
 
 import torch
 
-
 # A multiple of 16, so that the noise does not depend on the parts it is drawn in.
 ROWS_PER_SAMPLE = 1024
 

@@ -37,15 +37,17 @@ def import_study(module: str) -> None:
 
 def start_workers(plan: list[dict], module: str) -> dict[str, list[ProcessPoolExecutor]]:
     """Worker processes of each contestant, with its number of threads and the study imported."""
-    pools = {}
+    pools, imports = {}, []
     for entry in {entry["contestant"]: entry for entry in plan}.values():
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(entry["threads"])
         group = [
             ProcessPoolExecutor(1, mp_context=get_context("spawn")) for _ in range(entry["workers"])
         ]
-        for ready in [pool.submit(import_study, module) for pool in group]:
-            ready.result()
+        # The process starts, and reads the environment, at the first call.
+        imports += [pool.submit(import_study, module) for pool in group]
         pools[entry["contestant"]] = group
+    for ready in imports:
+        ready.result()
     return pools
 
 

@@ -102,12 +102,7 @@ rule report:
         "<results>/logs/report.log",
     params:
         *stamps("scripts/spine/report.py"),
-        spec=canonical(
-            {
-                s: config[s]["report"] | {"axes": AXES[s], "arm": next(iter(config[s]["run"]))}
-                for s in STUDIES
-            }
-        ),
+        spec=canonical({s: config[s]["report"] | {"axes": AXES[s]} for s in STUDIES}),
     shell:
         "python -m scripts.spine.report --spec {params.spec:q} --template {input.template:q}"
         " --ratios {input.ratios:q} --ledger {input.ledger:q} --runs {input.runs:q}"

@@ -10,9 +10,10 @@ def check_engression(config: dict) -> None:
     for arm, limits in config["run"].items():
         where = f"engression.run.{arm}"
         check_member(arm, config["arms"], f"{where}: arm")
-        for law in limits.get("laws", []):
+        off = limits.get("reps") == 0
+        for law in [] if off else limits.get("laws", []):
             check_member(law, config["laws"], f"{where}.laws")
-        for size in limits.get("sizes", []):
+        for size in [] if off else limits.get("sizes", []):
             if size not in config["sizes"]:
                 raise ConfigError(f"Config: {where}.sizes has {size}, which is not in sizes.")
     agreement, measure = config["agreement"], config["measure"]

@@ -59,6 +59,20 @@ def training_job(config: dict, seed: int, arm: str, chosen: list[list], **change
     }
 
 
+def block_job(config: dict, seed: int, arm: str, block: str) -> dict:
+    """Specification of the job that trains one arm on one block."""
+    reps = blocks(config["reps"], config["block"])[block]
+    return training_job(config, seed, arm, units(config, arm, reps))
+
+
+def block_samples(config: dict, seed: int, block: str) -> dict:
+    """Specification of a data file: the units of a block, or those of the block "measured"."""
+    if block == "measured":
+        return {"seed": seed, "units": measured_units(config)}
+    reps = blocks(config["reps"], config["block"])[block]
+    return {"seed": seed, "units": all_units(config, reps)}
+
+
 def rounds(workload: dict) -> range:
     """Rounds of a measured workload: 0 is the warm-up, none if there are no repeats."""
     return range(workload["repeats"] + 1) if workload["repeats"] else range(0)

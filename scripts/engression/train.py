@@ -4,7 +4,6 @@ Writes runs/{arm}/{block}.parquet (one row a unit) and histories/{arm}/{block}.p
 an epoch). Finished units are kept under units/ and reused by a job that needs them again.
 """
 
-import logging
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +12,7 @@ import torch
 from scripts.engression.design import AXES
 from scripts.engression.unit import train_unit
 from scripts.lib.code import stamps
+from scripts.lib.progress import progress
 from scripts.lib.provenance import versions
 from scripts.lib.spec import digest
 from scripts.lib.stage import arguments
@@ -30,14 +30,8 @@ def results(spec: dict, data: Path, threads: int, store: Path | None = None) -> 
     def compute(unit: list) -> dict:
         return train_unit(spec, samples[tuple(unit)].values.to_numpy().copy(), unit)
 
-    done = []
-    for unit, (result, kept) in zip(
-        spec["units"], finished(spec["units"], compute, store), strict=True
-    ):
-        done.append(result)
-        note = " (kept)" if kept else ""
-        logging.info("%s %d/%d %s%s", spec["arm"], len(done), len(spec["units"]), unit, note)
-    return done
+    done = finished(spec["units"], compute, store)
+    return list(progress(done, len(spec["units"]), spec["arm"]))
 
 
 def run(spec: dict, inputs: dict, threads: int) -> list[dict]:

@@ -8,6 +8,8 @@ from typing import Any
 import jsonschema
 import yaml
 
+ROOT_SECTIONS = ("studies", "seed", "pathvars")
+
 
 class ConfigError(ValueError):
     """The configuration asks for something the workflow cannot do."""
@@ -29,6 +31,18 @@ def check_member(value: str, allowed: Iterable[str], where: str) -> None:
     allowed = list(allowed)
     if value not in allowed:
         raise ConfigError(f"Config: {where} is {value!r}{_hint(value, allowed)}. {_use(allowed)}")
+
+
+def check_sections(config: dict, studies: list[str], known: Iterable[str]) -> None:
+    """Raise ConfigError unless the studies to run and all sections are known to the workflow."""
+    known = list(known)
+    for study in studies:
+        check_member(study, known, "studies")
+    for section in config:
+        allowed = [*ROOT_SECTIONS, *known]
+        if section not in allowed:
+            hint = _hint(section, allowed)
+            raise ConfigError(f"Config: {section!r} is no section{hint}. {_use(allowed)}")
 
 
 def _hint(value: Any, allowed: list[str]) -> str:

@@ -1,11 +1,17 @@
-"""Command line of a stage script: what the rule passes, and nothing else."""
+"""How a rule calls a stage script: which Python, and what it passes on the command line."""
 
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+
+def put_this_python_first() -> None:
+    """Make `python` in every job's shell the Python that runs Snakemake, activated or not."""
+    os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
 
 
 def arguments(**converters: Callable) -> argparse.Namespace:

@@ -9,8 +9,8 @@ from scripts.lib.files import replacing
 
 def finished(
     units: list[list], compute: Callable[[list], dict], folder: Path | None
-) -> Iterator[tuple[dict, bool]]:
-    """Yield (result, reused) of each unit, in order, from `folder` or from `compute(unit)`.
+) -> Iterator[dict]:
+    """Yield the result of each unit, in order, from `folder` or from `compute(unit)`.
 
     A unit is a list of labels, its result a JSON object; floats survive the round trip bit for
     bit. `folder` must name all that can change a result (specification, code, versions): a
@@ -18,12 +18,11 @@ def finished(
     """
     for unit in units:
         if folder is None:
-            yield compute(unit), False
+            yield compute(unit)
             continue
         path = folder / ("_".join(str(label) for label in unit) + ".json")
-        reused = path.is_file()
-        if not reused:
+        if not path.is_file():
             result = compute(unit)
             with replacing(path) as temporary:
                 temporary.write_text(json.dumps(result), encoding="utf-8")
-        yield json.loads(path.read_text(encoding="utf-8")), reused
+        yield json.loads(path.read_text(encoding="utf-8"))

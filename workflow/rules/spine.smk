@@ -4,7 +4,10 @@ Knows a study by its run files (RUNS), its AXES, its measurement (MEASURED) and 
 `summary`, `measure.compare` and `report` of its configuration; nothing else.
 """
 
-STUDIES = config["studies"]
+try:
+    check_sections(config, STUDIES, AXES)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
 
 
 rule aggregate:
@@ -16,6 +19,8 @@ rule aggregate:
         summary="<results>/{study}/summary.csv",
     log:
         "<results>/{study}/logs/aggregate.log",
+    conda:
+        "../envs/isospeed.yaml"
     params:
         *stamps("scripts/spine/aggregate.py"),
         spec=lambda w: canonical(
@@ -38,6 +43,8 @@ rule agree:
         agreement="<results>/{study}/agreement.csv",
     log:
         "<results>/{study}/logs/agree.log",
+    conda:
+        "../envs/isospeed.yaml"
     params:
         *stamps("scripts/spine/agree.py"),
         spec=lambda w: canonical(config[w.study]["agreement"] | {"axes": AXES[w.study]}),
@@ -56,6 +63,8 @@ rule measure:
         measurements="<results>/{study}/measurements.parquet",
     log:
         "<results>/{study}/logs/measure.log",
+    conda:
+        "../envs/isospeed.yaml"
     threads: workflow.cores
     params:
         code=lambda w: stamps("scripts/spine/measure.py", MEASURED[w.study]["script"]),
@@ -77,6 +86,8 @@ rule ledger:
         ledger="<results>/ledger.csv",
     log:
         "<results>/logs/ledger.log",
+    conda:
+        "../envs/isospeed.yaml"
     params:
         *stamps("scripts/spine/ledger.py"),
         spec=canonical({s: config[s]["measure"]["compare"] for s in STUDIES}),
@@ -100,6 +111,8 @@ rule report:
         page="<results>/report.html",
     log:
         "<results>/logs/report.log",
+    conda:
+        "../envs/isospeed.yaml"
     params:
         *stamps("scripts/spine/report.py"),
         spec=canonical({s: config[s]["report"] | {"axes": AXES[s]} for s in STUDIES}),

@@ -1,0 +1,39 @@
+# Two commands set up everything: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/ready
+
+.PHONY: run test slow lint lock clean
+
+run: $(READY)  ## all studies, measurement and report: results/report.html
+	$(VENV)/bin/snakemake --cores all
+
+test: $(READY)  ## the specification
+	$(VENV)/bin/pytest
+
+slow: $(READY)  ## the tests that take minutes
+	$(VENV)/bin/pytest -m slow
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/snakefmt --check Snakefile workflow
+	$(VENV)/bin/snakemake --lint
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "isospeed needs Python 3.11 or newer; name one with: make PYTHON=python3.12 run")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --requirement requirements.lock
+	touch $(READY)
+
+lock:  ## newest versions that pyproject.toml allows, tried in an environment of their own
+	$(PYTHON) -m venv --clear .venv-lock
+	.venv-lock/bin/pip install --quiet --upgrade pip
+	.venv-lock/bin/pip install --quiet --group dev .
+	(echo '# Every package of the run and test environment, pinned; made by `make lock` from pyproject.toml.'; \
+	 .venv-lock/bin/pip freeze --exclude isospeed | sed 's/+cpu//') > requirements.lock
+	rm -r .venv-lock
+
+clean:  ## results and caches, not the environment and not the records
+	rm -rf .snakemake
+	find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name records -exec rm -r {} +

@@ -1,0 +1,98 @@
+"""What reruns and what does not: every edit is followed by a count of the jobs it causes."""
+
+import os
+import shutil
+import time
+
+import pytest
+
+from tests.project import Project, copy_code
+
+TRAINING = {"engression_train": 5}
+AFTER_TRAINING = {"aggregate": 1, "agree": 1, "measure": 1, "ledger": 1, "report": 1}
+
+
+def test_the_second_run_has_nothing_to_do(finished):
+    done = finished.snakemake()
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_touching_every_file_reruns_nothing(finished):
+    later = time.time() + 60
+    for name in ("Snakefile", "workflow", "scripts", "config"):
+        for path in [finished.folder / name, *(finished.folder / name).rglob("*")]:
+            os.utime(path, (later, later))
+    assert finished.jobs() == {}
+
+
+def test_a_fresh_clone_with_the_old_results_reruns_nothing(finished, tmp_path):
+    clone = Project(copy_code(tmp_path / "clone"))
+    for name in ("results", ".snakemake"):
+        shutil.copytree(finished.folder / name, clone.folder / name)
+    assert clone.jobs() == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("import torch\n", "import torch\n\n# a comment\n"),
+        ('"""The generator g', '"""This generator g'),
+        ("    layers, start = [], 0\n", "    layers, start = (\n        [],\n        0,\n    )\n"),
+    ],
+    ids=["comment", "docstring", "format"],
+)
+def test_a_change_without_meaning_reruns_nothing(finished, old, new):
+    finished.edit("scripts/engression/network.py", old, new)
+    assert finished.jobs() == {}
+
+
+def test_an_edit_two_imports_away_reruns_exactly_its_dependants(finished):
+    # losses.py is imported by exact.py, which is imported by arms.py, by unit.py, by train.py
+    finished.edit("scripts/engression/losses.py", "0.5 * term2", "0.25 * term2")
+    assert finished.jobs() == TRAINING | AFTER_TRAINING
+
+
+def test_the_reason_names_the_edited_file(finished):
+    finished.edit("scripts/engression/losses.py", "0.5 * term2", "0.25 * term2")
+    done = finished.snakemake("--dry-run")
+    assert "scripts/engression/losses.py@" in done.stdout + done.stderr
+
+
+def test_an_edit_of_the_statistics_retrains_nothing(finished):
+    finished.edit("scripts/lib/stats.py", "draws: int = 10_000", "draws: int = 9_000")
+    assert finished.jobs() == {"aggregate": 1, "agree": 1, "ledger": 1} | {
+        "measure": 1,  # waits for agree, so that nothing of ours runs beside it
+        "report": 1,
+    }
+
+
+def test_an_edit_of_the_report_reruns_the_report_alone(finished):
+    template = finished.folder / "workflow/report/page.html.j2"
+    template.write_text(template.read_text() + "\n")
+    assert finished.jobs() == {"report": 1}
+
+
+def test_a_training_option_retrains_but_simulates_nothing(finished):
+    config = finished.overlay(train="{m: 4, batch: 16, max_epochs: 2}")
+    assert finished.jobs(config=config) == TRAINING | AFTER_TRAINING
+
+
+def test_an_option_of_one_arm_retrains_that_arm(finished):
+    option = "{antithetic: {train: {draws_per_point: 4}}}"
+    config = finished.overlay(arms=option)
+    jobs = finished.jobs(config=config)
+    assert jobs == {"engression_train": 2} | AFTER_TRAINING
+
+
+def test_an_edit_undone_reruns_nothing(finished):
+    finished.edit("scripts/engression/losses.py", "0.5 * term2", "0.25 * term2")
+    finished.edit("scripts/engression/losses.py", "0.25 * term2", "0.5 * term2")
+    assert finished.jobs() == {}
+
+
+def test_a_run_file_of_another_configuration_is_refused(finished):
+    runs = finished.folder / "results/engression/runs/reference"
+    shutil.copy(runs / "reps-000-000.parquet", runs / "reps-001-001.parquet")
+    done = finished.snakemake("--forcerun", "aggregate", "--rerun-triggers", "params")
+    assert done.returncode != 0
+    assert "made by another configuration or code" in done.stdout + done.stderr

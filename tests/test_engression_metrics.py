@@ -1,6 +1,8 @@
 """The metrics against their definitions in loops and SciPy, the laws against their closed forms."""
 
 import math
+import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -91,7 +93,22 @@ def test_energy_distance_counts_ties_as_zero():
     assert energy_distance(x, y) == pytest.approx(2 * 0.5 - 1.0, abs=1e-15)
 
 
-@pytest.mark.filterwarnings("error")
+def scipys_ks(x, y):
+    """(statistic, exact p-value) by SciPy.
+
+    Where rounding lifts its exact p above 1, SciPy warns and returns an approximation: p is 1.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        try:
+            return tuple(stats.ks_2samp(x, y, method="exact"))
+        except RuntimeWarning:
+            warnings.simplefilter("ignore")
+            statistic, near_one = stats.ks_2samp(x, y, method="exact")
+            assert near_one > 0.99
+            return statistic, 1.0
+
+
 @pytest.mark.parametrize(("n", "repeats"), [(5, 200), (100, 100), (500, 20)])
 def test_the_ks_test_is_scipys_exact_one(n, repeats):
     p_values = set()
@@ -100,22 +117,18 @@ def test_the_ks_test_is_scipys_exact_one(n, repeats):
         # Shifts up to 4 standard errors of a mean difference: p from 1 down to about 1e-5.
         shift = (repeat % 5) * math.sqrt(2 / n)
         x, y = rng.normal(0, 1, n), rng.normal(shift, 1, n)
-        expected = stats.ks_2samp(x, y, method="exact")
-        statistic, p = ks_two_sample(x, y)
-        assert statistic == pytest.approx(expected.statistic, rel=1e-9)
-        assert p == pytest.approx(expected.pvalue, rel=1e-9)
-        p_values.add(p)
+        found = ks_two_sample(x, y)
+        assert found == pytest.approx(scipys_ks(x, y), rel=1e-9)
+        p_values.add(found[1])
     assert min(p_values) < 0.02
-    assert max(p_values) > 0.9
+    assert max(p_values) > 0.8
 
 
 @pytest.mark.parametrize("n", [5, 100, 500])
 def test_the_ks_test_of_equal_and_of_disjoint_samples_is_scipys_too(n):
     x = np.arange(n, dtype=float)
     for y in (x, x[::-1], x + 0.5, x + n):
-        expected = stats.ks_2samp(x, y, method="exact")
-        found = ks_two_sample(x, y)
-        assert found == pytest.approx((expected.statistic, expected.pvalue), rel=1e-9)
+        assert ks_two_sample(x, y) == pytest.approx(scipys_ks(x, y), rel=1e-9)
     assert ks_two_sample(x, x) == (0.0, 1.0)
     assert ks_two_sample(x, x + n)[1] == pytest.approx(2 / math.comb(2 * n, n), rel=1e-9)
 
@@ -124,8 +137,24 @@ def test_the_ks_test_handles_ties_as_scipy_does():
     rng = numpy_rng(42, "ks ties")
     for _ in range(50):
         x, y = rng.integers(0, 6, 40).astype(float), rng.integers(0, 6, 40).astype(float)
-        expected = stats.ks_2samp(x, y, method="exact")
-        assert ks_two_sample(x, y) == pytest.approx((expected.statistic, expected.pvalue), rel=1e-9)
+        assert ks_two_sample(x, y) == pytest.approx(scipys_ks(x, y), rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_the_ks_p_value_is_the_share_of_lattice_paths_that_stray_as_far(n):
+    # Two samples in joint order are a path of n steps up and n down, all equally likely.
+    for h in range(1, n + 1):
+        inside = {0: 1}  # paths so far by height, all within |height| < h
+        for _ in range(2 * n):
+            inside = {
+                height: inside.get(height - 1, 0) + inside.get(height + 1, 0)
+                for height in range(1 - h, h)
+            }
+        p = 1 - Fraction(inside.get(0, 0), math.comb(2 * n, n))
+        x = np.arange(n, dtype=float)
+        statistic, found = ks_two_sample(x, np.sort(np.concatenate([x[h:], n + np.arange(h)])))
+        assert statistic == h / n
+        assert found == pytest.approx(float(p), rel=1e-9)
 
 
 def test_the_ks_test_refuses_unequal_sizes():

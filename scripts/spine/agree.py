@@ -18,8 +18,8 @@ from scripts.lib.stats import paired_interval
 
 def pairs(runs: pd.DataFrame, arm: str, reference: str, axes: list[str]) -> pd.DataFrame:
     """Units that both arms computed, columns suffixed `_arm` and `_ref`."""
-    sides = [runs[runs["arm"] == name].set_index(axes) for name in (arm, reference)]
-    return sides[0].join(sides[1], how="inner", lsuffix="_arm", rsuffix="_ref").reset_index()
+    sides = [runs[runs["arm"] == name] for name in (arm, reference)]
+    return sides[0].merge(sides[1], on=axes, suffixes=("_arm", "_ref"), validate="one_to_one")
 
 
 def check_metric(
@@ -72,8 +72,8 @@ def agree(runs: pd.DataFrame, arm: str, options: dict) -> list[dict]:
     label = {"arm": arm, "level": rule["level"]}
     both = pairs(runs, arm, options["reference"], options["axes"])
     if both.empty:
-        return [label | {"metric": "pairs", "test": "counted", "n_pairs": 0, "passed": False,
-                         "note": "no unit that both arms computed"}]  # fmt: skip
+        nothing = {"metric": "pairs", "test": "counted", "n_pairs": 0, "passed": False}
+        return [label | nothing | {"where": "all", "note": "no unit that both arms computed"}]
     return [
         label | {"where": f"{axis} = {value}"} | row
         for value, part in both.groupby(axis)

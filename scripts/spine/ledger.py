@@ -17,9 +17,12 @@ def verdicts(agreement: pd.DataFrame) -> dict[str, tuple[bool, str]]:
     """(passed, reason) per arm from its agreement rows."""
     out = {}
     for arm, rows in agreement.groupby("arm", sort=False):
-        failed = rows[rows["passed"].astype(str) == "False"]
-        reasons = [f"{row.metric} ({row.test}) at {row.where}: {row.note or 'outside the margin'}"
-                   for row in failed.fillna("").itertuples()]  # fmt: skip
+        failed = rows[rows["passed"].astype(str) == "False"].astype({"note": str})
+        reasons = [
+            f"{row.metric} ({row.test}) at {row.where}: "
+            + ("outside the margin" if row.note in ("", "nan") else row.note)
+            for row in failed.itertuples()
+        ]
         out[arm] = (failed.empty, "; ".join(reasons))
     return out
 

@@ -72,9 +72,8 @@ if __name__ == "__main__":
     ratios, ledger = pd.read_csv(args.ratios), records(pd.read_csv(args.ledger))
     tables = zip(args.runs, args.summaries, args.agreements, args.measurements, strict=True)
     studies = [chapter(args.spec, ratios, *paths) for paths in tables]
-    env = Environment(
-        loader=FileSystemLoader(args.template.parent), autoescape=True, finalize=shown
-    )
+    words = FileSystemLoader(args.template.parent)
+    env = Environment(loader=words, autoescape=True, finalize=shown, trim_blocks=True)
     page = env.get_template(args.template.name).render(studies=studies, ledger=ledger)
     with replacing(args.page) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -1,0 +1,65 @@
+"""Biased coins: load -> train."""
+
+
+configfile: "config/coin.yaml"
+
+
+COIN = config["coin"]
+AXES["coin"] = ["bias", "rep"]
+COIN_UNITS = [[bias, rep] for bias in COIN["biases"] for rep in range(COIN["reps"])]
+COIN_JOBS = {arm: {"arm": arm, "units": COIN_UNITS} for arm in COIN["run"]}
+COIN_TRAIN = stamps("scripts/coin/train.py")
+
+if "coin" in STUDIES:
+    check_config(COIN, "workflow/schemas/coin.schema.yaml", at="coin")
+    RUNS["coin"] = {
+        f"<results>/coin/runs/{arm}/all.parquet": digest(job, COIN_TRAIN)
+        for arm, job in COIN_JOBS.items()
+    }
+    MEASURED["coin"] = {
+        "data": "<results>/coin/data/all.parquet",
+        "script": "scripts/coin/train.py",
+        "plan": [
+            {
+                "workload": "all",
+                "contestant": contestant,
+                "arm": arm,
+                "round": round_,
+                "workers": 1,
+                "threads": 1,
+                "trace_memory": False,
+                "spec": COIN_JOBS[arm],
+            }
+            for round_ in range(COIN["measure"]["repeats"] + 1)
+            for contestant, arm in [("loop", "loop"), ("loop_again", "loop"), ("vector", "vector")]
+        ],
+    }
+
+
+rule coin_load:
+    """Flip all coins."""
+    output:
+        data="<results>/coin/data/all.parquet",
+    log:
+        "<results>/coin/logs/load.log",
+    params:
+        *stamps("scripts/coin/load.py"),
+        spec=canonical({"seed": config["seed"], "units": COIN_UNITS, "flips": COIN["flips"]}),
+    shell:
+        "python -m scripts.coin.load --spec {params.spec:q} --data {output.data:q} 2> {log:q}"
+
+
+rule coin_train:
+    """Count heads by one arm."""
+    input:
+        data="<results>/coin/data/all.parquet",
+    output:
+        runs="<results>/coin/runs/{arm}/all.parquet",
+    log:
+        "<results>/coin/logs/train/{arm}.log",
+    params:
+        *COIN_TRAIN,
+        spec=lambda w: canonical(COIN_JOBS[w.arm]),
+    shell:
+        "python -m scripts.coin.train --spec {params.spec:q} --data {input.data:q}"
+        " --runs {output.runs:q} 2> {log:q}"

@@ -1,0 +1,114 @@
+"""A ratio is printed only where it may be, and a slowdown is printed as one."""
+
+import pandas as pd
+import pytest
+
+from scripts.lib.comparison import compare, verdict_on_claim
+
+AGAIN = ("base", "base_again")
+AGREED = {"fast": (True, ""), "slow": (True, ""), "wrong": (False, "mmd outside the margin")}
+
+
+def rounds(contestant, times, arm=None, threads=1, workers=1, ok=3) -> list[dict]:
+    labels = {"contestant": contestant, "arm": arm or contestant, "threads": threads}
+    labels |= {"workers": workers, "units": 3, "units_ok": ok}
+    return [labels | {"round": i, "wall_s": time} for i, time in enumerate(times, start=1)]
+
+
+def measured(*contestants, repeats=5) -> pd.DataFrame:
+    rows = [*rounds("base", [10.0, 10.2, 9.9, 10.1, 10.0])]
+    rows += rounds("base_again", [10.1, 9.9, 10.0, 10.2, 9.9], arm="base")
+    rows += [row for contestant in contestants for row in contestant]
+    return pd.DataFrame([row for row in rows if row["round"] <= repeats])
+
+
+def against_base(table, name, quantity="wall_s"):
+    return compare(table, "base", name, quantity, AGREED, AGAIN)
+
+
+def test_a_faster_arm_that_agrees_gets_its_ratio_and_interval():
+    found = against_base(measured(rounds("fast", [2.0, 2.1, 1.9, 2.0, 2.0])), "fast")
+    assert found.verdict == "less"
+    assert found.ratio.value == pytest.approx(5.0)
+    assert found.ratio.low <= 5 <= found.ratio.high
+    assert found.kind == "implementation"
+
+
+def test_a_slowdown_is_printed():
+    found = against_base(measured(rounds("slow", [20.0, 21, 19, 20, 20])), "slow")
+    assert found.verdict == "more"
+    assert found.ratio.value == pytest.approx(0.5)
+
+
+def test_the_baseline_against_itself_shows_no_difference():
+    found = against_base(measured(), "base_again")
+    assert found.verdict == "no difference found"
+    assert found.noise.low <= 1 <= found.noise.high
+
+
+def test_an_interval_that_overlaps_the_noise_is_no_difference():
+    found = against_base(measured(rounds("fast", [9.8, 10.3, 9.7, 10.0, 9.9])), "fast")
+    assert found.verdict == "no difference found"
+
+
+def test_without_agreement_there_is_no_ratio():
+    found = against_base(measured(rounds("wrong", [1.0] * 5)), "wrong")
+    assert found.ratio is None
+    assert found.verdict == "not comparable"
+    assert "mmd outside the margin" in found.reason
+
+
+def test_with_different_thread_counts_there_is_no_ratio():
+    found = against_base(measured(rounds("fast", [1.0] * 5, threads=2)), "fast")
+    assert found.ratio is None
+    assert found.reason == "thread counts differ (1 and 2)"
+
+
+def test_threads_of_the_same_arm_may_be_compared_since_they_are_the_question():
+    found = against_base(measured(rounds("two", [6.0] * 5, arm="base", threads=2)), "two")
+    assert (found.verdict, found.kind) == ("less", "threads")
+
+
+def test_one_repeat_gives_no_ratio():
+    found = against_base(measured(rounds("fast", [1.0] * 5), repeats=1), "fast")
+    assert found.ratio is None
+    assert "n = 1" in found.reason
+
+
+def test_a_failed_unit_gives_no_ratio():
+    found = against_base(measured(rounds("fast", [1.0] * 5, ok=2)), "fast")
+    assert found.ratio is None
+    assert "failed or diverged" in found.reason
+
+
+@pytest.mark.parametrize(("name", "quantity"), [("nobody", "wall_s"), ("base_again", "joules")])
+def test_what_was_not_measured_is_said_so(name, quantity):
+    found = against_base(measured(), name, quantity)
+    assert found.verdict == "not measured here"
+
+
+@pytest.mark.parametrize(
+    ("times", "claimed", "kind", "verdict"),
+    [
+        (2.0, 5.0, "implementation", "holds"),
+        (2.0, 4.0, "implementation", "holds"),
+        (5.0, 5.0, "implementation", "holds partly"),
+        (20.0, 5.0, "implementation", "false"),
+        (10.0, 5.0, "implementation", "no difference found"),
+        (10.0, 1.0, "implementation", "holds"),
+        (2.0, 1.0, "implementation", "false"),
+        (2.0, None, "data access", "holds"),
+        (2.0, 5.0, "protocol", "protocol change"),
+        (20.0, 0.2, "memory", "holds partly"),
+        (50.0, 0.2, "memory", "holds"),
+        (2.0, 0.2, "memory", "false"),
+    ],
+)
+def test_the_verdict_on_a_claim_follows_from_its_interval(times, claimed, kind, verdict):
+    table = measured(rounds("fast", [times, times * 1.02, times * 0.98, times, times]))
+    assert verdict_on_claim(against_base(table, "fast"), claimed, kind) == verdict
+
+
+def test_a_claim_on_an_arm_without_agreement_is_not_comparable():
+    found = against_base(measured(rounds("wrong", [1.0] * 5)), "wrong")
+    assert verdict_on_claim(found, 5.0, "implementation") == "not comparable"

@@ -1,0 +1,145 @@
+"""Streams, files, tables, units, statistics: the promises that the stages rely on."""
+
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats as scipy_stats
+
+from scripts.lib.files import replacing
+from scripts.lib.seeds import numpy_rng, seed63, stream
+from scripts.lib.spec import canonical, digest
+from scripts.lib.stats import mean, paired_interval, proportion, ratio_of_medians
+from scripts.lib.tables import ContractError, read_runs, write_runs, write_table
+from scripts.lib.units import finished
+
+ROW = {"study": "s", "arm": "a", "rep": 0, "seed": 1, "status": "ok"}
+ROW |= {"fit_s": 1.0, "cpu_s": 1.0, "threads": 1, "device": "cpu"}
+
+
+def test_a_stream_depends_on_every_label_and_its_type():
+    labels = [("s", "normal", 100, 3, "data"), ("s", "normal", 100, 3, "init")]
+    labels += [("s", "normal", 100, 4, "data"), ("s", "normal", "100", 3, "data")]
+    labels += [("t", "normal", 100, 3, "data"), ("s", 100, "normal", 3, "data")]
+    seeds = [seed63(stream(42, *label)) for label in labels]
+    assert len(set(seeds)) == len(labels)
+    assert seed63(stream(43, *labels[0])) not in seeds
+
+
+def test_a_stream_is_the_same_in_every_process_and_session():
+    assert seed63(stream(42, "engression", "normal", 100, 0)) == 480313963672126154
+    assert numpy_rng(42, "a", 1).random() == 0.33996862998379096
+
+
+def test_seeds_fit_a_signed_64_bit_column():
+    assert all(0 <= seed63(stream(0, rep)) < 2**63 for rep in range(1000))
+
+
+def test_a_spec_has_one_text_whatever_the_order_of_its_keys():
+    assert canonical({"b": 1, "a": [1, 2]}) == canonical({"a": [1, 2], "b": 1})
+    assert digest({"a": 1, "b": 2}) != digest({"a": 2, "b": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical({"lr": math.nan})
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+
+    def fail_halfway():
+        with replacing(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([], "no rows"),
+        ([{k: v for k, v in ROW.items() if k != "seed"}], "column 'seed' is missing"),
+        ([ROW | {"status": "done"}], "status is 'done'"),
+        ([ROW, ROW], "two rows have the same arm, rep"),
+    ],
+)
+def test_rows_outside_the_contract_are_refused_and_nothing_is_written(tmp_path, rows, sentence):
+    with pytest.raises(ContractError, match=sentence):
+        write_runs(tmp_path / "runs.parquet", rows, ["rep"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_unit_is_a_row_with_nulls(tmp_path):
+    rows = [ROW | {"status": "failed", "fit_s": None}, ROW | {"rep": 1, "mmd": 0.5}]
+    write_runs(tmp_path / "runs.parquet", rows, ["rep"], job="j")
+    table = read_runs(tmp_path / "runs.parquet", ["rep"], "j")
+    assert table["mmd"].to_pylist() == [None, 0.5]
+
+
+def test_a_run_file_of_another_job_is_refused(tmp_path):
+    write_runs(tmp_path / "runs.parquet", [ROW], ["rep"], job="other")
+    with pytest.raises(ContractError, match="made by another configuration or code"):
+        read_runs(tmp_path / "runs.parquet", ["rep"], "this")
+
+
+def test_equal_tables_are_equal_files(tmp_path):
+    for name in ("a", "b"):
+        write_table(tmp_path / name, {"x": [1.0, 2.0]}, spec={"k": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert pq.read_table(tmp_path / "a")["x"].to_pylist() == [1.0, 2.0]
+
+
+def test_a_finished_unit_is_not_computed_again_and_keeps_every_bit(tmp_path):
+    calls = []
+
+    def compute(unit):
+        calls.append(unit)
+        return {"x": 0.1 + 0.2, "y": math.nan, "z": 1e-320, "w": math.inf}
+
+    units = [["normal", 100, 0], ["normal", 100, 1]]
+    first = list(finished(units[:1], compute, tmp_path / "u"))
+    again = list(finished(units, compute, tmp_path / "u"))
+    assert calls == units
+    assert repr(first[0]) == repr(again[0]) == repr(again[1])
+
+
+def test_the_mean_has_the_standard_error_of_the_mean():
+    values = np.random.default_rng(1).normal(3, 2, 400)
+    found = mean(values)
+    assert found.mcse == pytest.approx(scipy_stats.sem(values))
+    assert found.low == pytest.approx(found.value - 1.959964 * found.mcse)
+    assert math.isnan(mean([1.0]).mcse)
+
+
+def test_a_share_of_none_in_ten_has_an_honest_upper_bound():
+    found = proportion(0, 10)
+    assert found.value == found.mcse == 0
+    assert found.high == pytest.approx(0.278, abs=5e-4)
+
+
+def test_the_paired_interval_covers_the_truth_nine_times_in_ten():
+    rng = np.random.default_rng(2)
+    intervals = [paired_interval(rng.normal(1, 3, 6)) for _ in range(2000)]
+    covered = sum(i.low <= 1 <= i.high for i in intervals)
+    assert abs(covered - 1800) < 4 * math.sqrt(2000 * 0.09)
+
+
+def test_the_ratio_is_slower_over_faster_and_its_interval_holds_it():
+    rng = np.random.default_rng(3)
+    drift = np.linspace(1, 2, 9)
+    slower, faster = 6 * drift * rng.normal(1, 0.02, 9), 2 * drift * rng.normal(1, 0.02, 9)
+    found = ratio_of_medians(slower, faster)
+    assert found.low < 3 < found.high
+    assert found.high - found.low < 1.0
+
+
+def test_an_aa_interval_covers_one():
+    """With 5 rounds the interval is nearly their range: it misses 1 in about 6 % of A/A pairs."""
+    rng = np.random.default_rng(4)
+    rounds = rng.lognormal(0, 0.1, (400, 2, 5))
+    found = [ratio_of_medians(a, b, draws=500) for a, b in rounds]
+    assert sum(f.low <= 1 <= f.high for f in found) >= 0.9 * 400

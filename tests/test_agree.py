@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from scripts.spine.agree import agree
-from scripts.spine.ledger import verdicts
+from scripts.lib.agreement import agree, verdicts
 
 RULE = {"level": "equivalent", "min_pairs": 10, "not_worse": {"w1": 0.1}, "reported": ["epochs"]}
 RULE |= {"equivalent": {"mmd": 0.1}, "close": {"loss": 1e-5}}

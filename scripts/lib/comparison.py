@@ -16,9 +16,24 @@ class Comparison(NamedTuple):
 
     verdict: str
     reason: str
-    kind: str
-    ratio: Estimate | None
-    noise: Estimate | None
+    kind: str = ""
+    ratio: Estimate | None = None
+    noise: Estimate | None = None
+
+    def columns(self) -> dict:
+        """Table columns: ratio and A/A interval, what differs, verdict, reason."""
+        ratio, noise = self.ratio, self.noise
+        return {
+            "measured": ratio.value if ratio else None,
+            "low": ratio.low if ratio else None,
+            "high": ratio.high if ratio else None,
+            "repeats": ratio.n if ratio else None,
+            "noise_low": noise.low if noise else None,
+            "noise_high": noise.high if noise else None,
+            "differs_in": self.kind,
+            "verdict": self.verdict,
+            "reason": self.reason,
+        }
 
 
 def kind_of(slower: pd.DataFrame, faster: pd.DataFrame) -> str:
@@ -65,12 +80,12 @@ def compare(
     by_name = dict(tuple(measured.sort_values("round").groupby("contestant")))
     sides = [by_name.get(name) for name in (slower, faster)]
     if any(side is None or side.get(quantity, side["round"]).isna().any() for side in sides):
-        return Comparison(NOT_MEASURED, "no such contestant in this workload", "", None, None)
+        return Comparison(NOT_MEASURED, "no such contestant in this workload")
     if quantity not in measured:
-        return Comparison(NOT_MEASURED, f"{quantity} was not recorded", "", None, None)
+        return Comparison(NOT_MEASURED, f"{quantity} was not recorded")
     kind = kind_of(*sides)
     if reason := refusal(*sides, agreement):
-        return Comparison(NOT_COMPARABLE, reason, kind, None, None)
+        return Comparison(NOT_COMPARABLE, reason, kind)
     ratio = ratio_of_medians(*(side[quantity].to_numpy() for side in sides))
     noise = None
     if all(name in by_name for name in again):
@@ -79,6 +94,24 @@ def compare(
     if ratio.low <= floor[1] and ratio.high >= floor[0]:
         return Comparison(NO_DIFFERENCE, "", kind, ratio, noise)
     return Comparison("less" if ratio.value > 1 else "more", "", kind, ratio, noise)
+
+
+def pairs_to_show(measured: pd.DataFrame, baseline: str) -> list[tuple[str, str]]:
+    """(slower, faster) contestants of one workload that a reader wants to see compared.
+
+    The baseline against everyone; every arm on many workers against the same arm on one (what
+    parallelism gives) and against the baseline's arm on as many (what the implementation gives).
+    """
+    first = measured.drop_duplicates("contestant").set_index("contestant")
+    shown = [(baseline, name) for name in first.index if name != baseline]
+    many = first[first["workers"] > 1]
+    for name, row in many.iterrows():
+        alone = first[(first["arm"] == row["arm"]) & (first["workers"] == 1)]
+        alone = alone[alone["threads"] == row["threads"]].index[:1]
+        rivals = many[many["arm"] == first.loc[baseline, "arm"]].index
+        pairs = [(other, name) for other in [*alone, *rivals] if other != name]
+        shown += [pair for pair in pairs if pair not in shown]
+    return shown
 
 
 def verdict_on_claim(comparison: Comparison, claimed: float | None, kind: str) -> str:

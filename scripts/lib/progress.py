@@ -1,4 +1,4 @@
-"""Progress of a long job in its log: how many units are done, at most one line every few seconds."""
+"""Progress of a long job in its log: how many units are done, a line every few seconds."""
 
 import logging
 import time

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from scripts.lib.files import replacing
 from scripts.lib.provenance import provenance
@@ -34,6 +35,18 @@ def write_table(path: str | Path, columns: dict[str, Any] | list[dict], **metada
     notes = {"isospeed": json.dumps(provenance() | metadata)}
     with replacing(path) as temporary:
         pq.write_table(table.replace_schema_metadata(notes), temporary)
+
+
+def same_keys(rows: list[dict]) -> list[dict]:
+    """The rows with all keys of any of them; what a row lacks is None."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return [{name: row.get(name) for name in names} for row in rows]
+
+
+def write_csv(path: str | Path, rows: list[dict]) -> None:
+    """Write rows as CSV; what a row lacks is an empty field."""
+    with replacing(path) as temporary:
+        csv.write_csv(pa.Table.from_pylist(same_keys(rows)), temporary)
 
 
 def read_metadata(path: str | Path) -> dict:
@@ -66,9 +79,7 @@ def write_runs(path: str | Path, rows: list[dict], axes: list[str], **metadata: 
     A row that lacks a metric of another row (a failed unit) gets a null there.
     """
     check_rows(rows, axes, str(path))
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    full = [{name: row.get(name) for name in names} for row in rows]
-    write_table(path, full, **metadata)
+    write_table(path, same_keys(rows), **metadata)
 
 
 def read_runs(path: str | Path, axes: list[str], job_digest: str) -> pa.Table:

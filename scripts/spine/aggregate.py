@@ -10,10 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from scripts.lib.files import replacing
 from scripts.lib.stage import arguments
 from scripts.lib.stats import mean, proportion
-from scripts.lib.tables import read_runs, write_table
+from scripts.lib.tables import read_runs, write_csv, write_table
 
 
 def stack(files: list[Path], jobs: list[str], axes: list[str]) -> pa.Table:
@@ -24,7 +23,7 @@ def stack(files: list[Path], jobs: list[str], axes: list[str]) -> pa.Table:
 
 def summarise(
     runs: pd.DataFrame, cell: list[str], means: list[str], proportions: list[str]
-) -> pd.DataFrame:
+) -> list[dict]:
     """Estimates with errors per arm and cell, over units with status ok."""
     rows = []
     for key, group in runs.groupby(["arm", *cell], sort=False):
@@ -37,7 +36,7 @@ def summarise(
         for metric in proportions if len(ok) else ():
             estimate = proportion(int(ok[metric].sum()), len(ok))
             rows.append(labels | {"metric": metric, "kind": "proportion", **estimate._asdict()})
-    return pd.DataFrame(rows)
+    return rows
 
 
 if __name__ == "__main__":
@@ -45,7 +44,5 @@ if __name__ == "__main__":
     axes = args.spec["axes"]
     table = stack(args.files, args.spec["jobs"], axes)
     write_table(args.runs, table)
-    summary = summarise(table.to_pandas(), axes[:-1], **args.spec["summary"])
-    with replacing(args.summary) as temporary:
-        summary.to_csv(temporary, index=False)
+    write_csv(args.summary, summarise(table.to_pandas(), axes[:-1], **args.spec["summary"]))
     logging.info("%d rows from %d run files", len(table), len(args.files))

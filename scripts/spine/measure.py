@@ -7,48 +7,16 @@ over all workers, `rss_mb` the sum of the workers' peak resident sets. Starting 
 not in any of them.
 """
 
-import importlib
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
-from scripts.lib.memory import traced_tensor_peak
 from scripts.lib.stage import arguments
-from scripts.lib.tables import write_table
-from scripts.lib.timing import peak_rss_mb
+from scripts.lib.tables import same_keys, write_table
+from scripts.lib.workers import call_study, start_workers
 
 OWN_COLUMNS = ("fit_s", "cpu_s")
-
-
-def call_study(module: str, spec: dict, inputs: dict, threads: int, trace: bool) -> dict:
-    """In a worker: run the units of `spec` by `module.run`; rows and peak memory."""
-    run = partial(importlib.import_module(module).run, spec, inputs, threads)
-    rows, tensor_peak_mb = traced_tensor_peak(run) if trace else (run(), None)
-    return {"rows": rows, "tensor_peak_mb": tensor_peak_mb, "rss_mb": peak_rss_mb()}
-
-
-def import_study(module: str) -> None:
-    """In a worker: pay the imports before anything is timed."""
-    importlib.import_module(module)
-
-
-def start_workers(plan: list[dict], module: str) -> dict[str, list[ProcessPoolExecutor]]:
-    """Worker processes of each contestant, with its number of threads and the study imported."""
-    pools, imports = {}, []
-    for entry in {entry["contestant"]: entry for entry in plan}.values():
-        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(entry["threads"])
-        group = [
-            ProcessPoolExecutor(1, mp_context=get_context("spawn")) for _ in range(entry["workers"])
-        ]
-        # The process starts, and reads the environment, at the first call.
-        imports += [pool.submit(import_study, module) for pool in group]
-        pools[entry["contestant"]] = group
-    for ready in imports:
-        ready.result()
-    return pools
 
 
 def shares(units: list, workers: int) -> list[list]:
@@ -99,6 +67,5 @@ if __name__ == "__main__":
     args = arguments(script=Path, data=Path, measurements=Path)
     module = ".".join(args.script.with_suffix("").parts)
     rows = measure(args.spec["plan"], module, {"data": str(args.data)})
-    names = dict.fromkeys(name for row in rows for name in row)
-    full = [{"study": args.spec["study"]} | {n: row.get(n) for n in names} for row in rows]
-    write_table(args.measurements, full)
+    rows = [{"study": args.spec["study"]} | row for row in rows]
+    write_table(args.measurements, same_keys(rows))

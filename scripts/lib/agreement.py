@@ -1,0 +1,85 @@
+"""Whether an arm gives the reference's answer, by the tests that its study declares for it."""
+
+import numpy as np
+import pandas as pd
+
+from scripts.lib.stats import paired_interval
+
+
+def pairs(runs: pd.DataFrame, arm: str, reference: str, axes: list[str]) -> pd.DataFrame:
+    """Units that both arms computed, columns suffixed `_arm` and `_ref`."""
+    sides = [runs[runs["arm"] == name] for name in (arm, reference)]
+    return sides[0].merge(sides[1], on=axes, suffixes=("_arm", "_ref"), validate="one_to_one")
+
+
+def check_metric(
+    both: pd.DataFrame, metric: str, test: str, margin: float, cell: list[str]
+) -> dict:
+    """One agreement row: mean paired difference, interval, and whether it keeps the margin."""
+    difference = (both[f"{metric}_arm"] - both[f"{metric}_ref"]).to_numpy(float)
+    if test in ("equivalent", "not_worse"):
+        scale = both.groupby(cell)[f"{metric}_ref"].transform("mean").abs().to_numpy()
+        difference = difference / scale
+    estimate = paired_interval(difference)
+    row = {"metric": metric, "test": test, "n_pairs": estimate.n, "difference": estimate.value}
+    row |= {"mcse": estimate.mcse, "low": estimate.low, "high": estimate.high, "margin": margin}
+    largest = float(np.abs(difference).max(initial=0.0))
+    if test == "close":
+        return row | {"passed": largest <= margin, "note": f"largest difference {largest:.2g}"}
+    if test == "equivalent":
+        return row | {"passed": -margin < estimate.low and estimate.high < margin, "note": ""}
+    if test == "not_worse":
+        return row | {"passed": estimate.high < margin, "note": ""}
+    return row | {"passed": None, "note": ""}
+
+
+def agree_where(both: pd.DataFrame, rule: dict, cell: list[str]) -> list[dict]:
+    """Agreement rows over these pairs under an arm's declared tests.
+
+    Statuses are compared first: a unit that only one side finished fails the arm.
+    """
+    finished = (both["status_arm"] == "ok") & (both["status_ref"] == "ok")
+    unequal = int((both["status_arm"] != both["status_ref"]).sum())
+    both = both[finished]
+    enough = len(both) >= rule["min_pairs"]
+    note = f"{len(both)} pairs, {rule['min_pairs']} needed; {unequal} units with unequal status"
+    rows = [{"metric": "pairs", "test": "counted", "n_pairs": len(both), "note": note}]
+    rows[0] |= {"passed": enough and unequal == 0}
+    for test in ("close", "equivalent", "not_worse") if enough else ():
+        for metric, margin in rule.get(test, {}).items():
+            rows.append(check_metric(both, metric, test, margin, cell))
+    for metric in rule["reported"] if len(both) else ():
+        rows.append(check_metric(both, metric, "reported", np.nan, cell))
+    return rows
+
+
+def agree(runs: pd.DataFrame, arm: str, options: dict) -> list[dict]:
+    """Agreement rows of one arm, separately for each value of the axis `split`.
+
+    Separately, so that a gain in one part of the design cannot pay for a loss in another.
+    """
+    axis, rule = options["split"], options["arms"][arm]
+    label = {"arm": arm, "level": rule["level"]}
+    both = pairs(runs, arm, options["reference"], options["axes"])
+    if both.empty:
+        nothing = {"metric": "pairs", "test": "counted", "n_pairs": 0, "passed": False}
+        return [label | nothing | {"where": "all", "note": "no unit that both arms computed"}]
+    return [
+        label | {"where": f"{axis} = {value}"} | row
+        for value, part in both.groupby(axis)
+        for row in agree_where(part, rule, options["axes"][:-1])
+    ]
+
+
+def verdicts(agreement: pd.DataFrame) -> dict[str, tuple[bool, str]]:
+    """(passed, reason) per arm from its agreement rows."""
+    out = {}
+    for arm, rows in agreement.groupby("arm", sort=False):
+        failed = rows[rows["passed"].astype(str) == "False"].astype({"note": str})
+        reasons = [
+            f"{row.metric} ({row.test}) at {row.where}: "
+            + ("outside the margin" if row.note in ("", "nan") else row.note)
+            for row in failed.itertuples()
+        ]
+        out[arm] = (failed.empty, "; ".join(reasons))
+    return out

@@ -67,15 +67,16 @@ def positions(levels: list) -> dict:
     return dict(zip(levels, (at - at[0]) / (at[-1] - at[0] or 1.0), strict=True))
 
 
-def draw_series(axes, values: np.ndarray, at: float, colour: str, marker: str) -> str:
-    """Dots, their mean and +-1.96 MCSE at `at` on the x axis; the mean in words."""
-    estimate = mean(values)
+def draw_series(axes, values: np.ndarray, at: float, second: bool) -> str:
+    """Mean and +-1.96 MCSE beside `at`, the dots on its other side; returns the mean in words."""
+    colour, side = (SECOND, 1) if second else (FIRST, -1)
+    estimate, centre = mean(values), at + 0.035 * side
     jitter = np.random.default_rng(0).uniform(-0.025, 0.025, len(values))
-    axes.plot(at + jitter, values, ".", color=colour, alpha=0.35, ms=4.5, mew=0)
+    axes.plot(centre + 0.065 * side + jitter, values, ".", color=colour, alpha=0.4, ms=5, mew=0)
     if math.isfinite(estimate.mcse):
-        axes.plot([at, at], [estimate.low, estimate.high], color=colour, lw=1.4)
-    face = "none" if marker == "D" else colour
-    axes.plot(at, estimate.value, marker, color=colour, mfc=face, ms=5, mew=1.2)
+        axes.plot([centre, centre], [estimate.low, estimate.high], color=colour, lw=1.3)
+    marker, face = ("D", "none") if second else ("o", colour)
+    axes.plot(centre, estimate.value, marker, color=colour, mfc=face, ms=4.5, mew=1.1)
     return f"{estimate.value:.3g} (n = {estimate.n})"
 
 
@@ -89,28 +90,24 @@ def replication_panels(
     logarithmic if all values are positive and span a factor of 50; an interval that reaches
     zero is then cut at the frame.
     """
-    shown = runs[runs["arm"].isin(arms) & (runs["status"] == "ok")].dropna(subset=[metric])
-    if shown.empty:
+    finished = runs[runs["arm"].isin(arms) & (runs["status"] == "ok")].dropna(subset=[metric])
+    if finished.empty:
         return []
-    looks = {arms[1]: (0.045, SECOND, "D"), arms[0]: (-0.045, FIRST, "o")}
-    values = shown[metric].to_numpy(float)
-    at, log = positions(sorted(shown[x].unique())), is_wide(values, 50)
+    values = finished[metric].to_numpy(float)
+    at, log = positions(sorted(finished[x].unique())), is_wide(values, 50)
     low, high = values.min(), values.max()
-    margin = 0.06 * (high - low or 1.0)
-    limits = (low / 1.5, high * 1.5) if log else (low - margin, high + margin)
+    room = 0.06 * (high - low or 1.0)
+    limits = (low / 1.5, high * 1.5) if log else (low - room, high + room)
     drawn = []
-    for value, part in shown.groupby(panel, sort=False):
-        figure = Figure(figsize=(2.4, 2.2), layout="constrained")
+    for value, part in finished.groupby(panel, sort=False):
+        figure = Figure(figsize=(2.1, 2.3), layout="constrained")
         axes = figure.subplots()
         axes.set_yscale("log" if log else "linear")
         told = [f"{panel} {value}, mean {label}"]
         for (arm, level), group in part.groupby(["arm", x], sort=False):
-            shift, colour, marker = looks[arm]
-            mean_of = draw_series(
-                axes, group[metric].to_numpy(float), at[level] + shift, colour, marker
-            )
-            told.append(f"{arm} at {x} {level}: {mean_of}")
-        axes.set(xlim=(-0.12, 1.12), ylim=limits, title=value, xlabel=x, ylabel=label)
+            found = draw_series(axes, group[metric].to_numpy(float), at[level], arm != arms[0])
+            told.append(f"{arm} at {x} {level}: {found}")
+        axes.set(xlim=(-0.18, 1.18), ylim=limits, title=value, xlabel=x, ylabel=label)
         axes.set_xticks(list(at.values()), [str(level) for level in at])
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())

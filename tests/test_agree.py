@@ -74,3 +74,9 @@ def test_an_arm_without_common_units_fails():
     passed, reason = verdict(table)
     assert not passed
     assert "no unit that both arms computed" in reason
+
+
+def test_another_protocol_is_never_comparable_even_if_its_numbers_agree():
+    passed, reason = verdict(runs(), RULE | {"level": "protocol"})
+    assert not passed
+    assert "never a speed-up" in reason

@@ -58,6 +58,12 @@ def test_without_agreement_there_is_no_ratio():
     assert "mmd outside the margin" in found.reason
 
 
+def test_an_arm_whose_agreement_was_never_tested_gets_no_ratio():
+    found = against_base(measured(rounds("untested", [1.0] * 5)), "untested")
+    assert found.ratio is None
+    assert "not tested" in found.reason
+
+
 def test_with_different_thread_counts_there_is_no_ratio():
     found = against_base(measured(rounds("fast", [1.0] * 5, threads=2)), "fast")
     assert found.ratio is None

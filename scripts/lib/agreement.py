@@ -81,5 +81,7 @@ def verdicts(agreement: pd.DataFrame) -> dict[str, tuple[bool, str]]:
             + ("outside the margin" if row.note in ("", "nan") else row.note)
             for row in failed.itertuples()
         ]
-        out[arm] = (failed.empty, "; ".join(reasons))
+        if (rows["level"] == "protocol").any():
+            reasons.append("it is another protocol, which is never a speed-up")
+        out[arm] = (not reasons, "; ".join(reasons))
     return out

@@ -44,10 +44,12 @@ def kind_of(slower: pd.DataFrame, faster: pd.DataFrame) -> str:
     return " and ".join(differing) or "nothing (A/A)"
 
 
-def refusal(slower: pd.DataFrame, faster: pd.DataFrame, agreement: dict[str, tuple]) -> str:
+def refusal(
+    slower: pd.DataFrame, faster: pd.DataFrame, agreement: dict[str, tuple], reference: str
+) -> str:
     """Why no ratio may be printed, or an empty string.
 
-    `agreement` maps an arm to (passed, reason); the reference itself is not in it.
+    `agreement` maps an arm to (passed, reason); the `reference` arm needs none.
     """
     a, b = slower.iloc[0], faster.iloc[0]
     if len(slower) < 2 or len(faster) < 2:
@@ -58,10 +60,10 @@ def refusal(slower: pd.DataFrame, faster: pd.DataFrame, agreement: dict[str, tup
     for side in (slower, faster):
         if (side["units_ok"] < side["units"]).any():
             return f"{side.iloc[0]['contestant']}: a unit failed or diverged"
-    for arm in {a["arm"], b["arm"]} if a["arm"] != b["arm"] else ():
-        passed, reason = agreement.get(arm, (True, ""))
+    for arm in {a["arm"], b["arm"]} - {reference} if a["arm"] != b["arm"] else ():
+        passed, reason = agreement.get(arm, (False, "its agreement was not tested"))
         if not passed:
-            return f"{arm} does not agree with the reference: {reason}"
+            return f"{arm} was not shown to agree with the reference: {reason}"
     return ""
 
 
@@ -84,7 +86,8 @@ def compare(
     if quantity not in measured:
         return Comparison(NOT_MEASURED, f"{quantity} was not recorded")
     kind = kind_of(*sides)
-    if reason := refusal(*sides, agreement):
+    reference = next((by_name[name].iloc[0]["arm"] for name in again if name in by_name), "")
+    if reason := refusal(*sides, agreement, reference):
         return Comparison(NOT_COMPARABLE, reason, kind)
     ratio = ratio_of_medians(*(side[quantity].to_numpy() for side in sides))
     noise = None

@@ -38,7 +38,7 @@ STYLE = {
 
 
 def inline_svg(figure: Figure, description: str) -> str:
-    """The figure as an <svg> element named `description`, without ids that could clash."""
+    """The figure as an <svg> element named `description`; no id of it occurs in another one."""
     buffer = io.StringIO()
     # The salt makes the remaining ids (markers, clip paths) differ between figures, not runs.
     with mpl.rc_context({"svg.hashsalt": description}):
@@ -77,7 +77,7 @@ def draw_series(axes, values: np.ndarray, at: float, second: bool) -> str:
         axes.plot([centre, centre], [estimate.low, estimate.high], color=colour, lw=1.3)
     marker, face = ("D", "none") if second else ("o", colour)
     axes.plot(centre, estimate.value, marker, color=colour, mfc=face, ms=4.5, mew=1.1)
-    return f"{estimate.value:.3g} (n = {estimate.n})"
+    return f"{estimate.value:.3g} ({estimate.n} units)"
 
 
 @mpl.rc_context(STYLE)
@@ -103,11 +103,12 @@ def replication_panels(
         figure = Figure(figsize=(2.1, 2.3), layout="constrained")
         axes = figure.subplots()
         axes.set_yscale("log" if log else "linear")
-        told = [f"{panel} {value}, mean {label}"]
+        title = value if isinstance(value, str) else f"{panel} {value}"
+        told = [f"{title}, mean {label}"]
         for (arm, level), group in part.groupby(["arm", x], sort=False):
             found = draw_series(axes, group[metric].to_numpy(float), at[level], arm != arms[0])
             told.append(f"{arm} at {x} {level}: {found}")
-        axes.set(xlim=(-0.18, 1.18), ylim=limits, title=value, xlabel=x, ylabel=label)
+        axes.set(xlim=(-0.18, 1.18), ylim=limits, title=title, xlabel=x, ylabel=label)
         axes.set_xticks(list(at.values()), [str(level) for level in at])
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
@@ -129,14 +130,14 @@ def stacked_shares(parts: pd.DataFrame) -> str:
     """
     if parts.empty:
         return ""
-    shares = parts.div(parts.sum(axis=1), axis=0)
+    shares = parts.div(parts.sum(axis=1).replace(0, 1), axis=0)
     figure = Figure(figsize=(7.6, 0.7 + 0.3 * len(shares)), layout="constrained")
     axes = figure.subplots()
     left, rows = np.zeros(len(shares)), np.arange(len(shares))
     for number, (part, widths) in enumerate(shares.items(), start=1):
         name, fill = f"{number} {part}", FILLS[(number - 1) % len(FILLS)]
         bars = axes.barh(rows, widths, 0.78, left, color=fill, edgecolor=INK, lw=0.5, label=name)
-        room = [name if w > 0.012 * len(name) else number if w > 0.015 else "" for w in widths]
+        room = [name if w > 0.012 * len(name) else number if w > 0.02 else "" for w in widths]
         axes.bar_label(bars, room, label_type="center", color="#111111", fontsize=7)
         left += widths.to_numpy()
     axes.set_yticks(rows, shares.index)

@@ -9,6 +9,13 @@ from multiprocessing import get_context
 from scripts.lib.memory import traced_tensor_peak
 from scripts.lib.timing import peak_rss_mb
 
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
 
 def call_study(module: str, spec: dict, inputs: dict, threads: int, trace: bool) -> dict:
     """In a worker: run the units of `spec` by `module.run`; rows and peak memory."""
@@ -26,7 +33,8 @@ def start_workers(plan: list[dict], module: str) -> dict[str, list[ProcessPoolEx
     """Worker processes of each contestant, with its number of threads and the study imported."""
     pools, imports = {}, []
     for entry in {entry["contestant"]: entry for entry in plan}.values():
-        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(entry["threads"])
+        # NumPy's BLAS too: its idle threads spin and would be timed with the next unit.
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(entry["threads"])))
         group = [
             ProcessPoolExecutor(1, mp_context=get_context("spawn")) for _ in range(entry["workers"])
         ]

@@ -1,7 +1,7 @@
 """Stack a study's run files: runs.parquet, and summary.csv with a Monte Carlo error per mean.
 
 summary.csv has one row per arm, cell and metric: kind (mean or proportion), value, sd, mcse,
-low and high (95 %), n units used, n_not_ok units left out because they diverged or failed.
+low and high (95 %), units used, n_not_ok units left out because they diverged or failed.
 """
 
 import logging
@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from scripts.lib.stage import arguments
-from scripts.lib.stats import mean, proportion
+from scripts.lib.stats import Estimate, mean, proportion
 from scripts.lib.tables import read_runs, write_csv, write_table
 
 
@@ -19,6 +19,11 @@ def stack(files: list[Path], jobs: list[str], axes: list[str]) -> pa.Table:
     """All run files as one table; `jobs` holds the digest that each file must carry."""
     tables = [read_runs(path, axes, job) for path, job in zip(files, jobs, strict=True)]
     return pa.concat_tables(tables, promote_options="permissive")
+
+
+def columns(estimate: Estimate) -> dict[str, float]:
+    """Table columns of an estimate; its count stands in `units`, as `n` may be an axis."""
+    return {name: value for name, value in estimate._asdict().items() if name != "n"}
 
 
 def summarise(
@@ -29,13 +34,13 @@ def summarise(
     for key, group in runs.groupby(["arm", *cell], sort=False):
         ok = group[group["status"] == "ok"]
         labels = dict(zip(["arm", *cell], key, strict=True)) | {"n_not_ok": len(group) - len(ok)}
-        for metric in means:
-            estimate = mean(ok[metric].to_numpy())
-            sd = ok[metric].std(ddof=1)
-            rows.append(labels | {"metric": metric, "kind": "mean", "sd": sd, **estimate._asdict()})
+        labels |= {"units": len(ok)}
+        for metric in means if len(ok) else ():
+            row = {"metric": metric, "kind": "mean", "sd": ok[metric].std(ddof=1)}
+            rows.append(labels | row | columns(mean(ok[metric].to_numpy())))
         for metric in proportions if len(ok) else ():
-            estimate = proportion(int(ok[metric].sum()), len(ok))
-            rows.append(labels | {"metric": metric, "kind": "proportion", **estimate._asdict()})
+            row = {"metric": metric, "kind": "proportion"}
+            rows.append(labels | row | columns(proportion(int(ok[metric].sum()), len(ok))))
     return rows
 
 

@@ -54,7 +54,7 @@ def judge(claim: dict, tables: dict, options: dict) -> dict:
 
 if __name__ == "__main__":
     args = arguments(claims=Path, agreements=[Path], measurements=[Path], ratios=Path, ledger=Path)
-    options = args.spec
+    options = {entry["study"]: entry for entry in args.spec}  # in the order of the files
     agreements = [verdicts(pd.read_csv(path)) for path in args.agreements]
     measured = [pd.read_parquet(path) for path in args.measurements]
     tables = dict(zip(options, zip(measured, agreements, strict=True), strict=True))

@@ -50,18 +50,18 @@ def chapter(spec: dict, ratios: pd.DataFrame, *paths: Path) -> dict:
     summary, agreement = pd.read_csv(paths[1]), pd.read_csv(paths[2])
     study, cores = runs["study"].iloc[0], measured["workers"] * measured["threads"]
     options, ratios = spec[study], ratios[ratios["study"] == study]
-    arm, baseline = options["arm"], ratios["slower"].iloc[0]
-    reference = measured.loc[measured["contestant"] == baseline, "arm"].iloc[0]
+    arm, reference = options["arm"], options["reference"]
+    units = runs.value_counts(["arm", "device", "status"], sort=False, dropna=False)
     seconds = phase_seconds(measured, options["phases_of"], options["phases"])
     return options | {
-        "study": study, "baseline": baseline, "reference": reference,
+        "study": study,
         "sources": {path.name: read_metadata(path) for path in (paths[0], paths[3])},
-        "units": records(runs.value_counts(["arm", "device", "status"], sort=False).reset_index()),
+        "units": records(units.reset_index()), "costs": costs(measured),
         "load": measured["load_before"].agg(["min", "max"]).to_dict() | {"cores": cores.max()},
         "cells": nested(summary[summary["arm"] == arm], options["axes"][:-1], "metric"),
-        "agreement": records(agreement), "costs": costs(measured), "bars": stacked_shares(seconds),
+        "agreement": records(agreement), "bars": stacked_shares(seconds),
         "twins": twins(runs, options["axes"], reference), "seconds": records(seconds.reset_index()),
-        "ratios": nested(ratios, ["workload", "slower", "faster", "differs_in"], "quantity"),
+        "ratios": nested(ratios, ["workload", "slower", "faster"], "quantity"),
         "panels": replication_panels(runs, [arm, reference], **options["figure"]),
     }  # fmt: skip
 

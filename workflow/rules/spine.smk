@@ -90,7 +90,7 @@ rule ledger:
         "../envs/isospeed.yaml"
     params:
         *stamps("scripts/spine/ledger.py"),
-        spec=canonical({s: config[s]["measure"]["compare"] for s in STUDIES}),
+        spec=canonical([config[s]["measure"]["compare"] | {"study": s} for s in STUDIES]),
     shell:
         "python -m scripts.spine.ledger --spec {params.spec:q} --claims {input.claims:q}"
         " --agreements {input.agreements:q} --measurements {input.measurements:q}"
@@ -101,6 +101,7 @@ rule report:
     """One self-contained page: results, agreement, cost, claims."""
     input:
         template="workflow/report/page.html.j2",
+        prose=[path for s in STUDIES if exists(path := f"workflow/report/{s}.html")],
         ratios="<results>/ratios.csv",
         ledger="<results>/ledger.csv",
         runs=expand("<results>/{study}/runs.parquet", study=STUDIES),
@@ -115,7 +116,18 @@ rule report:
         "../envs/isospeed.yaml"
     params:
         *stamps("scripts/spine/report.py"),
-        spec=canonical({s: config[s]["report"] | {"axes": AXES[s]} for s in STUDIES}),
+        spec=canonical(
+            {
+                study: config[study]["report"]
+                | config[study]["measure"]["compare"]
+                | {
+                    "axes": AXES[study],
+                    "reference": config[study]["agreement"]["reference"],
+                    "arms": list(config[study]["agreement"]["arms"]),
+                }
+                for study in STUDIES
+            }
+        ),
     shell:
         "python -m scripts.spine.report --spec {params.spec:q} --template {input.template:q}"
         " --ratios {input.ratios:q} --ledger {input.ledger:q} --runs {input.runs:q}"

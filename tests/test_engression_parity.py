@@ -150,6 +150,19 @@ def test_default_cdist_departs_from_the_reference_at_the_first_step():
     assert largest_difference(reference.parameters, cdist.parameters) > 1e-5
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="exact: chunks of 25 x 50 rows of 10 are no multiple of the 16 normals torch draws at once",
+)
+def test_exact_sees_the_noise_of_the_reference_whatever_its_width():
+    x = torch.from_numpy(simulate(42, "normal", 100, 0)).double()
+    reference, fast = (
+        fit(trainer, x, NET | {"noise_dim": 10}, options(max_epochs=1), (42, "width"))
+        for trainer in ("reference", "exact")
+    )
+    assert largest_difference(losses(reference), losses(fast)) < 1e-12
+
+
 @pytest.mark.parametrize("rows", [50, 160, 1000000])
 def test_the_chunks_of_exact_change_neither_draws_nor_result(rows, monkeypatch):
     settings = {"n": 130, "dtype": torch.float64, "max_epochs": 3}
@@ -325,17 +338,17 @@ def test_the_network_has_16641_parameters():
 def test_weights_and_biases_start_uniform_within_one_over_root_fan_in(dtype):
     flat = initial(WIDTHS, torch.Generator().manual_seed(3), dtype)
     assert flat.dtype == dtype
+    scaled = []
     for (weight, bias), fan_in in zip(views(flat, WIDTHS), [128, 64, 64, 64], strict=True):
-        bound = fan_in**-0.5
         assert weight.shape[1] == fan_in
-        for values in (weight, bias):
-            assert float(values.abs().max()) <= bound
-        spread = weight.double() / bound
-        assert float(spread.abs().max()) > 0.9
-        # U(-1, 1) has mean 0, variance 1/3, and its square variance 4/45.
-        count = spread.numel()
-        assert abs(float(spread.mean())) < 4 * math.sqrt(1 / 3 / count)
-        assert abs(float(spread.square().mean()) - 1 / 3) < 4 * math.sqrt(4 / 45 / count)
+        scaled.append((weight.double() * fan_in**0.5, bias.double() * fan_in**0.5))
+    all_biases = torch.cat([bias for _, bias in scaled])
+    for values in (*(weight for weight, _ in scaled), all_biases):
+        assert float(values.abs().max()) <= 1 + 1e-6
+        # U(-1, 1) has mean 0 and variance 1/3, its square has variance 4/45.
+        count = values.numel()
+        assert abs(float(values.mean())) < 4 * math.sqrt(1 / 3 / count)
+        assert abs(float(values.square().mean()) - 1 / 3) < 4 * math.sqrt(4 / 45 / count)
 
 
 @TRAINERS
@@ -387,6 +400,13 @@ def test_an_equal_loss_is_no_improvement(patience):
     assert not rule.diverged
 
 
+def test_the_smallest_decrease_is_an_improvement():
+    rule = Patience(1)
+    assert rule.improved(1.0)
+    assert rule.improved(math.nextafter(1.0, 0.0))
+    assert not rule.stopped
+
+
 def test_a_lower_loss_resets_the_patience():
     rule = Patience(3)
     for loss in (1.0, 1.1, 1.2, 0.9, 1.0, 1.0):
@@ -414,6 +434,28 @@ def test_steps_and_noise_rows_are_counted(trainer):
     assert fitted.noise_rows == 3 * 130 * per_point
 
 
+@pytest.mark.parametrize(
+    "arm",
+    [
+        pytest.param(
+            arm,
+            marks=pytest.mark.xfail(
+                strict=True,
+                raises=ZeroDivisionError,
+                reason="two mirrored draws of one point leave term2 no pair to average",
+            ),
+        )
+        if arm == "antithetic"
+        else arm
+        for arm in CONFIG["arms"]
+    ],
+)
+def test_a_last_batch_of_a_single_point_is_trained_on(arm):
+    unit = ["normal", 129, 0]
+    result = unit_row(arm, simulate(42, *unit), unit, early_steps=0, max_epochs=1)
+    assert result["row"]["status"] == "ok"
+
+
 def test_early_steps_take_early_draws():
     fitted = trained(
         "projected",
@@ -436,7 +478,7 @@ def test_the_phases_add_up_to_the_time_of_the_fit(trainer):
 
 def unit_row(arm, x, unit, **changes):
     """The result of one unit with few epochs and few test draws."""
-    job = training_job(CONFIG, 42, arm, [unit], max_epochs=3, **changes)
+    job = training_job(CONFIG, 42, arm, [unit], **{"max_epochs": 3} | changes)
     job["eval"] = job["eval"] | {"test_draws": 500}
     return train_unit(job, x, unit)
 
@@ -451,6 +493,18 @@ def test_a_unit_that_trains_well_has_status_ok_and_metrics(arm):
     assert row["status"] == "ok"
     assert row.keys() >= METRICS
     assert all(math.isfinite(row[name]) for name in METRICS)
+
+
+@pytest.mark.parametrize("epochs", [3, 12])
+def test_the_losses_of_a_row_are_those_of_its_history(epochs):
+    unit = ["normal", 20, 0]
+    result = unit_row("antithetic", simulate(42, *unit), unit, max_epochs=epochs)
+    row, history = result["row"], result["history"]
+    assert (row["final_loss"], row["final_term1"], row["final_term2"]) == history[-1]
+    assert row["best_loss"] == min(loss for loss, _, _ in history)
+    assert row["early_loss"] == history[min(epochs, 10) - 1][0]
+    assert row["n_epochs"] == len(history) == epochs
+    assert row["hit_cap"] == 1
 
 
 @ARMS

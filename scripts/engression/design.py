@@ -73,45 +73,45 @@ def block_samples(config: dict, seed: int, block: str) -> dict:
     return {"seed": seed, "units": all_units(config, reps)}
 
 
-def rounds(workload: dict) -> range:
-    """Rounds of a measured workload: 0 is the warm-up, none if there are no repeats."""
-    return range(workload["repeats"] + 1) if workload["repeats"] else range(0)
+def round_units(workload: dict) -> list[list[list]]:
+    """Units of each round of a measured workload, the warm-up first; no rounds if no repeats.
+
+    Round r trains replication r of the workload's laws and sizes: fresh inputs for every round,
+    the same for all contestants.
+    """
+    rounds = range(workload["repeats"] + 1) if workload["repeats"] else ()
+    cells = list(product(workload["laws"], workload["sizes"]))
+    return [[[law, n, round_] for law, n in cells] for round_ in rounds]
 
 
 def measurement_plan(config: dict, seed: int) -> list[dict]:
-    """What `measure` runs: in each round of a workload every contestant once.
-
-    Round r trains replication r of the workload's laws and sizes: fresh inputs for every round,
-    the same for all contestants. Round 0 is the warm-up.
-    """
+    """What `measure` runs, by workload: the units of each round, and the contestants in turn."""
     measure = config["measure"]
-    plan = []
-    for name, workload in measure["workloads"].items():
-        for round_, contestant in product(rounds(workload), workload["contestants"]):
-            entry = measure["contestants"][contestant]
-            chosen = [list(u) for u in product(workload["laws"], workload["sizes"], [round_])]
-            changes = {"max_epochs": workload["max_epochs"]}
-            plan.append(
-                {
-                    "workload": name,
-                    "contestant": contestant,
-                    "arm": entry["arm"],
-                    "round": round_,
-                    "workers": measure["workers"] if entry.get("parallel") else 1,
-                    "threads": entry.get("threads", 1),
-                    "trace_memory": workload.get("trace_memory", False),
-                    "spec": training_job(config, seed, entry["arm"], chosen, **changes),
-                }
-            )
-    return plan
+
+    def contestant(name: str, max_epochs: int) -> dict:
+        entry = measure["contestants"][name]
+        job = training_job(config, seed, entry["arm"], [], max_epochs=max_epochs)
+        return {
+            "contestant": name,
+            "arm": entry["arm"],
+            "workers": measure["workers"] if entry.get("parallel") else 1,
+            "threads": entry.get("threads", 1),
+            "spec": job,
+        }
+
+    return [
+        {
+            "workload": name,
+            "trace_memory": workload.get("trace_memory", False),
+            "rounds": round_units(workload),
+            "contestants": [contestant(c, workload["max_epochs"]) for c in workload["contestants"]],
+        }
+        for name, workload in measure["workloads"].items()
+    ]
 
 
 def measured_units(config: dict) -> list[list]:
     """Every unit that the measurement trains."""
-    measure = config["measure"]
-    trained = {
-        unit
-        for workload in measure["workloads"].values()
-        for unit in product(workload["laws"], workload["sizes"], rounds(workload))
-    }
+    workloads = config["measure"]["workloads"].values()
+    trained = {tuple(u) for w in workloads for units in round_units(w) for u in units}
     return [list(unit) for unit in sorted(trained)]

@@ -29,10 +29,11 @@ def import_study(module: str) -> None:
     importlib.import_module(module)
 
 
-def start_workers(plan: list[dict], module: str) -> dict[str, list[ProcessPoolExecutor]]:
+def start_workers(calls: list[dict], module: str) -> dict[str, list[ProcessPoolExecutor]]:
     """Worker processes of each contestant, with its number of threads and the study imported."""
+    os.environ["KINETO_LOG_LEVEL"] = "99"  # the profiler announces itself in every log
     pools, imports = {}, []
-    for entry in {entry["contestant"]: entry for entry in plan}.values():
+    for entry in {call["contestant"]: call for call in calls}.values():
         # NumPy's BLAS too: its idle threads spin and would be timed with the next unit.
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(entry["threads"])))
         group = [
@@ -44,3 +45,8 @@ def start_workers(plan: list[dict], module: str) -> dict[str, list[ProcessPoolEx
     for ready in imports:
         ready.result()
     return pools
+
+
+def shares(units: list, workers: int) -> list[list]:
+    """Units dealt to the workers in turn; no worker gets an empty share."""
+    return [units[i::workers] for i in range(min(workers, len(units)))]

@@ -3,25 +3,31 @@
 One row per workload, contestant and round (round 0 is the warm-up and is not written). Each
 contestant has worker processes of its own that stay idle while another one runs. `wall_s` is the
 whole call, `fit_s` its training alone (the busiest worker's), `cpu_s` the CPU time of training
-over all workers, `rss_mb` the sum of the workers' peak resident sets. Starting the workers is
-not in any of them.
+over all workers, `rss_mb` the sum of their peak resident sets. Starting workers is in none.
 """
 
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from scripts.lib.progress import progress
 from scripts.lib.stage import arguments
 from scripts.lib.tables import same_keys, write_table
-from scripts.lib.workers import call_study, start_workers
+from scripts.lib.workers import call_study, shares, start_workers
 
 OWN_COLUMNS = ("fit_s", "cpu_s")
 
 
-def shares(units: list, workers: int) -> list[list]:
-    """Units dealt to the workers in turn; no worker gets an empty share."""
-    return [units[i::workers] for i in range(min(workers, len(units)))]
+def schedule(plan: list[dict]) -> Iterator[dict]:
+    """The calls in their order: in each round of a workload every contestant once."""
+    for workload in plan:
+        labels = {name: workload[name] for name in ("workload", "trace_memory")}
+        for round_, units in enumerate(workload["rounds"]):
+            for entry in workload["contestants"]:
+                spec = entry["spec"] | {"units": units}
+                yield labels | entry | {"round": round_, "spec": spec}
 
 
 def measure_once(entry: dict, module: str, inputs: dict, pools: list[ProcessPoolExecutor]) -> dict:
@@ -56,8 +62,11 @@ def measure_once(entry: dict, module: str, inputs: dict, pools: list[ProcessPool
 
 def measure(plan: list[dict], module: str, inputs: dict) -> list[dict]:
     """Measurement rows of the plan, in its order; the warm-up round is run and dropped."""
-    pools = start_workers(plan, module)
-    rows = [measure_once(entry, module, inputs, pools[entry["contestant"]]) for entry in plan]
+    calls = list(schedule(plan))
+    pools = start_workers(calls, module)
+    rows = []
+    for entry in progress(calls, len(calls), "measure"):
+        rows.append(measure_once(entry, module, inputs, pools[entry["contestant"]]))
     for pool in (pool for group in pools.values() for pool in group):
         pool.shutdown()
     return [row for row in rows if row["round"] > 0]

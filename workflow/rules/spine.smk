@@ -72,7 +72,7 @@ rule measure:
         script=lambda w: MEASURED[w.study]["script"],
     shell:
         "python -m scripts.spine.measure --spec {params.spec:q} --script {params.script:q}"
-        " --data {input.data:q} --measurements {output.measurements:q} 2> {log:q}"
+        " --data {input.data:q} --measurements {output.measurements:q} 2> >(tee {log:q} >&2)"
 
 
 rule ledger:

@@ -22,16 +22,23 @@ if "coin" in STUDIES:
         "plan": [
             {
                 "workload": "all",
-                "contestant": contestant,
-                "arm": arm,
-                "round": round_,
-                "workers": 1,
-                "threads": 1,
                 "trace_memory": False,
-                "spec": COIN_JOBS[arm],
+                "rounds": [COIN_UNITS] * (COIN["measure"]["repeats"] + 1),
+                "contestants": [
+                    {
+                        "contestant": name,
+                        "arm": arm,
+                        "workers": 1,
+                        "threads": 1,
+                        "spec": COIN_JOBS[arm],
+                    }
+                    for name, arm in [
+                        ("loop", "loop"),
+                        ("loop_again", "loop"),
+                        ("vector", "vector"),
+                    ]
+                ],
             }
-            for round_ in range(COIN["measure"]["repeats"] + 1)
-            for contestant, arm in [("loop", "loop"), ("loop_again", "loop"), ("vector", "vector")]
         ],
     }
 

@@ -4,14 +4,16 @@ import os
 import shutil
 
 import pytest
+import torch
 
 from tests.project import Project, copy_code
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    """Arithmetic in tests is single-threaded, as in jobs."""
+    """Arithmetic in tests and in the jobs they start is single-threaded, as in the workflow."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -33,14 +33,6 @@ EARLY_STEPS = CONFIG["arms"]["antithetic"]["train"]["early_steps"]
 ARMS = ("pooled", "pooled5", "projected", "antithetic")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @functools.cache
 def sample():
     return torch.from_numpy(simulate(42, "normal", 500, 0))

@@ -29,7 +29,10 @@ class GroupedGradient:
         self.m, self.noise, self.phases = train["m"], noise, phases
         self.noise_rows = 0
         self.gradient = gradient
-        self.points = max(1, min(train["batch"], ROWS_PER_CHUNK // self.m))
+        # PyTorch draws 16 numbers at once: only chunks of whole sixteens give the same noise.
+        divisible = self.m * widths[0] % 16 == 0
+        points = ROWS_PER_CHUNK // self.m if divisible else train["batch"]
+        self.points = max(1, min(train["batch"], points))
         rows = self.points * self.m
         self.eps = parameters.new_empty(rows, widths[0])
         self.network = Backprop(views(parameters, widths), views(gradient, widths), rows)

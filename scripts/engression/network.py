@@ -43,7 +43,7 @@ def initial(widths: list[int], rng: torch.Generator, dtype=torch.float32) -> tor
 def sample(flat: torch.Tensor, widths: list[int], count: int, rng: torch.Generator) -> torch.Tensor:
     """`count` generated values, shape (count,), from fresh N(0, I) noise of `rng`.
 
-    In parts that stay in the cache; the noise is the same as if drawn at once.
+    In parts that stay in the cache; from 16 numbers on, the noise is as if drawn at once.
     """
     rows = min(count, ROWS_PER_SAMPLE)
     network = Backprop(views(flat, widths), [], rows)

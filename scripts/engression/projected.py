@@ -7,11 +7,16 @@ sum_j delta_j eps_j', is replaced by its conditional expectation given z,
 Rao-Blackwell: unbiased, variance at most that of `pooled`, half of the normals and less GEMM.
 """
 
+import math
+
 import torch
 
 from scripts.engression.losses import pooled_gradient
 from scripts.engression.network import Backprop, views
 from scripts.lib.timing import Phases
+
+# Two mirrored pairs: fewer leave term2 no independent draws to compare.
+FEWEST_DRAWS = 4
 
 
 class ProjectedGradient:
@@ -20,7 +25,8 @@ class ProjectedGradient:
     With `antithetic` the second half of the draws of a batch is the first with its sign turned.
     The first `early_steps` steps use `early_draws` draws: there the network is almost linear in u,
     a mirrored draw tells little that is new, and the steps are few.
-    Raises ValueError if the noise is narrower than the first layer (W W' would be singular).
+    Raises ValueError if the noise is narrower than the first layer, and LinAlgError if W W' is
+    singular all the same.
     """
 
     def __init__(
@@ -45,7 +51,8 @@ class ProjectedGradient:
         layers, gradients = views(parameters, widths), views(gradient, widths)
         (self.weight, bias), (self.d_weight, d_bias) = layers[0], gradients[0]
         self.gradient = gradient
-        rows, width = max(self.draws, self.early_draws) * train["batch"], widths[1]
+        rows = max(max(self.draws, self.early_draws) * train["batch"], FEWEST_DRAWS)
+        width = widths[1]
         self.root = parameters.new_empty(width, width)
         self.d_root = parameters.new_empty(width, width)
         self.u = parameters.new_empty(rows, width)
@@ -57,7 +64,7 @@ class ProjectedGradient:
         self.gradient.zero_()
         self.d_root.zero_()
         draws = self.early_draws if self.steps < self.early_steps else self.draws
-        u = self.u[: len(x) * draws]
+        u = self.u[: max(len(x) * draws, FEWEST_DRAWS)]
         self.steps, self.noise_rows = self.steps + 1, self.noise_rows + len(u)
         self.phases.lap("data")
         if self.antithetic:
@@ -66,7 +73,13 @@ class ProjectedGradient:
         else:
             u.normal_(generator=self.noise)
         self.phases.lap("noise")
-        torch.linalg.cholesky(self.weight @ self.weight.t(), out=self.root)
+        covariance = self.weight @ self.weight.t()
+        try:
+            torch.linalg.cholesky(covariance, out=self.root)
+        except torch.linalg.LinAlgError:
+            if covariance.isfinite().all():
+                raise
+            return (x.new_full((), math.nan),) * 3  # the training has diverged
         y = self.network.forward(u)
         self.phases.lap("forward")
         loss, term1, term2, d_y = pooled_gradient(x, y, antithetic=self.antithetic)

@@ -1,9 +1,14 @@
 """Agreement: what passes, what fails, and that nothing is concluded from too little."""
 
+import io
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
 
 from scripts.lib.agreement import agree, verdicts
+from scripts.lib.tables import same_keys
 
 RULE = {"level": "equivalent", "min_pairs": 10, "not_worse": {"w1": 0.1}, "reported": ["epochs"]}
 RULE |= {"equivalent": {"mmd": 0.1}, "close": {"loss": 1e-5}}
@@ -27,7 +32,9 @@ def runs(shift=0.0, gain=0.0, loss=0.0, pairs=20, arm_status="ok", where=(100, 5
 def verdict(table, rule=RULE):
     options = {"reference": "ref", "split": "n", "axes": ["law", "n", "rep"]}
     rows = agree(table, "new", options | {"arms": {"new": rule}})
-    return verdicts(pd.DataFrame(rows))["new"]
+    table = io.BytesIO()
+    csv.write_csv(pa.Table.from_pylist(same_keys(rows)), table)
+    return verdicts(pd.read_csv(io.BytesIO(table.getvalue())))["new"]
 
 
 def test_an_arm_inside_all_margins_agrees():

@@ -75,10 +75,10 @@ def verdicts(agreement: pd.DataFrame) -> dict[str, tuple[bool, str]]:
     """(passed, reason) per arm from its agreement rows."""
     out = {}
     for arm, rows in agreement.groupby("arm", sort=False):
-        failed = rows[rows["passed"].astype(str) == "False"].astype({"note": str})
+        failed = rows[rows["passed"].astype(str) == "False"].fillna({"note": ""})
         reasons = [
             f"{row.metric} ({row.test}) at {row.where}: "
-            + ("outside the margin" if row.note in ("", "nan") else row.note)
+            + ("outside the margin" if not row.note else row.note)
             for row in failed.itertuples()
         ]
         if (rows["level"] == "protocol").any():

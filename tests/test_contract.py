@@ -68,6 +68,16 @@ def test_a_value_of_one_study_reruns_that_study_only(five):
     assert jobs == {"coin_load": 1, "coin_train": 2, "aggregate": 1, "agree": 1}
 
 
+def test_rounds_are_interleaved_and_none_always_follows_the_same_one():
+    from scripts.lib.workers import schedule
+
+    entries = [{"contestant": name, "spec": {}} for name in "abc"]
+    plan = [{"workload": "w", "trace_memory": False, "rounds": [[1], [2], [3]]}]
+    calls = list(schedule([plan[0] | {"contestants": entries}]))
+    assert "".join(call["contestant"] for call in calls) == "abcbcacab"
+    assert [call["spec"]["units"] for call in calls] == [[1]] * 3 + [[2]] * 3 + [[3]] * 3
+
+
 def test_no_study_imports_another_and_lib_imports_none():
     for stage in STAGES:
         own = stage.parent.name

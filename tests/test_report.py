@@ -23,7 +23,7 @@ def page_after(project, **changes) -> str:
 
 def test_the_page_needs_nothing_from_outside(finished):
     page = (finished.folder / "results/report.html").read_text()
-    assert re.findall(r"<script|<link|<iframe|@import|url\(", page) == []
+    assert re.findall(r"<script|<link|<iframe|@import|url\((?!#)", page) == []
     assert re.findall(r'(?:src|href)="(?!#)[^"]*"', page) == []
     assert page.count("<svg") == 3  # two laws, one bar chart
 
@@ -45,7 +45,7 @@ def test_a_refused_ratio_is_words_and_no_number(finished):
 def test_phases_are_exclusive_and_add_up_to_the_training_time(finished):
     measured = pd.read_parquet(finished.folder / "results/engression/measurements.parquet")
     parts = measured[[f"{phase}_s" for phase in PHASES]].sum(axis=1)
-    assert (parts.to_numpy() == pytest.approx(measured["fit_s"].to_numpy(), abs=1e-9)).all()
+    assert parts.to_numpy() == pytest.approx(measured["fit_s"].to_numpy(), abs=1e-9)
 
 
 def test_markup_in_a_title_stays_text(finished):

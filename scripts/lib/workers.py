@@ -1,7 +1,8 @@
-"""Worker processes that import a study once and then run its units when told to."""
+"""Who is measured when: the calls in their order, and processes that idle between their calls."""
 
 import importlib
 import os
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -50,3 +51,17 @@ def start_workers(calls: list[dict], module: str) -> dict[str, list[ProcessPoolE
 def shares(units: list, workers: int) -> list[list]:
     """Units dealt to the workers in turn; no worker gets an empty share."""
     return [units[i::workers] for i in range(min(workers, len(units)))]
+
+
+def schedule(plan: list[dict]) -> Iterator[dict]:
+    """The calls in their order: in each round of a workload every contestant once.
+
+    Each round starts with another contestant, so that none always follows the same one.
+    """
+    for workload in plan:
+        labels = {name: workload[name] for name in ("workload", "trace_memory")}
+        for round_, units in enumerate(workload["rounds"]):
+            turn = round_ % len(workload["contestants"])
+            for entry in workload["contestants"][turn:] + workload["contestants"][:turn]:
+                spec = entry["spec"] | {"units": units}
+                yield labels | entry | {"round": round_, "spec": spec}

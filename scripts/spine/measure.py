@@ -8,26 +8,15 @@ over all workers, `rss_mb` the sum of their peak resident sets. Starting workers
 
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from scripts.lib.progress import progress
 from scripts.lib.stage import arguments
 from scripts.lib.tables import same_keys, write_table
-from scripts.lib.workers import call_study, shares, start_workers
+from scripts.lib.workers import call_study, schedule, shares, start_workers
 
 OWN_COLUMNS = ("fit_s", "cpu_s")
-
-
-def schedule(plan: list[dict]) -> Iterator[dict]:
-    """The calls in their order: in each round of a workload every contestant once."""
-    for workload in plan:
-        labels = {name: workload[name] for name in ("workload", "trace_memory")}
-        for round_, units in enumerate(workload["rounds"]):
-            for entry in workload["contestants"]:
-                spec = entry["spec"] | {"units": units}
-                yield labels | entry | {"round": round_, "spec": spec}
 
 
 def measure_once(entry: dict, module: str, inputs: dict, pools: list[ProcessPoolExecutor]) -> dict:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from scripts.lib.comparison import compare, verdict_on_claim
+from scripts.lib.comparison import compare, pairs_to_show, verdict_on_claim
 
 AGAIN = ("base", "base_again")
 AGREED = {"fast": (True, ""), "slow": (True, ""), "wrong": (False, "mmd outside the margin")}
@@ -118,3 +118,17 @@ def test_the_verdict_on_a_claim_follows_from_its_interval(times, claimed, kind, 
 def test_a_claim_on_an_arm_without_agreement_is_not_comparable():
     found = against_base(measured(rounds("wrong", [1.0] * 5)), "wrong")
     assert verdict_on_claim(found, 5.0, "implementation") == "not comparable"
+
+
+def test_parallel_contestants_are_shown_against_their_own_arm_and_against_the_baselines():
+    table = measured(
+        rounds("base_jobs", [5.0] * 5, arm="base", workers=2),
+        rounds("fast", [2.0] * 5),
+        rounds("fast_jobs", [1.0] * 5, arm="fast", workers=2),
+    )
+    shuffled = table.sort_values("contestant", ascending=False)
+    pairs = pairs_to_show(shuffled, "base")
+    assert sorted(pairs) == sorted(
+        [("base", name) for name in ("base_again", "base_jobs", "fast", "fast_jobs")]
+        + [("fast", "fast_jobs"), ("base_jobs", "fast_jobs")]
+    )

@@ -110,7 +110,8 @@ def pairs_to_show(measured: pd.DataFrame, baseline: str) -> list[tuple[str, str]
     many = first[first["workers"] > 1]
     for name, row in many.iterrows():
         alone = first[(first["arm"] == row["arm"]) & (first["workers"] == 1)]
-        alone = alone[alone["threads"] == row["threads"]].index[:1]
+        alone = alone[alone["threads"] == row["threads"]].index
+        alone = [baseline] if baseline in alone else alone[:1]
         rivals = many[many["arm"] == first.loc[baseline, "arm"]].index
         pairs = [(other, name) for other in [*alone, *rivals] if other != name]
         shown += [pair for pair in pairs if pair not in shown]

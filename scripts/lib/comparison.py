@@ -80,11 +80,11 @@ def compare(
     A ratio whose interval overlaps that of the A/A pair is no difference found.
     """
     by_name = dict(tuple(measured.sort_values("round").groupby("contestant")))
-    sides = [by_name.get(name) for name in (slower, faster)]
-    if any(side is None or side.get(quantity, side["round"]).isna().any() for side in sides):
-        return Comparison(NOT_MEASURED, "no such contestant in this workload")
     if quantity not in measured:
         return Comparison(NOT_MEASURED, f"{quantity} was not recorded")
+    sides = [by_name.get(name) for name in (slower, faster)]
+    if any(side is None or side[quantity].isna().any() for side in sides):
+        return Comparison(NOT_MEASURED, "no such contestant in this workload")
     kind = kind_of(*sides)
     reference = next((by_name[name].iloc[0]["arm"] for name in again if name in by_name), "")
     if reason := refusal(*sides, agreement, reference):

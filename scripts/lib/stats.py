@@ -40,14 +40,9 @@ def paired_interval(differences: np.ndarray, confidence: float = 0.90) -> Estima
     The 90 % interval inside (-margin, margin) is the two one-sided tests (TOST) at 5 %; its
     upper end below the margin is one-sided non-inferiority at 5 %.
     """
-    differences = np.asarray(differences, float)
-    n = len(differences)
-    if n < 2:
-        return Estimate(float(differences.mean()) if n else math.nan, *[math.nan] * 3, n)
-    mcse = float(differences.std(ddof=1) / math.sqrt(n))
-    reach = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * mcse
-    centre = float(differences.mean())
-    return Estimate(centre, mcse, centre - reach, centre + reach, n)
+    found = mean(differences)
+    reach = float(stats.t.ppf(0.5 + confidence / 2, found.n - 1)) * found.mcse
+    return found._replace(low=found.value - reach, high=found.value + reach)
 
 
 def ratio_of_medians(

@@ -1,6 +1,6 @@
 """Names in config/engression.yaml that must exist elsewhere in it: beyond what a schema can say."""
 
-from scripts.lib.config import ConfigError, check_member
+from scripts.lib.config import ConfigError, check_contract, check_member
 
 
 def check_engression(config: dict) -> None:
@@ -16,22 +16,7 @@ def check_engression(config: dict) -> None:
         for size in [] if off else limits.get("sizes", []):
             if size not in config["sizes"]:
                 raise ConfigError(f"Config: {where}.sizes has {size}, which is not in sizes.")
-    agreement, measure = config["agreement"], config["measure"]
-    check_member(agreement["reference"], config["arms"], "engression.agreement.reference")
-    for arm in agreement["arms"]:
-        check_member(arm, config["arms"], "engression.agreement.arms: arm")
-    for name, contestant in measure["contestants"].items():
-        where = f"engression.measure.contestants.{name}.arm"
-        check_member(contestant["arm"], config["arms"], where)
-    for name, workload in measure["workloads"].items():
-        where = f"engression.measure.workloads.{name}.contestants"
-        for contestant in workload["contestants"]:
-            check_member(contestant, measure["contestants"], where)
-    check_member(config["report"]["arm"], config["run"], "engression.report.arm")
-    for key in ("baseline", "baseline_again"):
-        check_member(
-            measure["compare"][key], measure["contestants"], f"engression.measure.compare.{key}"
-        )
+    check_contract("engression", config)
 
 
 def _check_arm(where: str, arm: dict, net: dict) -> None:

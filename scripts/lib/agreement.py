@@ -24,6 +24,9 @@ def check_metric(
     row = {"metric": metric, "test": test, "n_pairs": estimate.n, "difference": estimate.value}
     row |= {"mcse": estimate.mcse, "low": estimate.low, "high": estimate.high, "margin": margin}
     largest = float(np.abs(difference).max(initial=0.0))
+    if test == "at_most":
+        worst = float(both[f"{metric}_arm"].max())
+        return row | {"passed": worst <= margin, "note": f"largest value {worst:.2g}"}
     if test == "close":
         return row | {"passed": largest <= margin, "note": f"largest difference {largest:.2g}"}
     if test == "equivalent":
@@ -33,10 +36,16 @@ def check_metric(
     return row | {"passed": None, "note": ""}
 
 
+def has(both: pd.DataFrame, metric: str) -> bool:
+    """Whether the reference has this metric in any of these pairs."""
+    return bool(both[f"{metric}_ref"].notna().any())
+
+
 def agree_where(both: pd.DataFrame, rule: dict, cell: list[str]) -> list[dict]:
     """Agreement rows over these pairs under an arm's declared tests.
 
-    Statuses are compared first: a unit that only one side finished fails the arm.
+    Statuses are compared first: a unit that only one side finished fails the arm. A metric that
+    the reference lacks in this part of the design is not tested there.
     """
     finished = (both["status_arm"] == "ok") & (both["status_ref"] == "ok")
     unequal = int((both["status_arm"] != both["status_ref"]).sum())
@@ -45,11 +54,15 @@ def agree_where(both: pd.DataFrame, rule: dict, cell: list[str]) -> list[dict]:
     note = f"{len(both)} pairs, {rule['min_pairs']} needed; {unequal} units with unequal status"
     rows = [{"metric": "pairs", "test": "counted", "n_pairs": len(both), "note": note}]
     rows[0] |= {"passed": enough and unequal == 0}
-    for test in ("close", "equivalent", "not_worse") if enough else ():
+    for test in ("close", "at_most", "equivalent", "not_worse") if enough else ():
         for metric, margin in rule.get(test, {}).items():
-            rows.append(check_metric(both, metric, test, margin, cell))
+            if has(both, metric):
+                rows.append(check_metric(both, metric, test, margin, cell))
+    if enough and len(rows) == 1 and rule["level"] != "protocol":
+        rows[0] |= {"passed": False, "note": "none of the declared tests applies here"}
     for metric in rule["reported"] if len(both) else ():
-        rows.append(check_metric(both, metric, "reported", np.nan, cell))
+        if has(both, metric):
+            rows.append(check_metric(both, metric, "reported", np.nan, cell))
     return rows
 
 
@@ -71,9 +84,11 @@ def agree(runs: pd.DataFrame, arm: str, options: dict) -> list[dict]:
     ]
 
 
-def verdicts(agreement: pd.DataFrame) -> dict[str, tuple[bool, str]]:
-    """(passed, reason) per arm from its agreement rows."""
+def verdicts(agreement: pd.DataFrame, where: str = "") -> dict[str, tuple[bool, str]]:
+    """(passed, reason) per arm from its agreement rows, or only those at one part of the split."""
     out = {}
+    if where:
+        agreement = agreement[agreement["where"].str.endswith(f" = {where}")]
     for arm, rows in agreement.groupby("arm", sort=False):
         failed = rows[rows["passed"].astype(str) == "False"].fillna({"note": ""})
         reasons = [

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from scripts.lib.agreement import verdicts
 from scripts.lib.stats import Estimate, ratio_of_medians
 
 NOT_COMPARABLE = "not comparable"
@@ -99,6 +100,27 @@ def compare(
     return Comparison("less" if ratio.value > 1 else "more", "", kind, ratio, noise)
 
 
+def equality(agreement: pd.DataFrame, arm: str) -> Comparison:
+    """Whether an arm gives the reference's results, as its agreement rows say."""
+    rows = agreement[agreement["arm"] == arm]
+    if rows.empty:
+        return Comparison(NOT_MEASURED, f"the arm {arm} was not run")
+    passed, reason = verdicts(rows)[arm]
+    return Comparison("equal" if passed else "unequal", reason)
+
+
+def protocol_change(agreement: pd.DataFrame, arm: str) -> Comparison:
+    """What an arm that changes the experiment does to the answer: its reported differences."""
+    rows = agreement[(agreement["arm"] == arm) & (agreement["test"] == "reported")]
+    if rows.empty:
+        return Comparison(NOT_MEASURED, f"the arm {arm} was not run beside the reference")
+    told = [
+        f"{row.metric} {row.difference:+.3g} ({row.low:+.3g} to {row.high:+.3g})"
+        for row in rows.itertuples()
+    ]
+    return Comparison("protocol change", "; ".join(told))
+
+
 def pairs_to_show(measured: pd.DataFrame, baseline: str) -> list[tuple[str, str]]:
     """(slower, faster) contestants of one workload that a reader wants to see compared.
 
@@ -122,10 +144,15 @@ def verdict_on_claim(comparison: Comparison, claimed: float | None, kind: str) -
     """What a measured comparison says of a claimed factor, on the log scale.
 
     `holds` if the interval reaches the claim or lies beyond it, `holds partly` if the effect has
-    the claimed direction but is smaller, `false` if it has the other one.
+    the claimed direction but is smaller, `false` if it has the other one. A claim about caches is
+    one about not doing the work (tested by counting jobs), so no ratio stands for it.
     """
+    if kind == "cache":
+        return "cached: no work done"
     if comparison.verdict == NOT_MEASURED:
         return NOT_MEASURED
+    if kind == "equality":
+        return "holds" if comparison.verdict == "equal" else "false"
     if kind == "protocol":
         return "protocol change"
     if comparison.ratio is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema
 import yaml
+from referencing import Registry, Resource
 
 ROOT_SECTIONS = ("studies", "seed", "pathvars")
 
@@ -18,12 +19,19 @@ class ConfigError(ValueError):
 def check_config(config: Any, schema: str | Path, at: str = "") -> None:
     """Raise ConfigError with one sentence for the first violation of the JSON schema.
 
-    `at` is where `config` sits in the whole configuration ("engression").
+    `at` is where `config` sits in the whole configuration ("engression"). A `$ref` may name
+    another schema file of the same folder.
     """
-    rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
-    errors = jsonschema.Draft202012Validator(rules).iter_errors(config)
+    folder = Path(schema).parent
+    registry = Registry(retrieve=lambda name: Resource.from_contents(_read(folder / name)))
+    validator = jsonschema.Draft202012Validator(_read(Path(schema)), registry=registry)
+    errors = validator.iter_errors(config)
     for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path]):
         raise ConfigError(_sentence(error, at))
+
+
+def _read(path: Path) -> dict:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def check_member(value: str, allowed: Iterable[str], where: str) -> None:
@@ -33,11 +41,34 @@ def check_member(value: str, allowed: Iterable[str], where: str) -> None:
         raise ConfigError(f"Config: {where} is {value!r}{_hint(value, allowed)}. {_use(allowed)}")
 
 
-def check_sections(config: dict, studies: list[str], known: Iterable[str]) -> None:
-    """Raise ConfigError unless the studies to run and all sections are known to the workflow."""
-    known = list(known)
+def check_contract(study: str, config: dict) -> None:
+    """Raise ConfigError unless names in the sections that the spine reads exist in the study."""
+    agreement, measure = config["agreement"], config["measure"]
+    check_member(agreement["reference"], config["arms"], f"{study}.agreement.reference")
+    for arm in agreement["arms"]:
+        check_member(arm, config["arms"], f"{study}.agreement.arms: arm")
+    for name, contestant in measure["contestants"].items():
+        where = f"{study}.measure.contestants.{name}.arm"
+        check_member(contestant["arm"], config["arms"], where)
+    for name, workload in measure["workloads"].items():
+        for contestant in workload["contestants"]:
+            where = f"{study}.measure.workloads.{name}.contestants"
+            check_member(contestant, measure["contestants"], where)
+    for key in ("baseline", "baseline_again"):
+        where = f"{study}.measure.compare.{key}"
+        check_member(measure["compare"][key], measure["contestants"], where)
+    check_member(config["report"]["arm"], config["run"], f"{study}.report.arm")
+
+
+def check_sections(config: dict, studies: list[str], axes: dict[str, list[str]]) -> None:
+    """Raise ConfigError unless the studies to run and all sections are known to the workflow.
+
+    `axes` has the axes of every known study: agreement is tested at each value of one of them.
+    """
+    known = list(axes)
     for study in studies:
         check_member(study, known, "studies")
+        check_member(config[study]["agreement"]["split"], axes[study], f"{study}.agreement.split")
     for section in config:
         allowed = [*ROOT_SECTIONS, *known]
         if section not in allowed:

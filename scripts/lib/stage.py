@@ -17,13 +17,13 @@ def put_this_python_first() -> None:
 def arguments(**converters: Callable) -> argparse.Namespace:
     """Parse `--spec JSON` and one required flag per keyword; start logging to standard error.
 
-    A converter is `Path`, `int` or a list of one type (`[Path]`: one or more values).
+    A converter is `Path`, `int` or a list of one type (`[Path]`: any number of values).
     """
     parser = argparse.ArgumentParser(prog=Path(sys.argv[0]).name)
     parser.add_argument("--spec", type=json.loads, required=True, metavar="JSON")
     for name, convert in converters.items():
         many = isinstance(convert, list)
-        kind = {"type": convert[0], "nargs": "+"} if many else {"type": convert}
+        kind = {"type": convert[0], "nargs": "*"} if many else {"type": convert}
         parser.add_argument(f"--{name}", required=True, **kind)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     return parser.parse_args()

@@ -60,6 +60,7 @@ def schedule(plan: list[dict]) -> Iterator[dict]:
     """
     for workload in plan:
         labels = {name: workload[name] for name in ("workload", "trace_memory")}
+        labels["where"] = workload.get("where", "")
         for round_, units in enumerate(workload["rounds"]):
             turn = round_ % len(workload["contestants"])
             for entry in workload["contestants"][turn:] + workload["contestants"][:turn]:

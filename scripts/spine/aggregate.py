@@ -29,16 +29,16 @@ def columns(estimate: Estimate) -> dict[str, float]:
 def summarise(
     runs: pd.DataFrame, cell: list[str], means: list[str], proportions: list[str]
 ) -> list[dict]:
-    """Estimates with errors per arm and cell, over units with status ok."""
+    """Estimates with errors per arm and cell, over units with status ok that have the metric."""
     rows = []
     for key, group in runs.groupby(["arm", *cell], sort=False):
         ok = group[group["status"] == "ok"]
         labels = dict(zip(["arm", *cell], key, strict=True)) | {"n_not_ok": len(group) - len(ok)}
         labels |= {"units": len(ok)}
-        for metric in means if len(ok) else ():
+        for metric in [name for name in means if ok[name].notna().any()]:
             row = {"metric": metric, "kind": "mean", "sd": ok[metric].std(ddof=1)}
-            rows.append(labels | row | columns(mean(ok[metric].to_numpy())))
-        for metric in proportions if len(ok) else ():
+            rows.append(labels | row | columns(mean(ok[metric].dropna().to_numpy())))
+        for metric in [name for name in proportions if ok[name].notna().any()]:
             row = {"metric": metric, "kind": "proportion"}
             rows.append(labels | row | columns(proportion(int(ok[metric].sum()), len(ok))))
     return rows

@@ -13,14 +13,27 @@ from scripts.lib.comparison import (
     NOT_MEASURED,
     Comparison,
     compare,
+    equality,
     pairs_to_show,
+    protocol_change,
     verdict_on_claim,
 )
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_csv
 
+# Claims that are about the answer, not about its cost.
+OF_ANSWERS = {"equality": equality, "protocol": protocol_change}
 
-def study_ratios(study: str, measured: pd.DataFrame, agreement: dict, options: dict) -> list[dict]:
+
+def verdicts_for(part: pd.DataFrame, agreement: pd.DataFrame) -> dict:
+    """Agreement verdicts that count for a workload: those of its part of the study."""
+    where = part["where"].iloc[0] if len(part) else ""
+    return verdicts(agreement, where)
+
+
+def study_ratios(
+    study: str, measured: pd.DataFrame, agreement: pd.DataFrame, options: dict
+) -> list[dict]:
     """Rows of ratios.csv for one study: every workload, shown pair and quantity.
 
     A traced workload has memory only: tracing distorts its times.
@@ -32,7 +45,8 @@ def study_ratios(study: str, measured: pd.DataFrame, agreement: dict, options: d
         quantities = ("tensor_peak_mb",) if traced else ("wall_s", "fit_s", "cpu_s", "rss_mb")
         for slower, faster in pairs_to_show(part, options["baseline"]):
             for quantity in quantities:
-                found = compare(part, slower, faster, quantity, agreement, again)
+                allowed = verdicts_for(part, agreement)
+                found = compare(part, slower, faster, quantity, allowed, again)
                 labels = {"study": study, "workload": workload, "quantity": quantity}
                 rows.append(labels | {"slower": slower, "faster": faster} | found.columns())
     return rows
@@ -46,7 +60,10 @@ def judge(claim: dict, tables: dict, options: dict) -> dict:
         again = (options[study]["baseline"], options[study]["baseline_again"])
         part = measured[measured["workload"] == claim["workload"]]
         names = (claim["slower"], claim["faster"], claim["quantity"])
-        found = compare(part, *names, agreement, again)
+        if claim["kind"] in OF_ANSWERS:
+            found = OF_ANSWERS[claim["kind"]](agreement, claim["faster"])
+        else:
+            found = compare(part, *names, verdicts_for(part, agreement), again)
     factor = float(claim["claimed_factor"]) if claim["claimed_factor"] else None
     row = claim | found.columns()
     return row | {"verdict": verdict_on_claim(found, factor, claim["kind"])}
@@ -55,7 +72,7 @@ def judge(claim: dict, tables: dict, options: dict) -> dict:
 if __name__ == "__main__":
     args = arguments(claims=Path, agreements=[Path], measurements=[Path], ratios=Path, ledger=Path)
     options = {entry["study"]: entry for entry in args.spec}  # in the order of the files
-    agreements = [verdicts(pd.read_csv(path)) for path in args.agreements]
+    agreements = [pd.read_csv(path) for path in args.agreements]
     measured = [pd.read_parquet(path) for path in args.measurements]
     tables = dict(zip(options, zip(measured, agreements, strict=True), strict=True))
     ratios = [study_ratios(name, *tables[name], options[name]) for name in options]

@@ -3,7 +3,8 @@
 One row per workload, contestant and round (round 0 is the warm-up and is not written). Each
 contestant has worker processes of its own that stay idle while another one runs. `wall_s` is the
 whole call, `fit_s` its training alone (the busiest worker's), `cpu_s` the CPU time of training
-over all workers, `rss_mb` the sum of their peak resident sets. Starting workers is in none.
+over all workers, `rss_mb` the sum of their peak resident sets. Starting workers is in none. `where`
+is the part of the study whose agreement counts for the workload, "" for all parts.
 """
 
 import os
@@ -32,7 +33,7 @@ def measure_once(entry: dict, module: str, inputs: dict, pools: list[ProcessPool
     done = [call.result() for call in calls]
     wall_s = time.perf_counter() - start
     rows = [row for part in done for row in part["rows"]]
-    labels = ("workload", "contestant", "arm", "round", "workers", "threads")
+    labels = ("workload", "where", "contestant", "arm", "round", "workers", "threads")
     counters = [name for name, value in rows[0].items() if name.startswith(("n_", "noise_"))]
     phases = [name for name in rows[0] if name.endswith("_s") and name not in OWN_COLUMNS]
     return {
@@ -62,8 +63,8 @@ def measure(plan: list[dict], module: str, inputs: dict) -> list[dict]:
 
 
 if __name__ == "__main__":
-    args = arguments(script=Path, data=Path, measurements=Path)
+    args = arguments(script=Path, data=[Path], measurements=Path)
     module = ".".join(args.script.with_suffix("").parts)
-    rows = measure(args.spec["plan"], module, {"data": str(args.data)})
+    rows = measure(args.spec["plan"], module, {"data": [str(path) for path in args.data]})
     rows = [{"study": args.spec["study"]} | row for row in rows]
     write_table(args.measurements, same_keys(rows))

@@ -23,8 +23,10 @@ RESULTS = config["pathvars"]["results"]
 AXES = {}
 # {study: {run file: digest of the job that makes it}}
 RUNS = {}
-# {study: data file, training script and plan of the measurement}
+# {study: data files, measured script and plan of the measurement}
 MEASURED = {}
+# {study: further tables (CSV) and files of figures (JSON of SVG texts) for its chapter}
+CHAPTERS = {}
 
 
 wildcard_constraints:

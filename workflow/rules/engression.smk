@@ -28,7 +28,7 @@ if "engression" in STUDIES:
         for arm, block in engression_design.arm_blocks(ENGRESSION)
     }
     MEASURED["engression"] = {
-        "data": "<results>/engression/data/measured.parquet",
+        "data": ["<results>/engression/data/measured.parquet"],
         "script": "scripts/engression/train.py",
         "plan": engression_design.measurement_plan(ENGRESSION, config["seed"]),
     }

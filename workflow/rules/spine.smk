@@ -108,6 +108,7 @@ rule report:
         summaries=expand("<results>/{study}/summary.csv", study=STUDIES),
         agreements=expand("<results>/{study}/agreement.csv", study=STUDIES),
         measurements=expand("<results>/{study}/measurements.parquet", study=STUDIES),
+        chapters=[path for s in STUDIES for path in CHAPTERS.get(s, [])],
     output:
         page="<results>/report.html",
     log:
@@ -117,19 +118,21 @@ rule report:
     params:
         *stamps("scripts/spine/report.py"),
         spec=canonical(
-            {
-                study: config[study]["report"]
+            [
+                config[study]["report"]
                 | config[study]["measure"]["compare"]
                 | {
                     "axes": AXES[study],
                     "reference": config[study]["agreement"]["reference"],
                     "arms": list(config[study]["agreement"]["arms"]),
+                    "chapter": len(CHAPTERS.get(study, [])),
                 }
                 for study in STUDIES
-            }
+            ]
         ),
     shell:
         "python -m scripts.spine.report --spec {params.spec:q} --template {input.template:q}"
         " --ratios {input.ratios:q} --ledger {input.ledger:q} --runs {input.runs:q}"
         " --summaries {input.summaries:q} --agreements {input.agreements:q}"
-        " --measurements {input.measurements:q} --page {output.page:q} 2> {log:q}"
+        " --measurements {input.measurements:q} --chapters {input.chapters:q}"
+        " --page {output.page:q} 2> {log:q}"

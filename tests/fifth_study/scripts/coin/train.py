@@ -17,7 +17,7 @@ ARMS = {"loop": lambda flips: sum(flips) / len(flips), "vector": lambda flips: n
 def run(spec: dict, inputs: dict, threads: int) -> list[dict]:
     """One row per unit (contract, clause 4)."""
     rows = []
-    for seed, unit in enumerate(pq.read_table(inputs["data"]).to_pylist()):
+    for seed, unit in enumerate(pq.read_table(inputs["data"][0]).to_pylist()):
         phases = Phases()
         heads = float(ARMS[spec["arm"]](unit["flips"]))
         phases.lap("flip")
@@ -29,6 +29,6 @@ def run(spec: dict, inputs: dict, threads: int) -> list[dict]:
 
 if __name__ == "__main__":
     args = arguments(data=Path, runs=Path)
-    rows = run(args.spec, {"data": args.data}, threads=1)
+    rows = run(args.spec, {"data": [args.data]}, threads=1)
     job = digest(args.spec, stamps("scripts/coin/train.py"))
     write_runs(args.runs, rows, ["bias", "rep"], job=job)

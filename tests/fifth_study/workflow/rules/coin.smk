@@ -17,7 +17,7 @@ if "coin" in STUDIES:
         for arm, job in COIN_JOBS.items()
     }
     MEASURED["coin"] = {
-        "data": "<results>/coin/data/all.parquet",
+        "data": ["<results>/coin/data/all.parquet"],
         "script": "scripts/coin/train.py",
         "plan": [
             {

@@ -1,0 +1,140 @@
+"""A matrix with one flattened adapter a row, a table of its tensors, and labels."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import safetensors
+
+from scripts.lora_ablation.adapters.files import read_arrays
+from scripts.lora_ablation.adapters.folder import label_rows
+from scripts.lora_ablation.adapters.keys import canonical
+from scripts.lora_ablation.adapters.shard import (
+    LoadError,
+    Shard,
+    constant_scales,
+    paired_layout,
+    reason,
+)
+
+
+def count(source: dict) -> int:
+    """Adapters of the source, by its labels; the matrix is not opened."""
+    return len(label_rows(source["labels"]))
+
+
+def read(source: dict, seed: int, start: int, stop: int) -> Shard:
+    """Rows start..stop-1, their columns moved into layout order; LoadError if sizes disagree."""
+    tensors, labels = _dimensions(source["dimensions"]), label_rows(source["labels"])
+    path = source["path"]
+    shape, rows_between = _open(Path(path))
+    width = sum(rows * columns for _, rows, columns in tensors)
+    if len(shape) != 2 or shape[1] != width:
+        raise LoadError(
+            f"{path}: has shape {tuple(shape)}; expected [adapters, {width}] "
+            f"by {source['dimensions']}."
+        )
+    if shape[0] != len(labels):
+        raise LoadError(
+            f"{path}: has {shape[0]} rows; expected {len(labels)} by {source['labels']}."
+        )
+    layout = paired_layout({name: shape for name, *shape in tensors}, source["dimensions"])
+    starts = dict(zip(layout.names, layout.offsets[:-1], strict=True))
+    matrix = np.empty((stop - start, layout.width), np.float32)
+    block, position = _float_rows(rows_between(start, stop), path), 0
+    for name, rows, columns in tensors:
+        size = rows * columns
+        with np.errstate(over="ignore"):
+            matrix[:, starts[name] : starts[name] + size] = block[:, position : position + size]
+        position += size
+    chosen = labels[start:stop]
+    return Shard(
+        matrix=matrix,
+        layout=layout,
+        rows=range(start, stop),
+        names=[row["name"] for row in chosen],
+        labels=[row["label"] for row in chosen],
+        groups=[row.get("group") or None for row in chosen],
+        scales=constant_scales(layout, stop - start, source.get("alpha")),
+    )
+
+
+def _dimensions(path: str) -> list[tuple[str, int, int]]:
+    """(name in the store, rows, columns) of each tensor, in the order of the matrix's columns."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        if path.endswith(".json"):
+            found = [(name, *shape) for name, shape in json.loads(text).items()]
+        else:
+            table = csv.DictReader(text.splitlines())
+            found = [(row["name"], row["rows"], row["cols"]) for row in table]
+        tensors = [(canonical(name), int(rows), int(columns)) for name, rows, columns in found]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise LoadError(
+            f"{path}: no table of dimensions ({reason(error)}); "
+            "expected JSON {name: [rows, cols]} or CSV name,rows,cols."
+        ) from error
+    for (key, *_), (name, rows, columns) in zip(found, tensors, strict=True):
+        if name is None or rows < 1 or columns < 1:
+            raise LoadError(
+                f"{path}: {key!r} with shape ({rows}, {columns}) is no down or up tensor."
+            )
+    if len({name for name, *_ in tensors}) < len(tensors):
+        raise LoadError(f"{path}: names a tensor twice.")
+    return tensors
+
+
+def _open(path: Path) -> tuple[tuple[int, ...], Callable]:
+    """Shape of the matrix in `path`, and a function that reads its rows from..to-1."""
+    openers = {".npy": _numpy, ".safetensors": _safetensors, ".pt": _torch, ".pth": _torch}
+    if path.suffix not in openers:
+        raise LoadError(f"{path}: expected a file that ends in {', '.join(openers)}.")
+    return openers[path.suffix](path)
+
+
+def _numpy(path: Path) -> tuple:
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise LoadError(f"{path}: cannot be read ({reason(error)}).") from error
+    return values.shape, lambda start, stop: values[start:stop]
+
+
+def _safetensors(path: Path) -> tuple:
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            values = file.get_slice(_only(list(file.keys()), path))
+    except (OSError, safetensors.SafetensorError) as error:
+        raise LoadError(f"{path}: cannot be read ({reason(error)}).") from error
+    if values.get_dtype() == "BF16":
+        (values,) = read_arrays(path).values()
+        return values.shape, lambda start, stop: values[start:stop]
+    return values.get_shape(), lambda start, stop: values[start:stop]
+
+
+def _torch(path: Path) -> tuple:
+    import torch
+
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:
+        # torch.load has no common exception for "not a file of plain tensors".
+        raise LoadError(f"{path}: cannot be read as a plain tensor (torch 1.6+).") from error
+    found = list(loaded.values()) if isinstance(loaded, dict) else [loaded]
+    values = _only([value for value in found if torch.is_tensor(value)], path)
+    # bfloat16 has no NumPy type.
+    return tuple(values.shape), lambda start, stop: values[start:stop].float().numpy()
+
+
+def _only(found: list, path: Path):
+    if len(found) != 1:
+        raise LoadError(f"{path}: holds {len(found)} tensors; expected one matrix.")
+    return found[0]
+
+
+def _float_rows(block: np.ndarray, path: str) -> np.ndarray:
+    if block.dtype.kind != "f":
+        raise LoadError(f"{path}: is of type {block.dtype}; expected floating point.")
+    return block

@@ -1,0 +1,44 @@
+"""The one door to adapters: how many a source has, and those from `start` to `stop`."""
+
+from scripts.lora_ablation.adapters import flat, folder, generator, tables
+from scripts.lora_ablation.adapters.shard import LoadError, Shard, check_finite
+
+# kind: (counts, reads).
+KINDS = {
+    "generated": (generator.count, generator.read),
+    "datasets": (tables.count_saved, tables.read_saved),
+    "hub": (tables.count_hub, tables.read_hub),
+    "parquet": (tables.count_parquet, tables.read_parquet),
+    "safetensors": (folder.count, folder.read),
+    "matrix": (flat.count, flat.read),
+}
+
+
+def count(source: dict) -> int:
+    """Adapters of a source; reads headers and metadata only. Raises LoadError if it has none."""
+    adapters = _functions(source)[0](source)
+    if adapters < 1:
+        raise LoadError(f"The {source['kind']} source has no adapters.")
+    return adapters
+
+
+def read(source: dict, seed: int, start: int, stop: int) -> Shard:
+    """Adapters start..stop-1 of a source, checked; LoadError (one sentence) at the first fault.
+
+    Layers, shapes and rank must be those of the source's first adapter, whichever shard is read.
+    `seed` matters to generated adapters only.
+    """
+    adapters = count(source)
+    if not 0 <= start < stop <= adapters:
+        raise LoadError(
+            f"Adapters {start} to {stop - 1} were asked for; the source has {adapters}."
+        )
+    shard = _functions(source)[1](source, seed, start, stop)
+    check_finite(shard.matrix, shard.layout, shard.names)
+    return shard
+
+
+def _functions(source: dict) -> tuple:
+    if source.get("kind") not in KINDS:
+        raise LoadError(f"No source of kind {source.get('kind')!r}; use one of {', '.join(KINDS)}.")
+    return KINDS[source["kind"]]

@@ -1,0 +1,171 @@
+"""Sources whose adapters are rows of a table: Hugging Face datasets and Parquet files."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scripts.lora_ablation.adapters.columns import RANK, arrow_layout, to_matrix, weight_columns
+from scripts.lora_ablation.adapters.shard import LoadError, Shard, constant_scales, reason
+
+LABEL, GROUP, NAMES = "category_label", "category_name", ("name", "folder")
+
+
+def count_saved(source: dict) -> int:
+    """Rows of a data set on disk."""
+    return len(_saved(source))
+
+
+def count_hub(source: dict) -> int:
+    """Rows that the configuration promises; nothing is downloaded to count them."""
+    return source["adapters"]
+
+
+def count_parquet(source: dict) -> int:
+    """Rows of the Parquet files, by their footers."""
+    return sum(rows for _, rows in _files(source))
+
+
+def read_saved(source: dict, seed: int, start: int, stop: int) -> Shard:
+    """Rows start..stop-1 of a directory that `datasets` saved."""
+    return dataset_shard(_saved(source), source, start, stop)
+
+
+def read_hub(source: dict, seed: int, start: int, stop: int) -> Shard:
+    """Rows start..stop-1 of a split on the Hugging Face hub; it is downloaded once."""
+    import datasets
+
+    where = f"{source['id']}, split {source['split']}"
+    with no_progress_bars():
+        try:
+            dataset = datasets.load_dataset(source["id"], split=source["split"])
+        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+            raise LoadError(f"{where}: cannot be loaded ({reason(error)}).") from error
+    if len(dataset) != source["adapters"]:
+        raise LoadError(
+            f"{where}: has {len(dataset)} adapters; the configuration says {source['adapters']}."
+        )
+    return dataset_shard(dataset, source, start, stop)
+
+
+def read_parquet(source: dict, seed: int, start: int, stop: int) -> Shard:
+    """Rows start..stop-1 of a Parquet file, or of the files of a directory sorted by path."""
+    files = _files(source)
+    needed = _needed(pq.read_schema(files[0][0]).names, source)
+    parts, first = [], 0
+    for file, rows in files:
+        last = first + rows
+        if first < stop and start < last:
+            parts.append(_parquet_rows(file, needed, max(start - first, 0), stop - first))
+        first = last
+    try:
+        table = pa.concat_tables(parts)
+    except pa.ArrowInvalid as error:
+        raise LoadError(f"{source['path']}: its files differ ({reason(error)}).") from error
+    return _shard(source, _parquet_rows(files[0][0], needed, 0, 1), table, start)
+
+
+def _shard(source: dict, first: pa.Table, table: pa.Table, start: int) -> Shard:
+    """Shard of `table`, which begins at adapter `start`; `first` is the source's first adapter."""
+    layout = arrow_layout(first, source.get("rank"))
+    named = source.get("name") or next((c for c in NAMES if c in table.column_names), None)
+    rows = range(start, start + len(table))
+    names = [str(name) for name in (table[named].to_pylist() if named else rows)]
+    labels = table[source.get("label", LABEL)].to_pylist()
+    if None in labels:
+        raise LoadError(f"Adapter {names[labels.index(None)]}: its label is null.")
+    group = source.get("group", GROUP)
+    groups = table[group].to_pylist() if group in table.column_names else [None] * len(table)
+    return Shard(
+        matrix=to_matrix(table, layout, names),
+        layout=layout,
+        rows=rows,
+        names=names,
+        labels=[str(value) for value in labels],
+        groups=[None if value is None else str(value) for value in groups],
+        scales=constant_scales(layout, len(table), source.get("alpha")),
+    )
+
+
+def _needed(columns: list[str], source: dict) -> list[str]:
+    """The columns to read: weights, and what says of an adapter what it is."""
+    for key, default in (("label", LABEL), ("group", None), ("name", None)):
+        wanted = source.get(key, default)
+        if wanted is not None and wanted not in columns:
+            weights = set(weight_columns(columns).values())
+            others = ", ".join(name for name in columns if name not in weights) or "none"
+            raise LoadError(f"No column {wanted!r} for the {key}; other columns are: {others}.")
+    told = {source.get("label", LABEL), source.get("group", GROUP), source.get("name"), RANK}
+    kept = told | set(NAMES) | set(weight_columns(columns).values())
+    return [name for name in columns if name in kept]
+
+
+def dataset_shard(dataset, source: dict, start: int, stop: int) -> Shard:
+    """Rows start..stop-1 of a `datasets.Dataset`; the dataset is left in Arrow format."""
+    needed = _needed(dataset.column_names, source)
+    # Tables in this format are memory-mapped slices that follow select and shuffle. Set in place:
+    # with_format and select_columns copy the description of every column, 40 ms a call.
+    dataset.set_format("arrow")
+    first, table = (dataset[rows].select(needed) for rows in (slice(0, 1), slice(start, stop)))
+    return _shard(source, first, table, start)
+
+
+def _saved(source: dict):
+    import datasets
+
+    path, split = source["path"], source.get("split")
+    try:
+        saved = datasets.load_from_disk(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise LoadError(f"{path}: is no data set saved on disk ({reason(error)}).") from error
+    if isinstance(saved, datasets.DatasetDict):
+        if split not in saved:
+            asked = "give its split" if split is None else f"split {split!r} is not in it"
+            raise LoadError(f"{path}: {asked}; the splits are {', '.join(sorted(saved))}.")
+        return saved[split]
+    if split is not None:
+        raise LoadError(f"{path}: holds one data set without splits; take out split {split!r}.")
+    return saved
+
+
+def _files(source: dict) -> list[tuple[Path, int]]:
+    """The Parquet files that have rows, sorted by path, and how many."""
+    path = Path(source["path"])
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    if not files or not files[0].exists():
+        raise LoadError(f"{path}: expected a Parquet file or a directory of them.")
+    try:
+        sizes = [pq.read_metadata(file).num_rows for file in files]
+    except pa.ArrowInvalid as error:
+        raise LoadError(f"{path}: holds what is no Parquet file ({reason(error)}).") from error
+    return [(file, size) for file, size in zip(files, sizes, strict=True) if size]
+
+
+def _parquet_rows(path: Path, columns: list[str], start: int, stop: int) -> pa.Table:
+    """Rows of one file; only the row groups that hold them are read."""
+    with pq.ParquetFile(path) as file:
+        if lost := [name for name in columns if name not in file.schema_arrow.names]:
+            raise LoadError(f"{path}: has no column {lost[0]}; the first file has.")
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        groups = np.flatnonzero((ends > start) & (ends - sizes < stop)).tolist()
+        table = file.read_row_groups(groups, columns=columns)
+    skipped = int(ends[groups[0]] - sizes[groups[0]])
+    return table.slice(start - skipped, stop - start)
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """No progress bars of `datasets` in a job's log."""
+    import datasets
+
+    shown = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            datasets.enable_progress_bars()

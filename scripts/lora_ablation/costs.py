@@ -1,0 +1,48 @@
+"""Tables of cost: stages.csv (measured per adapter, and a model of larger data sets), svd.csv
+(ways to singular values by rank), repairs.csv (what each repair of the source changes)."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from scripts.lib.stage import arguments
+from scripts.lib.tables import write_csv
+from scripts.lora_ablation.projection import per_unit, stages
+
+
+def svd(measured: pd.DataFrame, runs: pd.DataFrame) -> list[dict]:
+    """A row per rank and contestant: microseconds per matrix and its arm's largest errors."""
+    arms = measured.drop_duplicates("contestant").set_index("contestant")["arm"]
+    rows = []
+    for workload in [w for w in measured["workload"].unique() if w.startswith("svd_r")]:
+        stage = f"features_r{workload.removeprefix('svd_r')}"
+        at = runs[(runs["stage"] == stage) & (runs["representation"] == "spectral")]
+        worst = at.groupby("arm")[["sigma_error", "deviation"]].max()
+        for name, cost in per_unit(measured, workload, "n_matrices").items():
+            row = {"rank": int(workload.removeprefix("svd_r")), "contestant": name}
+            rows.append(row | {"us_per_matrix": 1e6 * cost} | worst.loc[arms[name]].to_dict())
+    return rows
+
+
+def repairs(runs: pd.DataFrame, spec: dict) -> list[dict]:
+    """A row per undone repair and cell: mean test accuracy of the same runs with and without it."""
+    cell = ["representation", "layers"]
+    ok = runs[(runs["stage"] == "train") & (runs["status"] == "ok")]
+    right = ok[ok["arm"] == spec["arm"]]
+    rows = []
+    for arm in spec["repairs"]:
+        both = right.merge(ok[ok["arm"] == arm], on=[*cell, "share", "run"], suffixes=("", "_old"))
+        for key, part in both.groupby(cell, sort=False):
+            new, old = part["test_accuracy"].mean(), part["test_accuracy_old"].mean()
+            row = {"repair": arm.removeprefix("legacy_"), "cell": "/".join(key)}
+            row |= {"accuracy_repaired": new, "accuracy_legacy": old, "difference": old - new}
+            rows.append(row | {"note": f"{len(part)} runs, same split and seeds"})
+    return rows
+
+
+if __name__ == "__main__":
+    args = arguments(runs=Path, measurements=Path, stages=Path, svd=Path, repairs=Path)
+    runs, measured = pd.read_parquet(args.runs), pd.read_parquet(args.measurements)
+    write_csv(args.stages, stages(measured, runs, args.spec))
+    write_csv(args.svd, svd(measured, runs))
+    write_csv(args.repairs, repairs(runs, args.spec))

@@ -1,0 +1,154 @@
+"""Which shards, cells and runs there are, and all that the job of each needs to know."""
+
+from scripts.lora_ablation.representations.catalogue import (
+    FAMILIES,
+    PAIR_FAMILIES,
+    REPRESENTATIONS,
+)
+
+WEIGHTS = "flat_vec"  # the representation that is the tensor store itself
+
+
+def shards(config: dict, adapters: int) -> dict[str, tuple[int, int]]:
+    """Rows [start, stop) by shard name, e.g. {"adapters-000000-000499": (0, 500), ...}.
+
+    A shard is a fixed range of rows, so adding adapters leaves full shards alone.
+    """
+    size = config["shard"]
+    ranges = [(start, min(start + size, adapters)) for start in range(0, adapters, size)]
+    return {f"adapters-{start:06d}-{stop - 1:06d}": (start, stop) for start, stop in ranges}
+
+
+def load_job(config: dict, seed: int, start: int, stop: int) -> dict:
+    """Specification of the job that reads the adapters start..stop-1."""
+    return {
+        "source": config["sources"][config["source"]],
+        "seed": seed,
+        "start": start,
+        "stop": stop,
+    }
+
+
+def cells(config: dict, arm: str) -> list[tuple[str, str, int]]:
+    """(representation, layers, share) of every cell of an arm, limited as `run` says."""
+    chosen = config["run"].get(arm, {"runs": 0})
+    if chosen.get("runs", config["runs"]) < 1:
+        return []
+    found = [
+        (representation, layers, 100)
+        for representation in chosen.get("representations", config["representations"])
+        for layers in chosen.get("layers", config["layers"])
+    ]
+    if arm == config["report"]["arm"]:
+        curves = config["curves"]
+        found += [(name, "all", s) for name in curves["representations"] for s in curves["shares"]]
+    return found
+
+
+def cell_name(representation: str, layers: str, share: int) -> str:
+    """Name of a cell's files."""
+    return f"{representation}-{layers}-{share}"
+
+
+def jobs(config: dict, seed: int) -> dict[tuple[str, str], dict]:
+    """Specification of every training job by (arm, cell name), in the order of `run`."""
+    return {
+        (arm, cell_name(*cell)): training_job(config, seed, arm, *cell)
+        for arm in config["run"]
+        for cell in cells(config, arm)
+    }
+
+
+def columns(representation: str) -> list[list]:
+    """[family, number, position in the family] of each number of a representation."""
+    families = FAMILIES | PAIR_FAMILIES
+    return [
+        [family, number, families[family].index(number)]
+        for family, number in REPRESENTATIONS.get(representation, [])
+    ]
+
+
+def families(representation: str) -> list[str]:
+    """Families that a representation takes numbers from, in their order of appearance."""
+    return list(dict.fromkeys(family for family, _, _ in columns(representation)))
+
+
+def family_job(family: str) -> dict:
+    """Specification of the job that computes one family on one shard."""
+    names = (FAMILIES | PAIR_FAMILIES)[family]
+    return {"family": family, "k": len(names), "names": names, "pairs": family in PAIR_FAMILIES}
+
+
+def training_job(
+    config: dict, seed: int, arm: str, representation: str, layers: str, share: int, **changes
+) -> dict:
+    """Specification of one training job: everything that can change its numbers.
+
+    `changes` overrides options of `train` (a measured workload shortens the training).
+    """
+    options = config["arms"][arm]
+    runs = config["run"].get(arm, {}).get("runs", config["runs"])
+    return {
+        "arm": arm,
+        "trainer": options["trainer"],
+        "seed": seed,
+        "columns": columns(representation),
+        "tensors": options.get("layers", layers),
+        "train": config["train"] | options.get("train", {}) | changes,
+        "units": [["train", representation, layers, share, run] for run in range(runs)],
+    }
+
+
+def generated(adapters: int) -> dict:
+    """A source of generated adapters for comparisons that are not about the user's data."""
+    signal = {"attn1": 0.05, "attn2": 0.06, "leaf": 0.5}
+    return {"kind": "generated", "adapters": adapters, "rank": 1, "signal": signal}
+
+
+def feature_files(job: dict) -> list[str]:
+    """Patterns of the files that a training job reads, with a wildcard for the shard."""
+    folder = "<results>/lora_ablation"
+    names = dict.fromkeys(family for family, _, _ in job["columns"])
+    found = [f"{folder}/features/{family}/{{shard}}.parquet" for family in names]
+    return found or [f"{folder}/tensors/{{shard}}.npy"]
+
+
+def prepare_arms(config: dict) -> list[str]:
+    """Arms that load tensors or compute features in a way of their own."""
+    return [arm for arm, options in config["arms"].items() if {"load", "features"} & set(options)]
+
+
+def prepare_job(config: dict, seed: int, arm: str) -> dict:
+    """Specification of the job that loads and computes features of some adapters by one arm."""
+    options = config["arms"][arm]
+    return {
+        "arm": arm,
+        "seed": seed,
+        "load": options.get("load"),
+        "features": options.get("features"),
+        "source": generated(config["prepare"]["adapters"]),
+        "adapters": config["prepare"]["adapters"],
+        "ranks": config["prepare"]["ranks"],
+        "representations": [name for name in REPRESENTATIONS if name != "product"],
+    }
+
+
+def expected(config: dict) -> list[list]:
+    """[representation, layers, share, run] of every run of the result arm."""
+    return [[*cell, run] for cell in cells(config, config["report"]["arm"])
+            for run in range(config["runs"])]  # fmt: skip
+
+
+def costs_job(config: dict) -> dict:
+    """Specification of the tables of cost: the source's amount of work, and whom to show."""
+    compare, arms = config["measure"]["compare"], config["arms"]
+    return {
+        "arm": config["report"]["arm"],
+        "baseline": compare["baseline"],
+        "adapters": [1_000, 10_000, 100_000],
+        "batch": config["train"]["batch"],
+        "runs": config["runs"],
+        "cells": 18,  # nine representations, all and visual
+        "passes": 13.5,  # the source reads 9 times all tensors and 9 times half of them
+        "repairs": [arm for arm in arms if arm.startswith("legacy_")],
+    }

@@ -1,0 +1,49 @@
+"""The study's figures as SVG text in one JSON file: grid, drops, classes, curve ("" if none)."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from scripts.lib.files import replacing
+from scripts.lib.stage import arguments
+from scripts.lora_ablation.charts import (
+    accuracy_by_selection,
+    class_dots,
+    drop_forest,
+    learning_curves,
+)
+from scripts.lora_ablation.grid import FULL
+
+
+def shown_by_class(grid: pd.DataFrame, classes: pd.DataFrame) -> str:
+    """Which representation the figure by class is about; "" if there is none.
+
+    The ensemble, else the one with the best validation accuracy: test rows choose nothing.
+    """
+    names = set(classes["representation"])
+    if not names or "ensemble" in names:
+        return "ensemble" if names else ""
+    candidates = grid[(grid["layers"] == "all") & (grid["share"] == FULL)]
+    candidates = candidates[candidates["representation"].isin(names)]
+    return candidates.sort_values("val_accuracy", kind="stable")["representation"].iloc[-1]
+
+
+def figures(
+    grid: pd.DataFrame, drops: pd.DataFrame, classes: pd.DataFrame, curve: pd.DataFrame
+) -> dict[str, str]:
+    """SVG text by the name of the table that it shows."""
+    return {
+        "grid": accuracy_by_selection(grid),
+        "drops": drop_forest(drops),
+        "classes": class_dots(classes, shown_by_class(grid, classes)),
+        "curve": learning_curves(curve),
+    }
+
+
+if __name__ == "__main__":
+    args = arguments(grid=Path, drops=Path, classes=Path, curve=Path, figures=Path)
+    paths = (args.grid, args.drops, args.classes, args.curve)
+    text = json.dumps(figures(*(pd.read_csv(path) for path in paths)))
+    with replacing(args.figures) as temporary:
+        temporary.write_text(text, encoding="utf-8")

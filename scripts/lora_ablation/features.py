@@ -1,0 +1,59 @@
+"""Numbers of one family for every tensor, or every down/up pair, of every adapter.
+
+Writes features/<family>.parquet: `row`, and the family's k numbers of each tensor side by side.
+"""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from scripts.lib.progress import progress
+from scripts.lib.stage import arguments
+from scripts.lib.tables import ContractError
+from scripts.lora_ablation.adapters.store import read_layout, read_tensors
+from scripts.lora_ablation.layout import Layout
+from scripts.lora_ablation.representations.grouped import family_features, pair_features
+from scripts.lora_ablation.representations.table import ROW_GROUP, write_family
+
+
+def blocks(
+    spec: dict, matrix: np.ndarray, layout: Layout, scales: np.ndarray | None
+) -> Iterator[np.ndarray]:
+    """Features of ROW_GROUP adapters at a time, float32 [<= ROW_GROUP, members * k].
+
+    scales [rows, pairs] only if `spec["pairs"]`. The family is imported by name: the rule stamps
+    its module by path, so that an edit of one family recomputes that family only.
+    """
+    module = import_module(f"scripts.lora_ablation.representations.{spec['family']}")
+    for start in range(0, len(matrix), ROW_GROUP):
+        rows = slice(start, start + ROW_GROUP)
+        if spec["pairs"]:
+            yield pair_features(matrix[rows], layout, scales[rows], module.compute, spec["k"])
+        else:
+            yield family_features(matrix[rows], layout, module.compute, spec["k"])
+
+
+def stored(tensors: Path, layout: Path, index: Path, pairs: bool) -> tuple:
+    """Matrix (a memory map), layout, row numbers and, for pairs, their scales; checked to fit."""
+    matrix, shape = read_tensors(tensors), read_layout(layout)
+    table = pq.read_table(index, columns=["row", "scale"] if pairs else ["row"])
+    if matrix.shape != (len(table), shape.width):
+        raise ContractError(
+            f"{tensors}: {matrix.shape[0]} adapters of {matrix.shape[1]} values; {index.name} and "
+            f"{layout.name} have {len(table)} of {shape.width}. Delete them and load again."
+        )
+    scales = np.array(table["scale"].to_pylist(), np.float32) if pairs else None
+    return matrix, shape, table["row"].to_numpy(), scales
+
+
+if __name__ == "__main__":
+    args = arguments(tensors=Path, layout=Path, index=Path, features=Path)
+    spec = args.spec
+    matrix, layout, rows, scales = stored(args.tensors, args.layout, args.index, spec["pairs"])
+    groups = -(-len(matrix) // ROW_GROUP)
+    label = f"{spec['family']}, {len(rows)} adapters, {ROW_GROUP} a unit"
+    made = progress(blocks(spec, matrix, layout, scales), groups, label)
+    write_family(args.features, spec["family"], rows, made, spec)

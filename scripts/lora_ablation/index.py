@@ -1,0 +1,58 @@
+"""Join the shards' indexes and split the adapters: index.parquet.
+
+Columns: row, name, label, group, sha256, split (train, val or test; smoke: every purpose).
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scripts.lib.stage import arguments
+from scripts.lib.tables import write_table
+from scripts.lora_ablation.adapters.shard import LoadError, check_layout
+from scripts.lora_ablation.adapters.store import read_layout
+from scripts.lora_ablation.split import split
+
+COLUMNS = ["row", "name", "label", "group", "sha256"]
+
+
+def build(indexes: list[Path], layouts: list[Path], split_spec: dict) -> pa.Table:
+    """All adapters in the order of their rows, with their split; LoadError if they do not fit."""
+    expected = read_layout(layouts[0])
+    for path in layouts[1:]:
+        check_layout(read_layout(path), expected, str(path), str(layouts[0]))
+    tables = [pq.read_table(path, columns=COLUMNS) for path in indexes]
+    table = pa.concat_tables(tables).replace_schema_metadata(None).sort_by("row")
+    if table["row"].to_pylist() != list(range(len(table))):
+        raise LoadError(f"The shards hold {len(table)} adapters that are not rows 0, 1, 2...")
+    labels = table["label"].to_pylist()
+    parts = split(labels=labels, groups=table["group"].to_pylist(), **split_spec)
+    check_classes(labels, parts.tolist())
+    if repeated := len(table) - len(set(table["sha256"].to_pylist())):
+        logging.warning("%d of %d adapters repeat another one.", repeated, len(table))
+    return table.append_column("split", pa.array(parts.tolist(), pa.string()))
+
+
+def check_classes(labels: list[str], parts: list[str]) -> None:
+    """LoadError unless there are two classes or more and training sees each of them."""
+    classes = sorted(set(labels))
+    if len(classes) < 2:
+        raise LoadError(f"All adapters are of class {classes[0]!r}; expected two classes or more.")
+    trained = {k for k, part in zip(labels, parts, strict=True) if part in ("train", "smoke")}
+    if lost := sorted(set(classes) - trained):
+        raise LoadError(
+            f"Class {lost[0]!r} has no adapter in the training split; "
+            "use more adapters or the split 'stratified'."
+        )
+
+
+if __name__ == "__main__":
+    args = arguments(indexes=[Path], layouts=[Path], index=Path)
+    try:
+        table = build(args.indexes, args.layouts, args.spec["split"])
+    except LoadError as error:
+        sys.exit(str(error))
+    write_table(args.index, dict(zip(table.column_names, table.columns, strict=True)))

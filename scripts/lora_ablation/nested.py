@@ -1,0 +1,13 @@
+"""Generated adapters on disk as the authors' are: a `datasets` directory of nested lists."""
+
+from pathlib import Path
+
+from scripts.lib.stage import arguments
+from scripts.lora_ablation.adapters.shipped import save_nested
+from scripts.lora_ablation.adapters.sources import read
+
+if __name__ == "__main__":
+    args = arguments(dataset=Path)
+    source = args.spec["source"]
+    shard = read(source, args.spec["seed"], 0, source["adapters"])
+    save_nested(shard.matrix, shard.layout, shard.labels, args.dataset)

@@ -1,0 +1,78 @@
+"""Which adapters train, which stop the training, and which are kept for the test."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from scripts.lora_ablation.adapters.shard import LoadError
+
+SMOKE = 10  # at most so many adapters: all of them serve every purpose
+
+
+def split(
+    kind: str,
+    labels: Sequence[str],
+    groups: Sequence[str | None],
+    test_size: float = 0.3,
+    final_size: float = 0.67,
+    seed: int = 42,
+) -> np.ndarray:
+    """ "train", "val" or "test" for every adapter; "smoke" for all if there are 10 or fewer.
+
+    `test_size` of the adapters are held out; `final_size` of these are the test, the others the
+    validation set. Kinds: `source` (shared spec 1.6, neither stratified nor grouped), `stratified`
+    (equal shares of every class), `grouped` (a group, the leaf concept, lies on one side only).
+    Raises LoadError where the adapters do not allow the kind.
+    """
+    parts = np.full(len(labels), "smoke")
+    if len(labels) <= SMOKE:
+        return parts
+    halve = {"source": _random, "stratified": _stratified, "grouped": _grouped}[kind]
+    # What a half keeps alike: classes, groups, or nothing.
+    alike = np.asarray(groups if kind == "grouped" else labels, object)
+    train, held_out = halve(alike, test_size, seed)
+    val, test = halve(alike[held_out], final_size, seed)
+    parts[train], parts[held_out[val]], parts[held_out[test]] = "train", "val", "test"
+    return parts
+
+
+def _random(alike: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rest and drawn share, the same rows as `datasets.Dataset.train_test_split` draws."""
+    drawn = math.ceil(share * len(alike))
+    order = np.random.default_rng(seed).permutation(len(alike))
+    return order[drawn:], order[:drawn]
+
+
+def _stratified(alike: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.model_selection import train_test_split
+
+    try:
+        return tuple(
+            train_test_split(
+                np.arange(len(alike)), test_size=share, stratify=alike, random_state=seed
+            )
+        )
+    except ValueError as error:
+        rarest, rows = min(Counter(alike).items(), key=lambda item: item[1])
+        raise LoadError(
+            f"A stratified split of {len(alike)} adapters into {len(set(alike))} classes is "
+            f"impossible (class {rarest!r} has {rows}); use more adapters or the split 'source'."
+        ) from error
+
+
+def _grouped(alike: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.model_selection import GroupShuffleSplit
+
+    if missing := sum(group is None for group in alike):
+        raise LoadError(
+            f"A grouped split needs every adapter's group; {missing} of {len(alike)} have none."
+        )
+    try:
+        halves = GroupShuffleSplit(n_splits=1, test_size=share, random_state=seed)
+        return next(halves.split(alike, groups=alike.astype(str)))
+    except ValueError as error:
+        raise LoadError(
+            f"A grouped split of {len(set(alike))} groups is impossible; use more groups."
+        ) from error

@@ -1,0 +1,208 @@
+"""Figures and chapter of the ablation: every number can be read, nothing comes from outside."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+from jinja2 import Environment, FileSystemLoader
+
+from scripts.lora_ablation.charts import (
+    accuracy_by_selection,
+    class_dots,
+    drop_forest,
+    learning_curves,
+)
+from scripts.lora_ablation.draw import figures, shown_by_class
+from scripts.spine.report import records, shown
+
+WORDS = Path(__file__).parents[1] / "workflow/report"
+LAYERS = ["all", "visual", "text", "half0", "half1"]
+NAMES = ["stats", "ensemble"]
+
+
+def spans(rows: list[dict], value: str, low: str, high: str) -> pd.DataFrame:
+    """Rows with a value of their own and an interval around it."""
+    return pd.DataFrame(
+        row | {value: 0.3 + 0.0127 * k, low: 0.2 + 0.0127 * k, high: 0.4 + 0.0127 * k}
+        for k, row in enumerate(rows)
+    )
+
+
+@pytest.fixture
+def tables() -> dict[str, pd.DataFrame]:
+    cells = [{"representation": name, "layers": layers, "share": 100}
+             for name in NAMES for layers in LAYERS]  # fmt: skip
+    grid = spans(cells, "accuracy", "boot_low", "boot_high")
+    grid = grid.assign(chance=0.1, majority=0.15, n_test=201, runs=3, val_accuracy=grid["accuracy"])
+    for name in ("wilson_low", "wilson_high", "sd_runs", "train_accuracy", "f1", "epochs"):
+        grid[name] = 0.5
+    grid[["n_features", "n_kept", "n_parameters"]] = 640
+    contrasts = ["all-visual", "all-text", "half-visual"]
+    pairs = [{"representation": name, "contrast": one} for name in NAMES for one in contrasts]
+    drops = spans(pairs, "drop", "low", "high")
+    drops[["relative", "retention", "se_runs", "p", "p_holm"]] = 0.25
+    rows = [
+        {"representation": name, "label": label} for name in NAMES for label in ("cat", "<dog>")
+    ]
+    classes = spans(rows, "drop", "low", "high").assign(
+        recall_all=0.8125, recall_visual=0.5125, n_test=20
+    )
+    sizes = [{"representation": name, "n_train": size} for name in NAMES for size in (175, 700)]
+    curve = spans(sizes, "accuracy", "boot_low", "boot_high").assign(train_accuracy=0.975)
+    complete = pd.DataFrame([cell | {"run": 0, "status": "ok"} for cell in cells])
+    return {
+        "grid": grid,
+        "drops": drops.assign(n_test=201),
+        "classes": classes,
+        "curve": curve,
+        "complete": complete,
+    }
+
+
+def drawn(tables: dict) -> dict[str, str]:
+    return figures(*(tables[name] for name in ("grid", "drops", "classes", "curve")))
+
+
+def name_of(svg: str) -> str:
+    """The accessible name of a figure."""
+    return ElementTree.fromstring(svg).attrib["aria-label"]
+
+
+def chapter(**study) -> str:
+    """The chapter as the page includes it."""
+    env = Environment(
+        loader=FileSystemLoader(WORDS), autoescape=True, finalize=shown, trim_blocks=True
+    )
+    return env.get_template("lora_ablation.html").render(study=study)
+
+
+def test_figures_are_well_formed_and_share_no_id(tables):
+    svgs = drawn(tables)
+    assert list(svgs) == ["grid", "drops", "classes", "curve"]
+    ids = [found for svg in svgs.values() for found in re.findall(r'\bid="([^"]*)"', svg)]
+    assert len(ids) > 10
+    assert len(set(ids)) == len(ids)
+    for svg in svgs.values():
+        known = set(re.findall(r'\bid="([^"]*)"', svg))
+        assert set(re.findall(r'href="#([^"]*)"', svg)) <= known
+        assert set(re.findall(r"url\(#([^)]*)\)", svg)) <= known
+
+
+def test_figures_refer_to_nothing_outside_and_take_their_ink_from_the_page(tables):
+    for svg in drawn(tables).values():
+        assert re.findall(r'(?:src|href)="(?!#)', svg) == []
+        assert re.findall(r"<image|<script|@import|url\((?!#)", svg) == []
+        assert "var(--ink)" in svg
+        assert "#0102" not in svg
+        assert "<text" in svg
+
+
+def test_the_accessible_name_has_every_value_with_its_interval(tables):
+    told = {name: name_of(svg) for name, svg in drawn(tables).items()}
+    for row in tables["grid"].itertuples():
+        words = f"{row.accuracy:.3g} ({row.boot_low:.3g} to {row.boot_high:.3g})"
+        assert f"{row.representation} {row.layers}: {words}" in told["grid"]
+    for row in tables["drops"].itertuples():
+        words = f"{row.drop:.3g} ({row.low:.3g} to {row.high:.3g})"
+        assert (words in told["drops"]) == (row.contrast != "all-text")
+    for row in tables["classes"].itertuples():
+        if row.representation == "ensemble":
+            words = f"drop {row.drop:.3g} ({row.low:.3g} to {row.high:.3g})"
+            assert f"{row.label}: all 0.812, visual 0.512, {words}" in told["classes"]
+    for row in tables["curve"].itertuples():
+        words = f"test {row.accuracy:.3g} ({row.boot_low:.3g} to {row.boot_high:.3g})"
+        assert f"{row.representation}, {row.n_train} rows: {words}, training" in told["curve"]
+
+
+def test_the_same_table_gives_the_same_text(tables):
+    assert drawn(tables) == drawn(tables)
+
+
+def test_marks_stand_where_the_table_says(tables):
+    # The text above the line and the tick labels alone do not: move one value, one mark moves.
+    moved = tables["grid"].copy()
+    moved.loc[1, ["accuracy", "boot_low", "boot_high"]] += 0.05
+    one, other = (
+        re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)" style="fill: var\(--first\)', svg)
+        for svg in (accuracy_by_selection(tables["grid"]), accuracy_by_selection(moved))
+    )
+    assert [a != b for a, b in zip(one, other, strict=True)][:2] == [True, False]
+
+
+def test_nothing_to_draw_is_an_empty_string(tables):
+    empty = {name: table.iloc[:0] for name, table in tables.items()}
+    assert drawn(empty) == dict.fromkeys(["grid", "drops", "classes", "curve"], "")
+    one_size = tables["curve"][tables["curve"]["n_train"] == 700]
+    assert learning_curves(one_size) == ""
+    assert class_dots(tables["classes"], "spectral") == ""
+    only_text = tables["drops"][tables["drops"]["contrast"] == "all-text"]
+    assert drop_forest(only_text) == ""
+
+
+def test_missing_intervals_and_cells_are_drawn_without_them(tables):
+    grid = tables["grid"].drop(index=[1, 7])
+    grid[["boot_low", "boot_high"]] = float("nan")
+    assert "stats visual" not in name_of(accuracy_by_selection(grid))
+    drops = tables["drops"].drop(index=2).assign(low=float("nan"), high=float("nan"))
+    assert name_of(drop_forest(drops)).count("random halves") == 1
+    curve = tables["curve"].assign(boot_low=float("nan"), boot_high=float("nan"))
+    assert learning_curves(curve)
+
+
+def test_the_class_figure_shows_the_ensemble_else_the_best_on_validation(tables):
+    grid, classes = tables["grid"], tables["classes"]
+    assert shown_by_class(grid, classes) == "ensemble"
+    rename = {"ensemble": "rank_based"}
+    grid, classes = grid.replace(rename), classes.replace(rename)
+    assert shown_by_class(grid, classes) == "rank_based"
+    grid.loc[grid["representation"] == "stats", "val_accuracy"] = 0.99
+    assert shown_by_class(grid, classes) == "stats"
+    assert shown_by_class(grid, classes.iloc[:0]) == ""
+
+
+def test_the_stage_writes_one_file_with_all_figures(tables, tmp_path):
+    command = [sys.executable, "-m", "scripts.lora_ablation.draw", "--spec", "{}"]
+    for name in ("grid", "drops", "classes", "curve"):
+        tables[name].to_csv(tmp_path / f"{name}.csv", index=False)
+        command += [f"--{name}", str(tmp_path / f"{name}.csv")]
+    command += ["--figures", str(tmp_path / "figures.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert {name: name_of(svg) for name, svg in found.items()} == {
+        name: name_of(svg) for name, svg in drawn(tables).items()
+    }
+
+
+def test_the_chapter_prints_tables_and_figures_that_are_there(tables):
+    legacy = {"repair": "clone", "cell": "stats/all", "accuracy_repaired": 0.5}
+    legacy |= {"accuracy_legacy": 0.4567, "difference": 0.0433, "note": "<b>"}
+    rows = {name: records(table) for name, table in tables.items()} | {"legacy": [legacy]}
+    text = chapter(study="lora_ablation", tables=rows, figures=drawn(tables))
+    assert text.count("<svg") == text.count("<figure>") == 4
+    assert "Grid complete: 10 of 10 runs finished" in text
+    assert '<td class="n">0.457</td>' in text
+    assert "&lt;b&gt;" in text
+    assert "<b>" not in text
+    assert "Undefined" not in text
+    for tag in ("table", "figure", "div", "p", "dl", "tr", "td", "th"):
+        assert len(re.findall(rf"<{tag}[ >]", text)) == text.count(f"</{tag}>"), tag
+
+
+def test_the_chapter_names_runs_that_did_not_finish(tables):
+    complete = records(tables["complete"])
+    complete[3]["status"] = "diverged"
+    text = chapter(study="lora_ablation", tables={"complete": complete})
+    assert "9 of 10 runs" in text
+    assert "<code>stats/half0/100/0</code> (diverged)" in text
+
+
+def test_the_chapter_stands_without_any_table():
+    text = chapter(study="lora_ablation")
+    assert "<svg" not in text
+    assert text.count("<table>") == 1

@@ -1,0 +1,289 @@
+"""LoRA weight-space ablation: load (shards) -> index, features (families) -> train -> tables.
+
+Makes <results>/lora_ablation/{tensors,index,features,runs,histories,predictions,units,tables};
+announces its run files, measurement and chapter.
+"""
+
+from scripts.lora_ablation import design as lora_design
+from scripts.lora_ablation import plan as lora_plan
+from scripts.lora_ablation.adapters.shard import LoadError
+from scripts.lora_ablation.adapters.sources import count
+from scripts.lora_ablation.axes import AXES as LORA_AXES
+from scripts.lora_ablation.check import check_lora_ablation
+
+
+configfile: "config/lora_ablation.yaml"
+
+
+LORA = config["lora_ablation"]
+LORA_SHARDS, LORA_JOBS = {}, {}
+LORA_TRAIN = stamps("scripts/lora_ablation/train.py")
+LORA_PREPARE = stamps("scripts/lora_ablation/prepare.py")
+AXES["lora_ablation"] = LORA_AXES
+
+
+if "lora_ablation" in STUDIES:
+    try:
+        check_config(LORA, "workflow/schemas/lora_ablation.schema.yaml", at="lora_ablation")
+        check_lora_ablation(LORA)
+        LORA_SHARDS = lora_design.shards(LORA, count(LORA["sources"][LORA["source"]]))
+    except (ConfigError, LoadError) as error:
+        raise WorkflowError(str(error)) from None
+    LORA_JOBS = lora_design.jobs(LORA, config["seed"])
+    RUNS["lora_ablation"] = {
+        f"<results>/lora_ablation/runs/{arm}/{cell}.parquet": digest(job, LORA_TRAIN)
+        for (arm, cell), job in LORA_JOBS.items()
+    } | {
+        f"<results>/lora_ablation/runs/{arm}/prepare.parquet": digest(
+            lora_design.prepare_job(LORA, config["seed"], arm), LORA_PREPARE
+        )
+        for arm in lora_design.prepare_arms(LORA)
+    }
+    MEASURED["lora_ablation"] = {
+        "data": [
+            "<results>/lora_ablation/nested",
+            "<results>/lora_ablation/index.parquet",
+            f"<results>/lora_ablation/tensors/{next(iter(LORA_SHARDS))}.json",
+            *expand(
+                "<results>/lora_ablation/features/{family}/{shard}.parquet",
+                family=lora_plan.measured_families(LORA),
+                shard=LORA_SHARDS,
+            ),
+        ],
+        "script": "scripts/lora_ablation/measured.py",
+        "plan": lora_plan.measurement_plan(LORA, config["seed"]),
+    }
+    CHAPTERS["lora_ablation"] = [
+        *expand(
+            "<results>/lora_ablation/tables/{table}.csv",
+            table=["grid", "drops", "classes", "curve", "complete", "repairs", "stages", "svd"],
+        ),
+        "<results>/lora_ablation/tables/figures.json",
+    ]
+
+
+wildcard_constraints:
+    shard=r"adapters-\d+-\d+",
+    family="[a-z]+",
+    cell=r"[a-z_]+-[a-z0-9_]+-\d+",
+
+
+rule lora_ablation_load:
+    """Read one shard of adapters into the tensor store; a fault is one sentence and no file."""
+    output:
+        tensors=(
+            "<results>/lora_ablation/tensors/{shard}.npy"
+            if LORA["keep_tensors"]
+            else temp("<results>/lora_ablation/tensors/{shard}.npy")
+        ),
+        layout="<results>/lora_ablation/tensors/{shard}.json",
+        index="<results>/lora_ablation/index/{shard}.parquet",
+    log:
+        "<results>/lora_ablation/logs/load/{shard}.log",
+    conda:
+        "../envs/isospeed.yaml"
+    resources:
+        mem_mb=1500,
+    params:
+        *stamps("scripts/lora_ablation/load.py"),
+        spec=lambda w: canonical(lora_design.load_job(LORA, config["seed"], *LORA_SHARDS[w.shard])),
+    shell:
+        "python -m scripts.lora_ablation.load --spec {params.spec:q}"
+        " --tensors {output.tensors:q} --layout {output.layout:q} --index {output.index:q} 2> {log:q}"
+
+
+rule lora_ablation_index:
+    """Labels and split of all adapters; shards must agree on their tensors."""
+    input:
+        indexes=expand("<results>/lora_ablation/index/{shard}.parquet", shard=LORA_SHARDS),
+        layouts=expand("<results>/lora_ablation/tensors/{shard}.json", shard=LORA_SHARDS),
+    output:
+        index="<results>/lora_ablation/index.parquet",
+    log:
+        "<results>/lora_ablation/logs/index.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/lora_ablation/index.py"),
+        spec=canonical({"split": {"kind": LORA["split"]}}),
+    shell:
+        "python -m scripts.lora_ablation.index --spec {params.spec:q} --indexes {input.indexes:q}"
+        " --layouts {input.layouts:q} --index {output.index:q} 2> {log:q}"
+
+
+rule lora_ablation_features:
+    """One family of numbers on one shard; an edit of a family recomputes that family."""
+    input:
+        tensors="<results>/lora_ablation/tensors/{shard}.npy",
+        layout="<results>/lora_ablation/tensors/{shard}.json",
+        index="<results>/lora_ablation/index/{shard}.parquet",
+    output:
+        features="<results>/lora_ablation/features/{family}/{shard}.parquet",
+    log:
+        "<results>/lora_ablation/logs/features/{family}/{shard}.log",
+    conda:
+        "../envs/isospeed.yaml"
+    # Before the next load, so that few shards wait on disk.
+    priority: 1
+    threads: 1
+    resources:
+        mem_mb=1500,
+    params:
+        # The family is imported by name, so it is stamped by its own path.
+        code=lambda w: stamps(
+            "scripts/lora_ablation/features.py",
+            f"scripts/lora_ablation/representations/{w.family}.py",
+        ),
+        spec=lambda w: canonical(lora_design.family_job(w.family)),
+    shell:
+        "python -m scripts.lora_ablation.features --spec {params.spec:q}"
+        " --tensors {input.tensors:q} --layout {input.layout:q} --index {input.index:q}"
+        " --features {output.features:q} 2> {log:q}"
+
+
+rule lora_ablation_train:
+    """All runs of one cell by one arm; finished runs survive a kill."""
+    input:
+        layout=lambda w: f"<results>/lora_ablation/tensors/{next(iter(LORA_SHARDS))}.json",
+        index="<results>/lora_ablation/index.parquet",
+        features=lambda w: expand(
+            lora_design.feature_files(LORA_JOBS[w.arm, w.cell]), shard=LORA_SHARDS
+        ),
+    output:
+        runs="<results>/lora_ablation/runs/{arm}/{cell}.parquet",
+        histories="<results>/lora_ablation/histories/{arm}/{cell}.parquet",
+        predictions="<results>/lora_ablation/predictions/{arm}/{cell}.parquet",
+    log:
+        "<results>/lora_ablation/logs/train/{arm}/{cell}.log",
+    conda:
+        "../envs/isospeed.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        *LORA_TRAIN,
+        spec=lambda w: canonical(LORA_JOBS[w.arm, w.cell]),
+        units=f"{RESULTS}/lora_ablation/units",
+    shell:
+        "python -m scripts.lora_ablation.train --spec {params.spec:q} --threads {threads}"
+        " --layout {input.layout:q} --index {input.index:q} --features {input.features:q}"
+        " --store {params.units:q} --runs {output.runs:q} --histories {output.histories:q}"
+        " --predictions {output.predictions:q} 2> >(tee {log:q} >&2)"
+
+
+rule lora_ablation_prepare:
+    """Load and featurise a few generated adapters by one arm, to compare it with the reference."""
+    output:
+        runs="<results>/lora_ablation/runs/{arm}/prepare.parquet",
+    log:
+        "<results>/lora_ablation/logs/prepare/{arm}.log",
+    conda:
+        "../envs/isospeed.yaml"
+    threads: 1
+    params:
+        *LORA_PREPARE,
+        spec=lambda w: canonical(lora_design.prepare_job(LORA, config["seed"], w.arm)),
+    shell:
+        "python -m scripts.lora_ablation.prepare --spec {params.spec:q} --threads {threads}"
+        " --runs {output.runs:q} 2> {log:q}"
+
+
+rule lora_ablation_nested:
+    """A data set as the authors save theirs, for the measurement of loading."""
+    output:
+        dataset=directory("<results>/lora_ablation/nested"),
+    log:
+        "<results>/lora_ablation/logs/nested.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/lora_ablation/nested.py"),
+        spec=canonical(
+            {
+                "seed": config["seed"],
+                "source": lora_design.generated(lora_plan.nested_adapters(LORA)),
+            }
+        ),
+    shell:
+        "python -m scripts.lora_ablation.nested --spec {params.spec:q}"
+        " --dataset {output.dataset:q} 2> {log:q}"
+
+
+rule lora_ablation_tables:
+    """Accuracies with test-set intervals, drops, classes, learning curves, completeness."""
+    input:
+        runs="<results>/lora_ablation/runs.parquet",
+        predictions=expand(
+            "<results>/lora_ablation/predictions/{cell}.parquet",
+            cell=[f"{arm}/{cell}" for arm, cell in LORA_JOBS if arm == LORA["report"]["arm"]],
+        ),
+    output:
+        grid="<results>/lora_ablation/tables/grid.csv",
+        drops="<results>/lora_ablation/tables/drops.csv",
+        classes="<results>/lora_ablation/tables/classes.csv",
+        curve="<results>/lora_ablation/tables/curve.csv",
+        complete="<results>/lora_ablation/tables/complete.csv",
+    log:
+        "<results>/lora_ablation/logs/tables.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/lora_ablation/tables.py"),
+        spec=canonical(
+            {
+                "arm": LORA["report"]["arm"],
+                "expected": lora_design.expected(LORA),
+                "seed": config["seed"],
+                "confidence": 0.95,
+                "draws": 10_000,
+            }
+        ),
+    shell:
+        "python -m scripts.lora_ablation.tables --spec {params.spec:q} --runs {input.runs:q}"
+        " --predictions {input.predictions:q} --grid {output.grid:q} --drops {output.drops:q}"
+        " --classes {output.classes:q} --curve {output.curve:q} --complete {output.complete:q}"
+        " 2> {log:q}"
+
+
+rule lora_ablation_costs:
+    """Costs per adapter with a model of larger data sets, repairs and SVD ways side by side."""
+    input:
+        runs="<results>/lora_ablation/runs.parquet",
+        measurements="<results>/lora_ablation/measurements.parquet",
+    output:
+        stages="<results>/lora_ablation/tables/stages.csv",
+        svd="<results>/lora_ablation/tables/svd.csv",
+        repairs="<results>/lora_ablation/tables/repairs.csv",
+    log:
+        "<results>/lora_ablation/logs/costs.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/lora_ablation/costs.py"),
+        spec=canonical(lora_design.costs_job(LORA)),
+    shell:
+        "python -m scripts.lora_ablation.costs --spec {params.spec:q} --runs {input.runs:q}"
+        " --measurements {input.measurements:q} --stages {output.stages:q} --svd {output.svd:q}"
+        " --repairs {output.repairs:q} 2> {log:q}"
+
+
+rule lora_ablation_draw:
+    """The chapter's figures from its tables."""
+    input:
+        grid="<results>/lora_ablation/tables/grid.csv",
+        drops="<results>/lora_ablation/tables/drops.csv",
+        classes="<results>/lora_ablation/tables/classes.csv",
+        curve="<results>/lora_ablation/tables/curve.csv",
+    output:
+        figures="<results>/lora_ablation/tables/figures.json",
+    log:
+        "<results>/lora_ablation/logs/draw.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/lora_ablation/draw.py"),
+        spec=canonical({}),
+    shell:
+        "python -m scripts.lora_ablation.draw --spec {params.spec:q} --grid {input.grid:q}"
+        " --drops {input.drops:q} --classes {input.classes:q} --curve {input.curve:q}"
+        " --figures {output.figures:q} 2> {log:q}"

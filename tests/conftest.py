@@ -1,7 +1,10 @@
 """Projects to run, edit and break."""
 
+import fcntl
 import os
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,15 +26,42 @@ def fresh(tmp_path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def _finished(tmp_path_factory) -> Project:
-    project = Project(copy_code(tmp_path_factory.mktemp("finished") / "project"))
-    done = project.snakemake()
-    assert done.returncode == 0, done.stderr + done.stdout
-    return project
+def once(tmp_path_factory) -> Callable[[str], Project]:
+    """A finished project with a study's tiny run, made by the first test process that asks."""
+    root: Path = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def finish(study: str) -> Project:
+        project = Project(root / f"finished-{study}", study)
+        with (root / f"{study}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (project.folder / "results/report.html").exists():
+                shutil.rmtree(project.folder, ignore_errors=True)
+                copy_code(project.folder)
+                project.make()
+        return project
+
+    return finish
+
+
+def copy_of(project: Project, folder: Path) -> Project:
+    shutil.copytree(project.folder, folder, symlinks=True)
+    return Project(folder, project.study)
 
 
 @pytest.fixture
-def finished(_finished, tmp_path) -> Project:
+def finished(once, tmp_path) -> Project:
     """The project after a complete run of tests/tiny.yaml, metadata and time stamps included."""
-    shutil.copytree(_finished.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return copy_of(once("engression"), tmp_path / "project")
+
+
+@pytest.fixture
+def finished_lora(once, tmp_path) -> Project:
+    """The project after a complete run of tests/tiny_lora.yaml."""
+    return copy_of(once("lora_ablation"), tmp_path / "project")
+
+
+@pytest.fixture
+def fresh_lora(tmp_path) -> Project:
+    """The project as cloned, to run the LoRA ablation in."""
+    return Project(copy_code(tmp_path / "project"), "lora_ablation")

@@ -4,25 +4,63 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
-CODE = ("Snakefile", "workflow", "scripts", "config", "profiles", "tests/tiny.yaml")
+TINY = {"engression": "tests/tiny.yaml", "lora_ablation": "tests/tiny_lora.yaml"}
+CODE = ("Snakefile", "workflow", "scripts", "config", "profiles", *TINY.values())
 
 
 class Project:
-    """A project folder with Snakemake in it."""
+    """A project folder with Snakemake in it; `config` names one file or several."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, study: str = "engression"):
+        self.folder, self.study, self.tiny = folder, study, TINY[study]
+        self.results = folder / "results" / study
 
-    def snakemake(self, *words: str, cores: int = 2, config: str = "tests/tiny.yaml"):
+    def command(self, *words: str, cores: int = 2, config: str | None = None) -> list[str]:
+        """The command line that runs Snakemake in this folder."""
+        files = (config or self.tiny).split()
+        start = [sys.executable, "-m", "snakemake", "--cores", str(cores), *words]
+        return [*start, "--configfile", *files]
+
+    def snakemake(self, *words: str, **options):
         """Run Snakemake to its end; the finished process with its output as text."""
-        command = [sys.executable, "-m", "snakemake", "--cores", str(cores), *words]
-        command += ["--configfile", config]
+        command = self.command(*words, **options)
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=300)
+
+    def make(self, *words: str, **options) -> None:
+        """Run Snakemake, successfully."""
+        done = self.snakemake(*words, **options)
+        assert done.returncode == 0, done.stderr + done.stdout
+
+    def start(self, *words: str, **options) -> subprocess.Popen:
+        """Snakemake on one core, running, in a process group of its own."""
+        return subprocess.Popen(
+            self.command(*words, cores=1, **options),
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def wait_for_units(self, count: int, but: frozenset[str] | set[str] = frozenset()) -> None:
+        """Return once `count` units were finished that are not in `but`."""
+        deadline = time.monotonic() + 60
+        while len(self.trained() - but) < count:
+            assert time.monotonic() < deadline, "no unit was finished within a minute"
+            time.sleep(0.02)
+
+    def training_processes(self, run: subprocess.Popen) -> list[psutil.Process]:
+        """The training jobs that a started run has going."""
+        children = psutil.Process(run.pid).children(recursive=True)
+        script = f"scripts.{self.study}.train"
+        return [child for child in children if script in " ".join(child.cmdline()[:4])]
 
     def jobs(self, *words: str, **options) -> dict[str, int]:
         """Number of jobs by rule that a run would execute now; {} if there is nothing to do."""
@@ -32,20 +70,24 @@ class Project:
 
     def science(self, **options) -> None:
         """Run all but measurement and report, successfully."""
-        done = self.snakemake("science", **options)
-        assert done.returncode == 0, done.stderr + done.stdout
+        self.make("science", **options)
 
-    def rows(self) -> list[dict]:
+    def rows(self, file: str = "runs.parquet") -> list[dict]:
         """Run rows without their timing columns, in the order of their keys."""
-        table = pq.read_table(self.folder / "results/engression/runs.parquet")
+        table = pq.read_table(self.results / file)
         timing = [name for name in table.column_names if name.endswith("_s")]
-        kept = table.drop_columns(timing).to_pylist()
-        return sorted(kept, key=lambda row: (row["arm"], row["law"], row["n"], row["rep"]))
+        keys = ["arm", *axes_of(table)]
+        return table.drop_columns(timing).sort_by([(key, "ascending") for key in keys]).to_pylist()
 
     def trained(self) -> set[str]:
         """Every unit that was ever trained here: arm, digest, name."""
-        units = self.folder / "results/engression/units"
+        units = self.results / "units"
         return {path.relative_to(units).as_posix() for path in units.rglob("*.json")}
+
+    def forget_units(self) -> None:
+        """Delete every finished unit, so that all are trained again."""
+        for path in (self.results / "units").rglob("*.json"):
+            path.unlink()
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace `old`, which must be there, in one file."""
@@ -55,16 +97,22 @@ class Project:
         file.write_text(text.replace(old, new))
 
     def overlay(self, **sections: str) -> str:
-        """A config file that is tiny.yaml plus further engression keys given as YAML text."""
+        """A config file that is the tiny one plus further keys of the study given as YAML text."""
         name = "-".join(sections) + ".yaml"
         lines = [f"  {key}: {value}\n" for key, value in sections.items()]
         kept, skip = [], False
-        for line in (self.folder / "tests/tiny.yaml").read_text().splitlines(keepends=True):
+        for line in (self.folder / self.tiny).read_text().splitlines(keepends=True):
             key = re.match(r"  (\w+):", line)
             skip = key.group(1) in sections if key else skip and line.startswith("    ")
             kept += [] if skip else [line]
         (self.folder / name).write_text("".join([*kept, *lines]))
         return name
+
+
+def axes_of(table: pa.Table) -> list[str]:
+    """Columns that name a unit: the contract puts them between arm and seed."""
+    names = table.column_names
+    return names[names.index("arm") + 1 : names.index("seed")]
 
 
 def job_counts(output: str) -> dict[str, int]:

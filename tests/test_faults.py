@@ -2,47 +2,20 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
 
-import psutil
 import pytest
 
 RUN = "{antithetic: {}, reference: {reps: 0}, exact: {reps: 0}, source_cdist: {reps: 0}}"
 STUDY = {"run": RUN, "reps": "8", "block": "8", "eval": "{test_draws: 400000}"}
 
 
-def start(project, config: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "snakemake", "science", "--cores", "1"]
-    return subprocess.Popen(
-        [*command, "--configfile", config],
-        cwd=project.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def wait_for_units(project, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(project.trained()) < count:
-        assert time.monotonic() < deadline, "no unit was finished within a minute"
-        time.sleep(0.02)
-
-
-def training_processes(run: subprocess.Popen) -> list[psutil.Process]:
-    children = psutil.Process(run.pid).children(recursive=True)
-    return [c for c in children if "scripts.engression.train" in " ".join(c.cmdline()[:4])]
-
-
 @pytest.mark.parametrize("victim", ["the training job", "snakemake and its job"])
 def test_tables_are_the_same_after_a_kill(fresh, victim, tmp_path):
     config = fresh.overlay(**STUDY)
-    run = start(fresh, config)
-    wait_for_units(fresh, 3)
+    run = fresh.start("science", config=config)
+    fresh.wait_for_units(3)
     if victim == "the training job":
-        for process in training_processes(run):
+        for process in fresh.training_processes(run):
             process.kill()
         assert run.wait(60) != 0
     else:
@@ -50,17 +23,14 @@ def test_tables_are_the_same_after_a_kill(fresh, victim, tmp_path):
         run.wait(60)
     kept = fresh.trained()
     assert 3 <= len(kept) < 32
-    assert not (fresh.folder / "results/engression/runs.parquet").exists()
+    assert not (fresh.results / "runs.parquet").exists()
 
     fresh.snakemake("--unlock", config=config)
-    done = fresh.snakemake("science", config=config)
-    assert done.returncode == 0, done.stderr + done.stdout
+    fresh.make("science", config=config)
     interrupted = fresh.rows()
 
     assert not list((fresh.folder / "results").rglob("*.tmp")) or victim != "the training job"
-    for path in (fresh.folder / "results/engression/units").rglob("*.json"):
-        path.unlink()
-    done = fresh.snakemake("science", "--forceall", config=config)
-    assert done.returncode == 0, done.stderr + done.stdout
+    fresh.forget_units()
+    fresh.make("science", "--forceall", config=config)
     assert fresh.rows() == interrupted
     assert len(fresh.trained()) == 32

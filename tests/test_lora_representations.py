@@ -9,12 +9,13 @@ import torch
 from scripts.lib.tables import ContractError, write_table
 from scripts.lora_ablation import features
 from scripts.lora_ablation.layout import Layout, sd15_layout
-from scripts.lora_ablation.representations import layerwise, norms, reference, svd_loops
+from scripts.lora_ablation.representations import norms, reference, svd_loops
 from scripts.lora_ablation.representations.catalogue import (
     FAMILIES,
     PAIR_FAMILIES,
     REPRESENTATIONS,
 )
+from scripts.lora_ablation.representations.layerwise import layerwise
 from scripts.lora_ablation.representations.product import compute as product
 from scripts.lora_ablation.representations.table import read_family, write_family
 from scripts.lora_ablation.representations.tolerance import deviation
@@ -71,9 +72,8 @@ def represented(w: np.ndarray, representation: str, by: str) -> np.ndarray:
     layout, row = Layout(("w",), (w.shape,)), w.reshape(1, -1)
     if by == "reference":
         return reference.represent(row, layout, representation, [0])[0]
-    if by == "layerwise":
-        return layerwise.represent(row, layout, representation, [0])[0]
-    return select(union(row, layout), representation, [0])[0]
+    compute = {"union": union, "layerwise": layerwise}[by]
+    return select(compute(row, layout), representation, [0])[0]
 
 
 @pytest.mark.parametrize("by", ["reference", "union", "layerwise"])

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from scripts.lora_ablation.layout import DOWN, UP, Layout, sd15_layout
-from scripts.lora_ablation.representations import layerwise, moments, reference, svd_loops
+from scripts.lora_ablation.representations import moments, reference, svd_loops
 from scripts.lora_ablation.representations.catalogue import FAMILIES, REPRESENTATIONS
 from scripts.lora_ablation.representations.grouped import family_features
+from scripts.lora_ablation.representations.layerwise import layerwise
 from scripts.lora_ablation.representations.quantiles import LEVELS
 from scripts.lora_ablation.representations.tolerance import deviation
 from scripts.lora_ablation.representations.union import COMPUTE, select, union
@@ -86,10 +87,11 @@ def test_the_ensemble_is_the_reference_to_rounding_at_every_rank():
 def test_layer_by_layer_gives_the_bits_of_the_union():
     layout = small(4)
     x = np.random.default_rng(1).standard_normal((9, layout.width), np.float32)
-    numbers = union(x, layout)
+    numbers, found = union(x, layout), layerwise(x, layout)
+    assert set(found) == set(FAMILIES)
     for representation in [*BASIC, "ensemble"]:
-        found = layerwise.represent(x, layout, representation, [0, 3, 4])
-        assert np.array_equal(found, select(numbers, representation, [0, 3, 4]))
+        expected = select(numbers, representation, [0, 3, 4])
+        assert np.array_equal(select(found, representation, [0, 3, 4]), expected)
 
 
 def small(rank: int) -> Layout:

@@ -8,6 +8,7 @@ from scripts.lib.agreement import verdicts
 from scripts.lib.stats import Estimate, ratio_of_medians
 
 NOT_COMPARABLE = "not comparable"
+CACHED = "cached: no work done"
 NOT_MEASURED = "not measured here"
 NO_DIFFERENCE = "no difference found"
 
@@ -144,13 +145,10 @@ def verdict_on_claim(comparison: Comparison, claimed: float | None, kind: str) -
     """What a measured comparison says of a claimed factor, on the log scale.
 
     `holds` if the interval reaches the claim or lies beyond it, `holds partly` if the effect has
-    the claimed direction but is smaller, `false` if it has the other one. A claim about caches is
-    one about not doing the work (tested by counting jobs), so no ratio stands for it.
+    the claimed direction but is smaller, `false` if it has the other one.
     """
-    if kind == "cache":
-        return "cached: no work done"
-    if comparison.verdict == NOT_MEASURED:
-        return NOT_MEASURED
+    if comparison.verdict in (NOT_MEASURED, CACHED):
+        return comparison.verdict
     if kind == "equality":
         return "holds" if comparison.verdict == "equal" else "false"
     if kind == "protocol":

@@ -24,7 +24,7 @@ def _installed(package: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that can change a number."""
-    packages = ("torch", "numpy", "scipy", "pandas", "pyarrow", "snakemake")
+    packages = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "snakemake")
     return {"python": platform.python_version()} | {name: _installed(name) for name in packages}
 
 

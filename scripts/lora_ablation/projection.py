@@ -28,7 +28,7 @@ def stages(measured: pd.DataFrame, runs: pd.DataFrame, spec: dict) -> list[dict]
         for name, cost in per_unit(measured, stage, counter).items():
             for adapters in spec["adapters"]:
                 times = adapters
-                if stage == "load" and name == spec["baseline"]:
+                if stage == "load" and not name.startswith(spec["arm"]):
                     times *= spec["passes"]
                 if stage == "train":
                     steps = TRAIN_SHARE * adapters / spec["batch"]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from scripts.lib.agreement import verdicts
 from scripts.lib.comparison import (
+    CACHED,
     NOT_MEASURED,
     Comparison,
     compare,
@@ -55,7 +56,10 @@ def study_ratios(
 def judge(claim: dict, tables: dict, options: dict) -> dict:
     """A row of ledger.csv: the claim with what was measured of it and the verdict."""
     study, found = claim["study"], Comparison(NOT_MEASURED, "no arm for it yet")
-    if study in tables and claim["slower"]:
+    if study in tables and claim["kind"] == "cache":
+        # Not doing the work is no faster way of doing it: no ratio stands for it.
+        found = Comparison(CACHED, "a second run of the workflow executes no job")
+    elif study in tables and claim["slower"]:
         measured, agreement = tables[study]
         again = (options[study]["baseline"], options[study]["baseline_again"])
         part = measured[measured["workload"] == claim["workload"]]

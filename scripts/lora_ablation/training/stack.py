@@ -31,7 +31,7 @@ class Features:
     def take(self, rows: torch.Tensor) -> torch.Tensor:
         """Rows (k,) -> (k, kept columns)."""
         if self.copy is not None:
-            return self.copy[rows]
+            return self.copy.index_select(0, rows)
         return torch.from_numpy(self.fitted(self.x[rows.numpy()])).to(self.dtype)
 
 

@@ -48,7 +48,8 @@ def study_ratios(
             for quantity in quantities:
                 allowed = verdicts_for(part, agreement)
                 found = compare(part, slower, faster, quantity, allowed, again)
-                labels = {"study": study, "workload": workload, "quantity": quantity}
+                labels = {"study": study, "workload": workload, "where": part["where"].iloc[0]}
+                labels |= {"quantity": quantity}
                 rows.append(labels | {"slower": slower, "faster": faster} | found.columns())
     return rows
 

@@ -124,6 +124,7 @@ rule report:
                 | {
                     "axes": AXES[study],
                     "reference": config[study]["agreement"]["reference"],
+                    "split": config[study]["agreement"]["split"],
                     "arms": list(config[study]["agreement"]["arms"]),
                     "chapter": len(CHAPTERS.get(study, [])),
                 }

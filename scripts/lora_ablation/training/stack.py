@@ -6,6 +6,7 @@ are left out; the initial weights of the others are the reference's.
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 from torch.optim.adam import adam
 
 from scripts.lib.timing import Phases
@@ -33,6 +34,17 @@ class Features:
         if self.copy is not None:
             return self.copy.index_select(0, rows)
         return torch.from_numpy(self.fitted(self.x[rows.numpy()])).to(self.dtype)
+
+
+def apart(x: torch.Tensor) -> torch.Tensor:
+    """The same x (R, B, D), each run's rows on whole 64-byte lines, for the reason of Shape.stride.
+
+    Hidden layers are there of themselves if `hidden` is a multiple of 16.
+    """
+    size = x.shape[1] * x.shape[2]
+    if size % 16 == 0:
+        return x
+    return pad(x.flatten(1), (0, -size % 16))[:, :size].unflatten(1, x.shape[1:])
 
 
 class Stack:
@@ -100,7 +112,7 @@ def fit_stack(
             orders = [batches(len(train_rows), train["batch"], run.rngs["shuffle"]) for run in runs]
             for positions in zip(*orders, strict=True):
                 rows = train_rows[torch.cat(positions)]
-                x = features.take(rows).unflatten(0, (len(runs), -1))
+                x = apart(features.take(rows).unflatten(0, (len(runs), -1)))
                 labels = y[rows].view(len(runs), -1)
                 phases.lap("data")
                 loss = estimate(x, labels)

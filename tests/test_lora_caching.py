@@ -1,0 +1,129 @@
+"""The LoRA ablation recomputes what an edit touches: a family, new adapters, new runs."""
+
+import shutil
+
+import pytest
+
+from tests.project import Project
+
+FEATURES = "scripts/lora_ablation/representations"
+# 3 representations x (all, visual), a curve, and one cell of each of four other arms.
+TRAINING = {"lora_ablation_train": 11}
+TABLES = {"lora_ablation_tables": 1, "lora_ablation_draw": 1}
+SPINE = {"aggregate": 1, "agree": 1, "measure": 1, "ledger": 1, "report": 1}
+AFTER_TRAINING = SPINE | TABLES | {"lora_ablation_costs": 1}
+# Some runs, so that a test need not train them all.
+CELL = "results/lora_ablation/runs/resident/simple_stats-all-100.parquet"
+WHOLE = "results/lora_ablation/runs/resident/ensemble-visual-100.parquet"
+
+
+def files(project: Project, folder: str) -> dict[str, tuple[int, bytes]]:
+    """Time stamp and bytes of every file below a folder of the study, by its path there."""
+    base = project.results / folder
+    found = sorted(path for path in base.rglob("*") if path.is_file())
+    return {str(p.relative_to(base)): (p.stat().st_mtime_ns, p.read_bytes()) for p in found}
+
+
+def cell_rows(project: Project, cell: str) -> list[dict]:
+    return project.rows(cell.removeprefix("results/lora_ablation/"))
+
+
+def test_the_second_run_of_the_ablation_has_nothing_to_do(finished_lora):
+    done = finished_lora.snakemake()
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("family", "old", "new", "cells"),
+    [
+        # frequency and ensemble, all and visual
+        ("frequency", "EPS = 1e-8", "EPS = 1e-7", 4),
+        # simple_stats and ensemble, all and visual; the curve; the four other arms
+        ("moments", "EPS = 1e-8", "EPS = 1e-7", 9),
+    ],
+)
+def test_an_edit_of_a_family_recomputes_it_and_the_cells_that_use_it(
+    finished_lora, family, old, new, cells
+):
+    finished_lora.edit(f"{FEATURES}/{family}.py", old, new)
+    done = finished_lora.snakemake("--dry-run", "--until", "lora_ablation_features")
+    output = done.stdout + done.stderr
+    assert output.count("rule lora_ablation_features:") == 2
+    assert output.count(f"output: results/lora_ablation/features/{family}/") == 2
+    jobs = finished_lora.jobs()
+    assert jobs.pop("lora_ablation_prepare", 0) == 2  # resident and layerwise call the family too
+    expected = {"lora_ablation_features": 2, "lora_ablation_train": cells}
+    assert jobs == expected | AFTER_TRAINING
+
+
+def test_a_comment_in_a_family_reruns_nothing(finished_lora):
+    finished_lora.edit(f"{FEATURES}/frequency.py", "TOP = 10", "# As in the source.\nTOP = 10")
+    (finished_lora.folder / FEATURES / "moments.py").touch()
+    (finished_lora.folder / "scripts/lora_ablation/load.py").touch()
+    assert finished_lora.jobs() == {}
+
+
+def test_a_training_option_of_the_ablation_retrains_and_loads_nothing(finished_lora):
+    config = finished_lora.overlay(train="{hidden: 16, batch: 8, max_epochs: 2}")
+    assert finished_lora.jobs(config=config) == TRAINING | AFTER_TRAINING
+
+
+def test_more_adapters_load_and_featurise_the_new_shard_alone(finished_lora):
+    old = {folder: files(finished_lora, folder) for folder in ("tensors", "index", "features")}
+    config = finished_lora.overlay(sources="{generated: {adapters: 48}}")
+    jobs = finished_lora.jobs(config=config)
+    assert jobs["lora_ablation_load"] == jobs["lora_ablation_index"] == 1
+    assert jobs["lora_ablation_features"] == 6
+    assert jobs["lora_ablation_train"] == TRAINING["lora_ablation_train"]
+    finished_lora.make("--until", "lora_ablation_features", config=config)
+    for folder, before in old.items():
+        after = files(finished_lora, folder)
+        assert {name: after[name] for name in before} == before
+        assert all("adapters-000032-000047" in name for name in after.keys() - before.keys())
+
+
+def test_more_runs_train_the_new_ones_alone(finished_lora):
+    before, units = cell_rows(finished_lora, CELL), finished_lora.trained()
+    config = finished_lora.overlay(runs="3")
+    jobs = finished_lora.jobs("science", config=config)
+    assert jobs == {"lora_ablation_train": 7, "aggregate": 1, "agree": 1}
+    finished_lora.make(CELL, config=config)
+    assert {name.split("/")[-1] for name in finished_lora.trained() - units} == {
+        "train_simple_stats_all_100_2.json"
+    }
+    after = cell_rows(finished_lora, CELL)
+    assert after[:2] == before
+    assert [row["run"] for row in after] == [0, 1, 2]
+
+
+def test_shards_and_cores_change_no_bit_of_a_run(finished_lora):
+    """Units are kept under a digest of what they are trained on, so that equal names prove it."""
+    before, units = cell_rows(finished_lora, WHOLE), finished_lora.trained()
+    shutil.rmtree(finished_lora.results / "features")
+    config = finished_lora.overlay(shard="5")
+    finished_lora.make(WHOLE, config=config, cores=1)
+    assert len(list((finished_lora.results / "tensors").glob("*.npy"))) == 2 + 7
+    assert finished_lora.trained() == units
+    finished_lora.forget_units()
+    finished_lora.make(WHOLE, "--forcerun", WHOLE, config=config, cores=1)
+    assert cell_rows(finished_lora, WHOLE) == before
+    assert finished_lora.trained() <= units
+
+
+def test_tensors_that_are_not_kept_are_deleted_and_not_missed(fresh_lora):
+    config = fresh_lora.overlay(keep_tensors="false")
+    fresh_lora.make(CELL, config=config)
+    assert not list(fresh_lora.results.rglob("*.npy"))
+    assert len(list((fresh_lora.results / "tensors").glob("*.json"))) == 2
+    done = fresh_lora.snakemake(CELL, config=config)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_the_weights_themselves_are_a_representation(finished_lora):
+    weights = CELL.replace("simple_stats", "flat_vec")
+    options = {"representations": "[simple_stats, flat_vec]", "curves": "{representations: []}"}
+    train = "{hidden: 2, batch: 8, max_epochs: 1}"
+    config = finished_lora.overlay(**options, train=train, run="{resident: {}}")
+    finished_lora.make(weights, config=config)
+    (row, _) = cell_rows(finished_lora, weights)
+    assert (row["status"], row["n_features"]) == ("ok", 99_648)

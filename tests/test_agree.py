@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
 
-from scripts.lib.agreement import agree, verdicts
+from scripts.lib.agreement import agree, check_metric, verdicts
 from scripts.lib.tables import same_keys
 
 RULE = {"level": "equivalent", "min_pairs": 10, "not_worse": {"w1": 0.1}, "reported": ["epochs"]}
@@ -29,12 +29,17 @@ def runs(shift=0.0, gain=0.0, loss=0.0, pairs=20, arm_status="ok", where=(100, 5
     return pd.DataFrame(rows)
 
 
-def verdict(table, rule=RULE):
+def agreement(table, rule=RULE):
+    """The agreement table of the arm, written and read again."""
     options = {"reference": "ref", "split": "n", "axes": ["law", "n", "rep"]}
     rows = agree(table, "new", options | {"arms": {"new": rule}})
     table = io.BytesIO()
     csv.write_csv(pa.Table.from_pylist(same_keys(rows)), table)
-    return verdicts(pd.read_csv(io.BytesIO(table.getvalue())))["new"]
+    return pd.read_csv(io.BytesIO(table.getvalue()))
+
+
+def verdict(table, rule=RULE, where=""):
+    return verdicts(agreement(table, rule), where)["new"]
 
 
 def test_an_arm_inside_all_margins_agrees():
@@ -87,3 +92,63 @@ def test_another_protocol_is_never_comparable_even_if_its_numbers_agree():
     passed, reason = verdict(runs(), RULE | {"level": "protocol"})
     assert not passed
     assert "never a speed-up" in reason
+
+
+ROUNDING = {"level": "rounding", "min_pairs": 10, "at_most": {"deviation": 1.0}, "reported": []}
+
+
+def deviations(largest: float, of_reference: float = 0.0) -> pd.DataFrame:
+    """Units whose arm deviates by at most `largest`, and the reference from itself."""
+    table = runs()
+    table["deviation"] = np.where(table["arm"] == "new", largest / 2, of_reference)
+    table.loc[(table["arm"] == "new") & (table["rep"] == 3), "deviation"] = largest
+    return table
+
+
+def test_at_most_is_about_the_arm_s_own_largest_value():
+    assert verdict(deviations(1.0), ROUNDING) == (True, "")
+    passed, reason = verdict(deviations(1.01), ROUNDING)
+    assert not passed
+    assert "deviation (at_most) at n = 100: largest value 1" in reason
+    # However large the reference's own value: it is no difference that is tested.
+    assert verdict(deviations(0.5, of_reference=9.0), ROUNDING)[0]
+    assert not verdict(deviations(9.0, of_reference=9.0), ROUNDING)[0]
+
+
+def test_at_most_does_not_pass_what_is_not_a_number():
+    both = pd.DataFrame({"law": ["a"] * 3, "n": 1, "deviation_ref": 0.0})
+    both["deviation_arm"] = [np.nan] * 3
+    assert not check_metric(both, "deviation", "at_most", 1.0, ["law", "n"])["passed"]
+
+
+def test_a_metric_that_the_reference_lacks_in_a_part_is_not_tested_there():
+    table, rule = deviations(9.0), ROUNDING | {"close": {"loss": 1e-5}}
+    assert not verdict(table, rule)[0]
+    table.loc[table["n"] == 500, "deviation"] = np.nan
+    table.loc[table["n"] == 100, ["deviation", "loss"]] = [0.5, np.nan]
+    table.loc[(table["n"] == 100) & (table["arm"] == "new"), "loss"] = 7.0
+    found = agreement(table, rule)
+    tested = found[found["test"] != "counted"]
+    assert tested[["where", "metric"]].to_numpy().tolist() == [
+        ["n = 100", "deviation"],
+        ["n = 500", "loss"],
+    ]
+    assert verdicts(found)["new"] == (True, "")
+
+
+def test_an_arm_none_of_whose_tests_applies_somewhere_has_shown_nothing_there():
+    table = deviations(0.5)
+    table.loc[table["n"] == 500, "deviation"] = np.nan
+    passed, reason = verdict(table, ROUNDING)
+    assert not passed
+    assert reason == "pairs (counted) at n = 500: none of the declared tests applies here"
+    assert verdict(table, ROUNDING, where="100") == (True, "")
+
+
+def test_only_the_part_that_was_asked_for_decides():
+    table = runs(shift=0.2, gain=0.2)
+    found = agreement(table)
+    assert not verdicts(found)["new"][0]
+    assert not verdicts(found, "100")["new"][0]
+    assert verdicts(found, "500")["new"] == (True, "")
+    assert verdicts(found, "50") == verdicts(found, "00") == {}

@@ -3,7 +3,14 @@
 import pandas as pd
 import pytest
 
-from scripts.lib.comparison import compare, pairs_to_show, verdict_on_claim
+from scripts.lib.comparison import (
+    compare,
+    equality,
+    pairs_to_show,
+    protocol_change,
+    verdict_on_claim,
+)
+from scripts.spine.ledger import judge
 
 AGAIN = ("base", "base_again")
 AGREED = {"fast": (True, ""), "slow": (True, ""), "wrong": (False, "mmd outside the margin")}
@@ -132,3 +139,71 @@ def test_parallel_contestants_are_shown_against_their_own_arm_and_against_the_ba
         [("base", name) for name in ("base_again", "base_jobs", "fast", "fast_jobs")]
         + [("fast", "fast_jobs"), ("base_jobs", "fast_jobs")]
     )
+
+
+def answers(**passed) -> pd.DataFrame:
+    """Agreement rows: one test of each arm and its reported accuracy, 0.02 below the reference."""
+    rows = []
+    for arm, verdict in passed.items():
+        label = {"arm": arm, "level": "identical", "where": "stage = train", "note": ""}
+        rows.append(label | {"metric": "loss", "test": "close", "passed": verdict})
+        told = {"difference": -0.02, "low": -0.031, "high": -0.009, "passed": None}
+        rows.append(label | {"metric": "accuracy", "test": "reported"} | told)
+    return pd.DataFrame(rows)
+
+
+def test_a_claim_of_equality_holds_or_is_false():
+    table = answers(same=True, other=False)
+    same, other, nobody = (equality(table, arm) for arm in ("same", "other", "nobody"))
+    assert [found.verdict for found in (same, other)] == ["equal", "unequal"]
+    assert "loss (close) at stage = train" in other.reason
+    judged = [verdict_on_claim(found, None, "equality") for found in (same, other, nobody)]
+    assert judged == ["holds", "false", "not measured here"]
+    assert same.ratio is None
+
+
+def test_a_changed_protocol_reports_what_it_does_to_the_answer_and_never_a_ratio():
+    table = answers(batch=True)
+    found = protocol_change(table, "batch")
+    assert (found.verdict, found.ratio, found.noise) == ("protocol change", None, None)
+    assert found.reason == "accuracy -0.02 (-0.031 to -0.009)"
+    assert verdict_on_claim(found, 1.75, "protocol") == "protocol change"
+    assert found.columns()["measured"] is None
+
+
+def test_a_changed_protocol_that_was_not_run_is_unmeasured():
+    found = protocol_change(answers(batch=True), "epochs")
+    assert found.verdict == "not measured here"
+    assert "epochs was not run" in found.reason
+    assert verdict_on_claim(found, 1.75, "protocol") == "not measured here"
+
+
+@pytest.mark.parametrize("workload", ["", "train"])
+def test_a_claim_about_a_cache_is_about_no_work_whatever_was_measured(workload):
+    claim = {"study": "s", "kind": "cache", "claimed_factor": "10", "workload": workload}
+    claim |= {"slower": "base", "faster": "fast", "quantity": "wall_s"}
+    table = measured(rounds("fast", [2.0] * 5)).assign(workload="train", where="")
+    options = {"s": {"baseline": "base", "baseline_again": "base_again"}}
+    row = judge(claim, {"s": (table, answers(fast=True))}, options)
+    assert (row["verdict"], row["measured"]) == ("cached: no work done", None)
+    assert judge(claim, {}, options)["verdict"] == "not measured here"
+
+
+def test_the_agreement_that_counts_for_a_workload_is_that_of_its_part():
+    table = measured(rounds("fast", [2.0] * 5)).assign(workload="w")
+    split = pd.concat([answers(fast=True), answers(fast=False).assign(where="stage = load")])
+    claim = {"study": "s", "kind": "implementation", "claimed_factor": "5", "workload": "w"}
+    claim |= {"slower": "base", "faster": "fast", "quantity": "wall_s"}
+    options = {"s": {"baseline": "base", "baseline_again": "base_again"}}
+    verdicts = {
+        where: judge(claim, {"s": (table.assign(where=where), split)}, options)["verdict"]
+        for where in ("train", "load", "")
+    }
+    refused = "not comparable"
+    assert verdicts == {"train": "holds", "load": refused, "": refused}
+
+
+@pytest.mark.parametrize("kind", ["implementation", "protocol", "equality", "memory", "total"])
+def test_what_was_not_measured_stays_unmeasured_whatever_was_claimed(kind):
+    found = against_base(measured(), "nobody")
+    assert verdict_on_claim(found, 5.0, kind) == "not measured here"

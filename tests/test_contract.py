@@ -9,22 +9,31 @@ import yaml
 
 from scripts.lib.code import ROOT, stamps
 from scripts.lib.tables import RUN_COLUMNS, STATUSES, read_metadata
-from tests.project import Project, copy_code
+from tests.conftest import copy_of
+from tests.project import TINY, Project, axes_of
 
 STUDIES = yaml.safe_load((ROOT / "config/config.yaml").read_text())["studies"]
-STAGES = [path for study in STUDIES for path in (ROOT / "scripts" / study).glob("*.py")]
+MODULES = [path for study in STUDIES for path in (ROOT / "scripts" / study).rglob("*.py")]
+SCHEMAS = ROOT / "workflow/schemas"
+BOTH = " ".join(TINY.values())
 
 
 @pytest.fixture(scope="module")
-def five(tmp_path_factory) -> Project:
-    """A finished project with the study of tests/fifth_study added as CONTRIBUTING says."""
-    project = Project(copy_code(tmp_path_factory.mktemp("five") / "project"))
+def five(once, tmp_path_factory) -> Project:
+    """A project of all studies with that of tests/fifth_study added as CONTRIBUTING says.
+
+    It starts from a finished ablation, so that adding studies trains nothing of it again.
+    """
+    project = copy_of(once("lora_ablation"), tmp_path_factory.mktemp("five") / "project")
+    for study, path in TINY.items():
+        project.edit(path, f"studies: [{study}]\n", "")
     shutil.copytree(ROOT / "tests/fifth_study", project.folder, dirs_exist_ok=True)
     spine = 'include: "workflow/rules/spine.smk"'
     project.edit("Snakefile", spine, f'include: "workflow/rules/coin.smk"\n{spine}')
     project.edit("config/config.yaml", "studies: [", "studies: [coin, ")
-    done = project.snakemake()
-    assert done.returncode == 0, done.stderr + done.stdout
+    units = project.trained()
+    project.make(config=BOTH)
+    assert project.trained() == units
     return project
 
 
@@ -41,8 +50,9 @@ def test_run_rows_have_the_columns_of_the_contract(five, study):
 @pytest.mark.parametrize("study", ["coin", *STUDIES])
 def test_arms_of_a_unit_share_its_seed(five, study):
     runs = pd.read_parquet(five.folder / f"results/{study}/runs.parquet")
-    axes = ["bias", "rep"] if study == "coin" else ["law", "n", "rep"]
+    axes = axes_of(pq.read_table(five.folder / f"results/{study}/runs.parquet"))
     assert (runs.groupby(axes)["seed"].nunique() == 1).all()
+    assert runs["seed"].nunique() == len(runs[axes].drop_duplicates())
 
 
 @pytest.mark.parametrize("study", ["coin", *STUDIES])
@@ -57,14 +67,13 @@ def test_every_table_says_where_it_comes_from_and_names_no_host_or_path(five, st
 def test_the_report_has_a_chapter_for_the_fifth_study(five):
     page = (five.folder / "results/report.html").read_text()
     assert "Biased coins" in page
-    assert "Engression replications" in page
+    for study in STUDIES:
+        assert f'id="{study}"' in page
 
 
 def test_a_value_of_one_study_reruns_that_study_only(five):
-    (five.folder / "more.yaml").write_text(
-        (five.folder / "tests/tiny.yaml").read_text() + "coin: {flips: 500}\n"
-    )
-    jobs = five.jobs("science", config="more.yaml")
+    (five.folder / "more.yaml").write_text("coin: {flips: 500}\n")
+    jobs = five.jobs("science", config=f"{BOTH} more.yaml")
     assert jobs == {"coin_load": 1, "coin_train": 2, "aggregate": 1, "agree": 1}
 
 
@@ -79,11 +88,12 @@ def test_rounds_are_interleaved_and_none_always_follows_the_same_one():
 
 
 def test_no_study_imports_another_and_lib_imports_none():
-    for stage in STAGES:
-        own = stage.parent.name
-        for stamp in stamps(stage.relative_to(ROOT).as_posix()):
+    for module in MODULES:
+        path = module.relative_to(ROOT).as_posix()
+        own = path.split("/")[1]
+        for stamp in stamps(path):
             folder = stamp.split("/")[1]
-            assert folder in ("lib", own) or folder.startswith("__init__"), f"{stage} uses {stamp}"
+            assert folder in ("lib", own) or folder.startswith("__init__"), f"{path} uses {stamp}"
     for module in (ROOT / "scripts/lib").glob("*.py"):
         for stamp in stamps(module.relative_to(ROOT).as_posix()):
             assert stamp.startswith(("scripts/lib/", "scripts/__init__"))
@@ -95,23 +105,63 @@ def test_the_spine_imports_the_library_only():
             assert stamp.startswith(("scripts/lib/", "scripts/spine/", "scripts/__init__"))
 
 
-def test_the_schema_knows_every_law_and_trainer_of_the_code():
+def schema_of(study: str) -> dict:
+    return yaml.safe_load((SCHEMAS / f"{study}.schema.yaml").read_text())
+
+
+def enum(schema: dict, *keys: str) -> list[str]:
+    """Allowed values of the key with this place; "*" stands for any name."""
+    node = schema
+    for key in keys:
+        node = node["additionalProperties"] if key == "*" else node["properties"][key]
+    return node["enum"]
+
+
+def test_the_schema_of_engression_knows_every_law_and_trainer_of_the_code():
     from scripts.engression.arms import ESTIMATORS, REFERENCES
     from scripts.engression.laws import LAWS
 
-    schema = yaml.safe_load((ROOT / "workflow/schemas/engression.schema.yaml").read_text())
-    trainer = schema["properties"]["arms"]["additionalProperties"]["properties"]["trainer"]
+    schema = schema_of("engression")
     assert schema["$defs"]["laws"]["items"]["enum"] == list(LAWS)
-    assert set(trainer["enum"]) == set(ESTIMATORS) | set(REFERENCES)
+    assert set(enum(schema, "arms", "*", "trainer")) == set(ESTIMATORS) | set(REFERENCES)
 
 
-def test_every_key_of_the_schemas_is_described_and_every_object_closed():
-    def check(node, where):
-        if node.get("type") == "object" and where != "config.schema.yaml":
-            assert "additionalProperties" in node, f"{where} is open"
-        for name, child in node.get("properties", {}).items():
-            assert "description" in child, f"{where}.{name} has no description"
-            check(child, f"{where}.{name}")
+def test_the_schema_of_the_ablation_knows_every_way_of_the_code():
+    from scripts.lora_ablation.adapters.sources import KINDS
+    from scripts.lora_ablation.check import SOURCE_KEYS, STAGES_OF_WORK
+    from scripts.lora_ablation.measured import WORK
+    from scripts.lora_ablation.ways import FEATURES, LOADERS
 
-    for path in (ROOT / "workflow/schemas").glob("*.yaml"):
-        check(yaml.safe_load(path.read_text()), path.name)
+    schema = schema_of("lora_ablation")
+    config = yaml.safe_load((ROOT / "config/lora_ablation.yaml").read_text())["lora_ablation"]
+    trainers = {arm["trainer"] for arm in config["arms"].values() if "trainer" in arm}
+    assert set(enum(schema, "arms", "*", "load")) == set(LOADERS)
+    assert set(enum(schema, "arms", "*", "features")) == set(FEATURES)
+    assert set(enum(schema, "arms", "*", "trainer")) == trainers
+    assert set(enum(schema, "measure", "workloads", "*", "work")) == set(WORK)
+    assert enum(schema, "sources", "*", "kind") == list(KINDS)
+    assert set(SOURCE_KEYS) == set(KINDS)
+    assert set(STAGES_OF_WORK) == set(WORK)
+
+
+def check_schema(node: dict, where: str) -> None:
+    """Every object below `node` says what else it may hold, and every key what it means."""
+    if node.get("type") == "object":
+        assert "additionalProperties" in node, f"{where} is open"
+    for name, child in node.get("properties", {}).items():
+        assert "description" in child, f"{where}.{name} has no description"
+        check_schema(child, f"{where}.{name}")
+    for name, child in node.get("$defs", {}).items():
+        check_schema(child, f"{where}#{name}")
+    for key in ("additionalProperties", "items"):
+        if isinstance(node.get(key), dict):
+            check_schema(node[key], f"{where}.*")
+
+
+@pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_key_of_a_schema_is_described_and_every_object_closed(path):
+    schema = yaml.safe_load(path.read_text())
+    assert "description" in schema
+    if path.name == "config.schema.yaml":  # sections of studies stand beside its keys
+        schema["additionalProperties"] = False
+    check_schema(schema, path.name)

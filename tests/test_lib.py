@@ -1,18 +1,26 @@
 """Streams, files, tables, units, statistics: the promises that the stages rely on."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from scipy import stats as scipy_stats
 
+from scripts.lib.config import ConfigError, check_config, check_contract, check_sections
 from scripts.lib.files import replacing
+from scripts.lib.page import extras, only
 from scripts.lib.seeds import numpy_rng, seed63, stream
 from scripts.lib.spec import canonical, digest
 from scripts.lib.stats import mean, paired_interval, proportion, ratio_of_medians
 from scripts.lib.tables import ContractError, read_runs, write_runs, write_table
 from scripts.lib.units import finished
+from scripts.lib.workers import schedule
+from scripts.spine.aggregate import summarise
 
 ROW = {"study": "s", "arm": "a", "rep": 0, "seed": 1, "status": "ok"}
 ROW |= {"fit_s": 1.0, "cpu_s": 1.0, "threads": 1, "device": "cpu"}
@@ -143,3 +151,126 @@ def test_an_aa_interval_covers_one():
     rounds = rng.lognormal(0, 0.1, (400, 2, 5))
     found = [ratio_of_medians(a, b, draws=500) for a, b in rounds]
     assert sum(f.low <= 1 <= f.high for f in found) >= 0.9 * 400
+
+
+def sections(**changes) -> dict:
+    """The sections of a study that the spine reads."""
+    workload = {"contestants": ["slow", "again"]}
+    return {
+        "arms": {"slow": {}, "fast": {}},
+        "run": {"fast": {}},
+        "agreement": {"reference": "slow", "split": "n", "arms": {"fast": {}}},
+        "measure": {
+            "contestants": {name: {"arm": "slow"} for name in ("slow", "again")},
+            "workloads": {"main": workload},
+            "compare": {"baseline": "slow", "baseline_again": "again"},
+        },
+        "report": {"arm": "fast"},
+    } | changes
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "place"),
+    [
+        ("agreement", "reference", "slo", "agreement.reference is 'slo' (did you mean 'slow'?)"),
+        ("agreement", "arms", {"fats": {}}, "agreement.arms: arm is 'fats'"),
+        ("measure", "contestants", {"slow": {"arm": "x"}}, "measure.contestants.slow.arm is 'x'"),
+        (
+            "measure",
+            "workloads",
+            {"w": {"contestants": ["fast"]}},
+            "measure.workloads.w.contestants is",
+        ),
+        ("measure", "compare", {"baseline": "fast"}, "measure.compare.baseline is 'fast'"),
+        ("report", "arm", "slow", "report.arm is 'slow'"),
+    ],
+)
+def test_names_that_the_spine_reads_must_exist_in_the_study(section, key, value, place):
+    check_contract("s", sections())
+    wrong = sections()
+    wrong[section] |= {key: value}
+    with pytest.raises(ConfigError) as told:
+        check_contract("s", wrong)
+    assert f"s.{place}" in str(told.value)
+    assert "Use one of: " in str(told.value)
+
+
+def test_agreement_is_split_at_an_axis_of_the_study():
+    config = {"studies": ["s"], "seed": 1, "s": sections()}
+    check_sections(config, ["s"], {"s": ["law", "n", "rep"], "t": ["x"]})
+    with pytest.raises(ConfigError, match=r"s\.agreement\.split is 'n'.*Use one of: law, rep\."):
+        check_sections(config, ["s"], {"s": ["law", "rep"]})
+
+
+def test_a_schema_may_refer_to_the_shared_one_and_its_mistakes_are_one_sentence(tmp_path):
+    schemas = Path(__file__).resolve().parents[1] / "workflow/schemas"
+    shared = (schemas / "contract.schema.yaml").read_text()
+    (tmp_path / "contract.schema.yaml").write_text(shared)
+    reference = {"$ref": "contract.schema.yaml#/$defs/agreement"}
+    own = {"type": "object", "required": ["agreement"], "properties": {"agreement": reference}}
+    (tmp_path / "s.schema.yaml").write_text(yaml.safe_dump(own))
+    arm = {"level": "rounding", "min_pairs": 2, "at_most": {"deviation": 1.0}, "reported": []}
+    for key, value, sentence in [
+        (None, None, ""),
+        ("level", "round", "s.agreement.arms.a.level is 'round' (did you mean 'rounding'?)"),
+        ("at_most", {"d": -1}, "s.agreement.arms.a.at_most.d is -1; it must be at least 0."),
+        ("atmost", {}, "s.agreement.arms.a.atmost is no key of this workflow (did you mean"),
+        ("min_pairs", 1, "s.agreement.arms.a.min_pairs is 1; it must be at least 2."),
+    ]:
+        rule = arm | ({key: value} if key else {})
+        config = {"agreement": {"reference": "r", "split": "n", "arms": {"a": rule}}}
+        if not key:
+            check_config(config, tmp_path / "s.schema.yaml", "s")
+            continue
+        with pytest.raises(ConfigError) as told:
+            check_config(config, tmp_path / "s.schema.yaml", "s")
+        assert str(told.value).startswith(f"Config: {sentence}")
+        assert "\n" not in str(told.value)
+
+
+def test_the_page_shows_only_the_rows_that_are_wanted():
+    table = pd.DataFrame({"stage": ["train", "load", "train"], "share": [100, 100, 50]})
+    assert only(table, {}) is table
+    assert only(table, {"stage": "train"}).index.tolist() == [0, 2]
+    assert only(table, {"stage": "train", "share": 100}).index.tolist() == [0]
+    assert only(table, {"stage": "nothing"}).empty
+
+
+def test_a_study_s_own_tables_and_figures_reach_its_chapter(tmp_path):
+    paths = [tmp_path / name for name in ("grid.csv", "a.json", "b.json")]
+    paths[0].write_text("label,drop\ncat,0.5\ndog,\n")
+    paths[1].write_text(json.dumps({"heat": "<svg>1</svg>"}))
+    paths[2].write_text(json.dumps({"curve": "<svg>2</svg>"}))
+    found = extras(paths)
+    assert found["tables"] == {
+        "grid": [{"label": "cat", "drop": 0.5}, {"label": "dog", "drop": None}]
+    }
+    assert found["figures"] == {"heat": "<svg>1</svg>", "curve": "<svg>2</svg>"}
+    assert extras([]) == {"tables": {}, "figures": {}}
+
+
+def test_every_measured_call_says_which_part_of_the_study_it_belongs_to():
+    entry = {"contestant": "a", "spec": {"arm": "a"}}
+    plan = [
+        {"workload": name, "trace_memory": False, "rounds": [[1], [2]], "contestants": [entry]}
+        | more
+        for name, more in (("w", {"where": "train"}), ("v", {}))
+    ]
+    calls = list(schedule(plan))
+    assert [(call["workload"], call["where"], call["round"]) for call in calls] == [
+        ("w", "train", 0), ("w", "train", 1), ("v", "", 0), ("v", "", 1)
+    ]  # fmt: skip
+    assert [call["spec"]["units"] for call in calls] == [[1], [2], [1], [2]]
+
+
+def test_the_summary_is_over_the_units_that_have_the_metric():
+    label = {"arm": "a", "stage": "train", "status": "ok"}
+    rows = [label | {"x": x, "y": x > 1} for x in (1.0, 3.0)]
+    rows += [label | {"stage": "load", "checksum": 7.0}, label, label | {"status": "failed"}]
+    found = summarise(pd.DataFrame(rows), ["stage"], ["x", "checksum"], ["y"])
+    assert [(row["stage"], row["metric"], row["value"], row["units"]) for row in found] == [
+        ("train", "x", 2.0, 2),
+        ("train", "y", 0.5, 2),
+        ("load", "checksum", 7.0, 1),
+    ]
+    assert [row["n_not_ok"] for row in found] == [1, 1, 0]

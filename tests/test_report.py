@@ -8,6 +8,10 @@ import pytest
 PHASES = ["data", "noise", "forward", "loss", "backward", "optimizer", "bookkeeping"]
 
 
+def page_of(project) -> str:
+    return (project.folder / "results/report.html").read_text(encoding="utf-8")
+
+
 def page_after(project, **changes) -> str:
     """The page made again after the first compared pair of ratios.csv was changed."""
     path = project.folder / "results/ratios.csv"
@@ -16,15 +20,19 @@ def page_after(project, **changes) -> str:
     for column, value in changes.items():
         ratios.loc[row, column] = value
     ratios.to_csv(path, index=False)
-    done = project.snakemake()
-    assert done.returncode == 0, done.stderr + done.stdout
-    return (project.folder / "results/report.html").read_text()
+    project.make()
+    return page_of(project)
+
+
+def assert_alone(page: str) -> None:
+    """The page loads nothing: no script, no style sheet, no image, no link but its own."""
+    assert re.findall(r"<script|<link|<iframe|@import|url\((?!#)", page) == []
+    assert re.findall(r'(?:src|href)="(?!#)[^"]*"', page) == []
 
 
 def test_the_page_needs_nothing_from_outside(finished):
-    page = (finished.folder / "results/report.html").read_text()
-    assert re.findall(r"<script|<link|<iframe|@import|url\((?!#)", page) == []
-    assert re.findall(r'(?:src|href)="(?!#)[^"]*"', page) == []
+    page = page_of(finished)
+    assert_alone(page)
     assert page.count("<svg") == 3  # two laws, one bar chart
 
 
@@ -52,9 +60,8 @@ def test_markup_in_a_title_stays_text(finished):
     title = "title: Engression replications"
     finished.edit("config/engression.yaml", title, "title: '<b>bold</b> & co'")
     assert finished.jobs() == {"report": 1}
-    done = finished.snakemake()
-    assert done.returncode == 0, done.stderr + done.stdout
-    page = (finished.folder / "results/report.html").read_text()
+    finished.make()
+    page = page_of(finished)
     assert "&lt;b&gt;bold&lt;/b&gt; &amp; co" in page
     assert "<b>bold" not in page
 
@@ -65,3 +72,52 @@ def test_every_claim_stands_in_the_ledger_with_a_verdict(finished):
     assert ledger["id"].tolist() == claims["id"].tolist()
     assert len(ledger) == 43
     assert ledger["verdict"].notna().all()
+
+
+def chapter_of(page: str) -> str:
+    return page[page.index('<h2 id="lora_ablation"') : page.index('<h2 id="ledger"')]
+
+
+def test_the_chapter_of_the_ablation_shows_its_tables_and_figures(finished_lora):
+    page = page_of(finished_lora)
+    chapter = chapter_of(page)
+    assert_alone(page)
+    assert page.count("<svg") == 8  # three panels, four figures of the chapter, one bar chart
+    for figure in ("Test accuracy", "Drops in test accuracy", "Recall", "Learning curve"):
+        assert re.search(rf'aria-label="{figure}[^"]*">\s*(?:<[?!].*\s)*<svg', chapter), figure
+    for words in ("Singular values", "What larger data sets would cost", "p, Holm"):
+        assert words in chapter
+    for table in ("grid", "drops", "classes", "curve", "complete", "svd", "stages", "repairs"):
+        assert f"lora_ablation/tables/{table}.csv" in chapter
+        assert (finished_lora.results / f"tables/{table}.csv").exists()
+    assert "Grid complete: 14 of 14 runs finished." in chapter
+
+
+def test_the_chapter_shows_ways_to_singular_values_and_repairs_by_row(finished_lora):
+    chapter = chapter_of(page_of(finished_lora))
+    svd = pd.read_csv(finished_lora.results / "tables/svd.csv")
+    assert svd["contestant"].tolist() == ["reference", "reference_again", "resident"]
+    assert set(svd["rank"]) == {1}
+    assert svd.notna().all(axis=None)
+    repairs = pd.read_csv(finished_lora.results / "tables/repairs.csv")
+    (row,) = repairs.to_dict("records")
+    assert (row["repair"], row["cell"]) == ("restore", "simple_stats/all")
+    assert row["difference"] == pytest.approx(row["accuracy_legacy"] - row["accuracy_repaired"])
+    assert '<th scope="row">restore</th><td>simple_stats/all</td>' in chapter
+    stages = pd.read_csv(finished_lora.results / "tables/stages.csv")
+    assert set(stages["stage"]) == {"load", "features", "train"}
+    assert set(stages["adapters"]) == {1_000, 10_000, 100_000}
+
+
+def test_a_run_that_is_missing_is_named_in_the_chapter(finished_lora):
+    path = finished_lora.results / "tables/complete.csv"
+    complete = pd.read_csv(path)
+    lost = (complete["representation"] == "frequency") & (complete["layers"] == "visual")
+    complete.loc[lost & (complete["run"] == 1), "status"] = "missing"
+    complete.to_csv(path, index=False)
+    assert finished_lora.jobs() == {"report": 1}
+    finished_lora.make()
+    chapter = chapter_of(page_of(finished_lora))
+    assert "Grid incomplete" in chapter
+    assert "13 of 14 runs" in chapter
+    assert "<code>frequency/visual/100/1</code> (missing)" in chapter

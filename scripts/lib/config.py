@@ -112,6 +112,7 @@ def _sentence(error: jsonschema.ValidationError, at: str) -> str:
         "maximum": f"must be at most {error.validator_value}",
         "exclusiveMinimum": f"must be greater than {error.validator_value}",
         "exclusiveMaximum": f"must be less than {error.validator_value}",
+        "multipleOf": f"must be a multiple of {error.validator_value}",
         "minItems": f"must have at least {error.validator_value} entries",
         "minProperties": f"must have at least {error.validator_value} entries",
         "uniqueItems": "must not repeat an entry",

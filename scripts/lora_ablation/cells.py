@@ -45,8 +45,8 @@ def features(
             parts[family] = read[:, tensors]
         else:  # a family of pairs
             parts[family] = read[:, [pair for pair, down in enumerate(downs) if down in place]]
-    if legacy_cond and "spectral" in parts:
-        at = {number: position for family, number, position in columns if family == "spectral"}
+    at = {number: position for family, number, position in columns if family == "spectral"}
+    if legacy_cond and "cond" in at:
         spectral = parts["spectral"]
         spectral[..., at["cond"]][spectral[..., at["s10"]] <= 1e-10] = 1
     chosen = [parts[family][..., position] for family, _, position in columns]

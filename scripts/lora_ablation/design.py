@@ -1,5 +1,6 @@
 """Which shards, cells and runs there are, and all that the job of each needs to know."""
 
+from scripts.lora_ablation.adapters.sources import fingerprints
 from scripts.lora_ablation.representations.catalogue import (
     FAMILIES,
     PAIR_FAMILIES,
@@ -19,13 +20,25 @@ def shards(config: dict, adapters: int) -> dict[str, tuple[int, int]]:
     return {f"adapters-{start:06d}-{stop - 1:06d}": (start, stop) for start, stop in ranges}
 
 
-def load_job(config: dict, seed: int, start: int, stop: int) -> dict:
-    """Specification of the job that reads the adapters start..stop-1."""
+def load_jobs(config: dict, seed: int, adapters: int) -> dict[str, dict]:
+    """Specification of the job that reads each shard, by its name.
+
+    Adapters to generate are told up to the shard's last only, so adding some leaves full shards
+    alone; `read_from` changes with the files that the shard is read from.
+    """
+    source = config["sources"][config["source"]]
+    ranges = shards(config, adapters)
+    digests = fingerprints(source, list(ranges.values()))
+    made = source["kind"] == "generated"
     return {
-        "source": config["sources"][config["source"]],
-        "seed": seed,
-        "start": start,
-        "stop": stop,
+        name: {
+            "source": source | ({"adapters": stop} if made else {}),
+            "read_from": read_from,
+            "seed": seed,
+            "start": start,
+            "stop": stop,
+        }
+        for (name, (start, stop)), read_from in zip(ranges.items(), digests, strict=True)
     }
 
 

@@ -16,6 +16,7 @@ configfile: "config/lora_ablation.yaml"
 
 
 LORA = config["lora_ablation"]
+# {shard: specification of its load job}, {(arm, cell): specification of its training job}
 LORA_SHARDS, LORA_JOBS = {}, {}
 LORA_TRAIN = stamps("scripts/lora_ablation/train.py")
 LORA_PREPARE = stamps("scripts/lora_ablation/prepare.py")
@@ -26,7 +27,9 @@ if "lora_ablation" in STUDIES:
     try:
         check_config(LORA, "workflow/schemas/lora_ablation.schema.yaml", at="lora_ablation")
         check_lora_ablation(LORA)
-        LORA_SHARDS = lora_design.shards(LORA, count(LORA["sources"][LORA["source"]]))
+        LORA_SHARDS = lora_design.load_jobs(
+            LORA, config["seed"], count(LORA["sources"][LORA["source"]])
+        )
     except (ConfigError, LoadError) as error:
         raise WorkflowError(str(error)) from None
     LORA_JOBS = lora_design.jobs(LORA, config["seed"])
@@ -86,7 +89,7 @@ rule lora_ablation_load:
         mem_mb=1500,
     params:
         *stamps("scripts/lora_ablation/load.py"),
-        spec=lambda w: canonical(lora_design.load_job(LORA, config["seed"], *LORA_SHARDS[w.shard])),
+        spec=lambda w: canonical(LORA_SHARDS[w.shard]),
     shell:
         "python -m scripts.lora_ablation.load --spec {params.spec:q}"
         " --tensors {output.tensors:q} --layout {output.layout:q} --index {output.index:q} 2> {log:q}"
@@ -121,10 +124,10 @@ rule lora_ablation_features:
         features="<results>/lora_ablation/features/{family}/{shard}.parquet",
     log:
         "<results>/lora_ablation/logs/features/{family}/{shard}.log",
-    conda:
-        "../envs/isospeed.yaml"
     # Before the next load, so that few shards wait on disk.
     priority: 1
+    conda:
+        "../envs/isospeed.yaml"
     threads: 1
     resources:
         mem_mb=1500,

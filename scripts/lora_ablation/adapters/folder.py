@@ -45,6 +45,18 @@ def read(source: dict, seed: int, start: int, stop: int) -> Shard:
     )
 
 
+def listed(source: dict) -> list[tuple]:
+    """(file, label, group) of every adapter as far as a CSV states them, else (file,).
+
+    No file of an adapter is opened.
+    """
+    if _kind(source) != "csv":
+        return [(path,) for path in _files(source)]
+    folder, labels = Path(source["path"]), source["labels"]
+    rows = enumerate(label_rows(labels), 2)
+    return [_listed(folder, row, f"{labels}: line {line}") for line, row in rows]
+
+
 def label_rows(path: str) -> list[dict]:
     """Rows of a labels file: name, label and, where it has that column, group."""
     try:
@@ -76,8 +88,8 @@ def _entries(source: dict, wanted: list[int]) -> list[tuple[Path, str, str | Non
     """(file, label, group) of the adapters at these positions."""
     folder, kind = Path(source["path"]), _kind(source)
     if kind == "csv":
-        rows = label_rows(source["labels"])
-        return [_listed(folder, rows[i], f"{source['labels']}: line {i + 2}") for i in wanted]
+        rows = listed(source)
+        return [rows[i] for i in wanted]
     files = _files(source)
     if kind == "folder":
         return [(files[i], _top(folder, files[i]), None) for i in wanted]

@@ -1,5 +1,8 @@
 """The one door to adapters: how many a source has, and those from `start` to `stop`."""
 
+from pathlib import Path
+
+from scripts.lib.spec import digest
 from scripts.lora_ablation.adapters import flat, folder, generator, tables
 from scripts.lora_ablation.adapters.shard import LoadError, Shard, check_finite
 
@@ -36,6 +39,26 @@ def read(source: dict, seed: int, start: int, stop: int) -> Shard:
     shard = _functions(source)[1](source, seed, start, stop)
     check_finite(shard.matrix, shard.layout, shard.names)
     return shard
+
+
+def fingerprints(source: dict, ranges: list[tuple[int, int]]) -> list[str]:
+    """For each range of adapters a digest of what they are read from: files and stated labels.
+
+    Names, sizes and times of files count, not their contents. Of a directory of adapters only
+    those of the range and the first one do; a table or matrix counts as a whole, as it is one file.
+    """
+    if source["kind"] == "safetensors":
+        listed = [(_stamp(path), *told) for path, *told in folder.listed(source)]
+        return [digest(listed[:1], listed[start:stop]) for start, stop in ranges]
+    paths = [Path(source[key]) for key in ("path", "dimensions", "labels") if key in source]
+    trees = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in paths]
+    whole = digest([_stamp(path) for tree in trees for path in tree if path.is_file()])
+    return [whole] * len(ranges)
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    found = path.stat()
+    return path.as_posix(), found.st_size, found.st_mtime_ns
 
 
 def _functions(source: dict) -> tuple:

@@ -43,7 +43,9 @@ class EpochBatches(Sampler):
         self.n, self.size, self.rng = n, size, rng
 
     def __iter__(self) -> Iterator[list[int]]:
-        return (batch.tolist() for batch in batches(self.n, self.size, self.rng))
+        # Drawn at the first batch: with workers, DataLoader makes an iterator that it never uses.
+        for batch in batches(self.n, self.size, self.rng):
+            yield batch.tolist()
 
 
 def network(

@@ -2,6 +2,8 @@
 
 import math
 
+LR_EPS = 1e-8  # ReduceLROnPlateau's default: a smaller step down is not taken
+
 
 class Schedule:
     """Follows one run's validation accuracy.
@@ -25,7 +27,8 @@ class Schedule:
         else:
             self.bad += 1
         if self.bad > self.lr_patience:
-            self.lr, self.bad = self.lr * self.factor, 0
+            lower, self.bad = self.lr * self.factor, 0
+            self.lr = lower if self.lr - lower > LR_EPS else self.lr
         if accuracy > self.best:
             self.best, self.best_epoch, self.waited = accuracy, self.epoch, 0
             return True

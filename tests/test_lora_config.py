@@ -1,0 +1,157 @@
+"""A mistake in the ablation's configuration is one clear sentence before the first job."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scripts.lib.config import ConfigError, check_config, check_sections
+from scripts.lora_ablation.axes import AXES
+from scripts.lora_ablation.check import check_lora_ablation
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDY = "lora_ablation"
+CONFIG = yaml.safe_load((ROOT / "config/lora_ablation.yaml").read_text())[STUDY]
+TRUNK = "workflow/schemas/lora_ablation.schema.yaml"
+MATRIX = {"kind": "matrix", "path": "weights.npy", "dimensions": "dimensions.json"}
+
+# Through Snakemake: sections as YAML text, and what the sentence says.
+MISTAKES = {
+    "misspelt key": ({"shards": "16"}, "lora_ablation.shards", "did you mean 'shard'?"),
+    "unknown representation": (
+        {"representations": "[simple_stats, spectrall]"},
+        "lora_ablation.representations is 'spectrall'",
+        "did you mean 'spectral'?",
+    ),
+    "source that is not there": ({"source": "mine"}, "source is 'mine'", "Use one of: generated"),
+}
+
+# Through the checks: keys to change, each by its place, and what the sentence says.
+CHANGES = {
+    "unknown selection": ({"layers": ["all", "visuals"]}, "layers[1] is 'visuals'", "all|visual"),
+    "wrong type": ({"shard": "many"}, "lora_ablation.shard is 'many'", "type integer"),
+    "number for a switch": ({"keep_tensors": 1}, "keep_tensors is 1", "type boolean"),
+    "no runs": ({"runs": 0}, "lora_ablation.runs is 0", "at least 1"),
+    "negative runs of an arm": ({"run.stacked.runs": -1}, "run.stacked.runs is -1", "at least 0"),
+    "more runs of an arm": ({"run.stacked.runs": 9}, "run.stacked.runs is 9", "more than runs"),
+    "share of 120 %": ({"curves.shares": [25, 120]}, "curves.shares[1] is 120", "at most 99"),
+    "share twice": ({"curves.shares": [25, 25]}, "curves.shares is [25, 25]", "not repeat"),
+    "batch of one": ({"train.batch": 1}, "train.batch is 1", "at least 2"),
+    "all values dropped": ({"train.dropout": 1}, "train.dropout is 1", "less than 1"),
+    "misspelt option": ({"train.patiance": 3}, "train.patiance", "did you mean 'patience'?"),
+    "misspelt option of an arm": (
+        {"arms.guide.train.scrip": True},
+        "arms.guide.train.scrip",
+        "did you mean 'script'?",
+    ),
+    "unknown split": ({"split": "random"}, "lora_ablation.split is 'random'", "grouped"),
+    "unknown trainer": ({"arms.stacked.trainer": "stack"}, "trainer is 'stack'", "'stacked'"),
+    "unknown way to load": ({"arms.columns.load": "python"}, "load is 'python'", "formatted"),
+    "unknown work": (
+        {"measure.workloads.load.work": "loading"},
+        "measure.workloads.load.work is 'loading'",
+        "did you mean 'load'?",
+    ),
+    "unknown contestant": (
+        {"measure.workloads.train.contestants": ["residents"]},
+        "measure.workloads.train.contestants is 'residents'",
+        "did you mean 'resident'?",
+    ),
+    "contestant without the stage": (
+        {"measure.workloads.train.contestants": ["reference", "lowrank"]},
+        "measure.workloads.train measures lowrank",
+        "has no trainer",
+    ),
+    "measured representation that is not computed": (
+        {"measure.workloads.train.representations": ["product"]},
+        "workloads.train.representations is 'product'",
+        "Use one of: simple_stats",
+    ),
+    "curve of what is not computed": (
+        {"curves.representations": ["product"]},
+        "curves.representations is 'product'",
+        "Use one of: simple_stats",
+    ),
+    "arm without a trainer to train": (
+        {"run.lowrank": {"runs": 1}},
+        "run.lowrank is to train cells",
+        "the arm has no trainer",
+    ),
+    "cells of an arm that nobody else has": (
+        {"run.stacked.layers": ["half7"]},
+        "run.stacked.layers is 'half7'",
+        "Use one of: all",
+    ),
+    "unknown arm": ({"run.stackd": {}}, "run: arm is 'stackd'", "did you mean 'stacked'?"),
+    "agreement of an unknown arm": (
+        {"agreement.arms.stackd": {"level": "rounding", "min_pairs": 2, "reported": []}},
+        "agreement.arms: arm is 'stackd'",
+        "did you mean 'stacked'?",
+    ),
+    "unknown result arm": ({"report.arm": "residents"}, "report.arm is 'residents'", "'resident'"),
+    "agreement by no axis": ({"agreement.split": "n"}, "agreement.split is 'n'", "stage"),
+    "unknown kind of source": (
+        {"sources.generated.kind": "torch"},
+        "sources.generated.kind is 'torch'",
+        "safetensors",
+    ),
+    "folder without labels": (
+        {"sources.mine": {"kind": "safetensors", "path": "adapters"}},
+        "sources.mine.labels is missing",
+        "safetensors needs it",
+    ),
+    "matrix without labels": (
+        {"sources.mine": MATRIX},
+        "sources.mine.labels is missing",
+        "matrix needs it",
+    ),
+    "key of another kind": (
+        {"sources.generated.path": "adapters"},
+        "sources.generated: a key of generated is 'path'",
+        "Use one of: kind, adapters, rank, signal",
+    ),
+    "name with a space": ({"sources.my adapters": MATRIX}, "my adapters", "must match"),
+}
+
+
+def checked(config: dict) -> None:
+    """All checks of workflow/rules/ on the section."""
+    check_config(config, ROOT / TRUNK, at=STUDY)
+    check_lora_ablation(config)
+    check_sections({STUDY: config}, [STUDY], {STUDY: AXES})
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_ablation_is_one_sentence_before_any_job(fresh_lora, mistake):
+    sections, place, remedy = MISTAKES[mistake]
+    done = fresh_lora.snakemake(config=fresh_lora.overlay(**sections))
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    sentence = next(line for line in output.splitlines() if line.startswith("Config: "))
+    assert place in sentence
+    assert remedy in sentence
+    assert "Traceback" not in output
+    assert not (fresh_lora.folder / "results").exists()
+
+
+def test_the_configuration_that_ships_is_faultless():
+    checked(CONFIG)
+
+
+@pytest.mark.parametrize("mistake", CHANGES)
+def test_a_change_for_the_worse_is_one_sentence(mistake):
+    changes, place, remedy = CHANGES[mistake]
+    config = deepcopy(CONFIG)
+    for where, value in changes.items():
+        *path, key = where.split(".")
+        node = config
+        for name in path:
+            node = node.setdefault(name, {})
+        node[key] = value
+    with pytest.raises(ConfigError) as error:
+        checked(config)
+    sentence = str(error.value)
+    assert "\n" not in sentence
+    assert place in sentence
+    assert remedy in sentence

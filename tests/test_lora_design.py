@@ -1,0 +1,300 @@
+"""Which jobs there are and what each is told; how a cell is cut out of the stored features."""
+
+import copy
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from scripts.lib.config import ConfigError
+from scripts.lib.tables import write_table
+from scripts.lora_ablation import design, plan
+from scripts.lora_ablation.cells import features, read_cell, weights
+from scripts.lora_ablation.check import STAGES_OF_WORK, check_lora_ablation
+from scripts.lora_ablation.layout import Layout
+from scripts.lora_ablation.measured import WORK
+from scripts.lora_ablation.representations.catalogue import (
+    FAMILIES,
+    PAIR_FAMILIES,
+    REPRESENTATIONS,
+)
+from scripts.lora_ablation.representations.table import write_family
+from tests.lora_cells import configuration
+
+LAYOUT = Layout.of(
+    {f"unet.x.attn{a}.to_q.lora.{side}.weight": (1, 2) for a in "12" for side in ("down", "up")}
+)
+N = 7
+
+
+@pytest.fixture
+def config() -> dict:
+    return configuration()
+
+
+def changed(**sections) -> dict:
+    """The configuration with keys of its sections replaced, {"run": {"resident": {...}}}."""
+    made = copy.deepcopy(configuration())
+    for name, value in sections.items():
+        made[name] = made[name] | value if isinstance(value, dict) else value
+    return made
+
+
+def test_a_shard_is_a_fixed_range_so_more_adapters_leave_full_ones_alone(config):
+    few, many = (design.shards(config | {"shard": 500}, n) for n in (1200, 2700))
+    assert few == {
+        "adapters-000000-000499": (0, 500),
+        "adapters-000500-000999": (500, 1000),
+        "adapters-001000-001199": (1000, 1200),
+    }
+    assert {name: many[name] for name in list(few)[:2]} == dict(list(few.items())[:2])
+    assert "adapters-001000-001199" not in many
+    rows = [row for start, stop in many.values() for row in range(start, stop)]
+    assert rows == list(range(2700))
+
+
+def test_run_limits_the_cells_of_an_arm(config):
+    assert design.cells(config, "reference") == [
+        (name, "all", 100) for name in ("simple_stats", "spectral", "matrix_norms")
+    ]
+    assert design.cells(config, "guide") == []
+    assert design.cells(config, "columns") == []
+    grid = [(name, layers) for name in config["representations"] for layers in config["layers"]]
+    every = design.cells(config, "resident")
+    assert [cell[:2] for cell in every if cell[2] == 100] == grid
+    assert [cell for cell in every if cell[2] < 100] == [
+        (name, "all", share) for name in ("simple_stats", "ensemble") for share in (25, 50)
+    ]
+    jobs = design.jobs(config, 42)
+    assert len(jobs[("resident", "stats-visual-100")]["units"]) == config["runs"] == 3
+    assert len(jobs[("reference", "spectral-all-100")]["units"]) == 2
+    assert not [cell for arm, cell in jobs if arm == "scripted"]
+
+
+def test_the_expected_grid_is_every_run_of_the_result_arm(config):
+    jobs = design.jobs(config, 42)
+    units = [
+        unit[1:] for (arm, _), job in jobs.items() if arm == "resident" for unit in job["units"]
+    ]
+    assert design.expected(config) == units
+    assert len(units) == (9 * 4 + 4) * 3
+
+
+def test_more_runs_or_representations_change_no_other_unit(config):
+    before = design.jobs(config, 42)
+    after = design.jobs(config | {"runs": 5, "representations": ["stats", "product"]}, 42)
+    old, new = before[("resident", "stats-all-100")], after[("resident", "stats-all-100")]
+    assert new["units"][:3] == old["units"]
+    assert old | {"units": []} == new | {"units": []}
+
+
+def test_every_representation_of_the_configuration_is_made_of_columns_that_exist(config):
+    families = FAMILIES | PAIR_FAMILIES
+    for name in [*config["representations"], "product"]:
+        found = design.columns(name)
+        assert [[family, number] for family, number, _ in found] == REPRESENTATIONS[name]
+        for family, number, position in found:
+            assert families[family][position] == number
+            job = design.family_job(family)
+            assert job["k"] == len(job["names"])
+            assert job["names"][position] == number
+            assert job["pairs"] is (name == "product")
+    assert design.columns(design.WEIGHTS) == []
+    job = design.training_job(config, 42, "resident", "flat_vec", "all", 100)
+    assert design.feature_files(job) == ["<results>/lora_ablation/tensors/{shard}.npy"]
+    job = design.training_job(config, 42, "resident", "simple_stats", "all", 100)
+    folder = "<results>/lora_ablation/features"
+    assert design.feature_files(job) == [
+        f"{folder}/{family}/{{shard}}.parquet" for family in ("norms", "moments", "quantiles")
+    ]
+
+
+def test_an_arm_changes_only_the_training_that_it_names(config):
+    jobs = {
+        arm: design.training_job(config, 42, arm, "spectral", "all", 100)
+        for arm in ("resident", "batch_256", "half_layers", "legacy_cond")
+    }
+    base = jobs["resident"]
+    assert base["train"] == config["train"]
+    assert jobs["batch_256"]["train"] == base["train"] | {"batch": 256}
+    assert jobs["half_layers"]["tensors"] == "half0"
+    assert jobs["half_layers"]["units"] == base["units"][:2]
+    assert jobs["legacy_cond"]["train"]["legacy_cond"] is True
+    shorter = design.training_job(config, 42, "resident", "spectral", "all", 100, max_epochs=4)
+    assert shorter["train"] == base["train"] | {"max_epochs": 4}
+
+
+def test_rounds_of_measured_work_have_units_of_their_own(config):
+    for workload in plan.measurement_plan(config, 42):
+        rounds = workload["rounds"]
+        flat = [tuple(unit) for units in rounds for unit in units]
+        assert len(set(flat)) == len(flat)
+        options = config["measure"]["workloads"][workload["workload"]]
+        assert len(rounds) == (options["repeats"] + 1 if options["repeats"] else 0)
+        if options["work"] in ("load", "features"):
+            ranges = [set(range(start, stop)) for _, start, stop in flat]
+            assert all(not a & b for a, b in combinations(ranges, 2))
+            assert {
+                len(set().union(*(range(*unit[1:]) for unit in units))) for units in rounds
+            } == {options["adapters"]}
+            assert max(map(max, ranges)) < plan.nested_adapters(config)
+    halves = plan.blocks({"work": "features", "adapters": 9}, 2)
+    assert halves == [["features", 18, 22], ["features", 22, 27]]
+    assert plan.blocks({"work": "load", "adapters": 9}, 0) == [["load", 0, 9]]
+
+
+def test_contestants_of_a_workload_differ_only_in_their_arm(config):
+    by_name = {w["workload"]: w for w in plan.measurement_plan(config, 42)}
+    reference, again, *others = by_name["train"]["contestants"]
+    assert reference | {"contestant": "reference_again"} == again
+    assert by_name["train"]["where"] == "train"
+    for other in others:
+        assert other["spec"]["train"] == reference["spec"]["train"] | {"max_epochs": 4}
+        assert other["spec"]["columns"] == reference["spec"]["columns"]
+    assert [entry["workers"] for entry in others] == [1, 1, config["measure"]["workers"]]
+    assert set(plan.measured_families(config)) == {"norms", "moments", "quantiles", "spectral"}
+    assert set(STAGES_OF_WORK) == set(WORK)
+
+
+GENERATED = {"kind": "generated", "adapters": 4, "rank": 1, "signal": {}}
+MISTAKES = {
+    "unknown representation": (
+        {"representations": ["simple_stat"]},
+        "lora_ablation.representations is 'simple_stat' (did you mean 'simple_stats'?)",
+    ),
+    "curve of nothing": (
+        {"curves": {"representations": ["product"]}},
+        "lora_ablation.curves.representations is 'product'",
+    ),
+    "source that is not there": ({"source": "mine"}, "lora_ablation.source is 'mine'"),
+    "source without a key": (
+        {"sources": {"mine": {"kind": "hub", "id": "a/b", "split": "train"}}},
+        "lora_ablation.sources.mine.adapters is missing; hub needs it.",
+    ),
+    "source with a foreign key": (
+        {"sources": {"mine": GENERATED | {"path": "x"}}},
+        "lora_ablation.sources.mine: a key of generated is 'path'",
+    ),
+    "arm that does not exist": (
+        {"run": {"residnet": {}}},
+        "lora_ablation.run: arm is 'residnet' (did you mean 'resident'?)",
+    ),
+    "arm that cannot train": (
+        {"run": {"columns": {}}},
+        "lora_ablation.run.columns is to train cells, but the arm has no trainer.",
+    ),
+    "more runs than there are": (
+        {"run": {"reference": {"runs": 9}}},
+        "lora_ablation.run.reference.runs is 9, more than runs.",
+    ),
+    "layers outside the design": (
+        {"run": {"reference": {"layers": ["half7"]}}},
+        "lora_ablation.run.reference.layers is 'half7'",
+    ),
+}
+
+
+def test_the_shipped_configuration_has_no_mistake(config):
+    check_lora_ablation(config)
+    config["run"]["columns"] = {"runs": 0}
+    check_lora_ablation(config | {"representations": [*REPRESENTATIONS, design.WEIGHTS]})
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_with_its_place(mistake):
+    sections, sentence = MISTAKES[mistake]
+    with pytest.raises(ConfigError) as told:
+        check_lora_ablation(changed(**sections))
+    assert f"Config: {sentence}" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_workload_whose_arm_lacks_the_stage_is_refused(config):
+    workloads = config["measure"]["workloads"]
+    workloads["train"]["contestants"] = ["reference", "columns"]
+    with pytest.raises(ConfigError, match="measures columns, but the arm columns has no trainer"):
+        check_lora_ablation(config)
+    workloads["train"] |= {"contestants": ["reference"], "representations": ["product"]}
+    with pytest.raises(ConfigError, match=r"workloads\.train\.representations is 'product'"):
+        check_lora_ablation(config)
+
+
+def family(folder, name: str, members: int, s10=None) -> tuple[np.ndarray, list]:
+    """Numbers (N, members, k) of one family that say where they stand, in two shards' files."""
+    names = (FAMILIES | PAIR_FAMILIES)[name]
+    shape = (N, members, len(names))
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape) + 1
+    if s10 is not None:
+        values[..., names.index("s10")] = s10
+    files = []
+    for shard, rows in (("a", slice(0, 4)), ("b", slice(4, N))):
+        path = folder / name / f"{shard}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        block = values[rows].reshape(len(values[rows]), -1)
+        write_family(path, name, np.arange(N)[rows], [block], design.family_job(name))
+        files.append(path)
+    return values, files
+
+
+def test_features_are_tensor_after_tensor_in_the_order_of_the_representation(tmp_path):
+    values, files = {}, []
+    for name in ("quantiles", "norms", "moments"):
+        values[name], paths = family(tmp_path, name, 4)
+        files += paths
+    wanted = design.columns("simple_stats")
+    found = features(files, LAYOUT, [1, 3], wanted, False)
+    assert (found.shape, found.dtype) == ((N, 10), np.float32)
+    expected = [values[name][:, tensor, place] for tensor in (1, 3) for name, _, place in wanted]
+    assert np.array_equal(found, np.stack(expected, axis=1))
+    every = features(files, LAYOUT, LAYOUT.selected("all"), wanted, False).reshape(N, 4, 5)
+    visual = features(files, LAYOUT, LAYOUT.selected("visual"), wanted, False)
+    assert np.array_equal(visual, every[:, LAYOUT.selected("visual")].reshape(N, -1))
+
+
+def test_families_of_pairs_are_selected_by_pair(tmp_path):
+    values, files = family(tmp_path, "product", 2)
+    for layers, pair in (("visual", 0), ("text", 1)):
+        found = features(files, LAYOUT, LAYOUT.selected(layers), design.columns("product"), False)
+        assert np.array_equal(found, values[:, pair])
+
+
+@pytest.mark.parametrize("representation", ["spectral", "ensemble", "matrix_norms"])
+def test_legacy_cond_is_one_where_the_tenth_singular_value_is_zero(tmp_path, representation):
+    zero = np.arange(N * 4).reshape(N, 4) % 3 == 0
+    files = []
+    for name in FAMILIES:
+        s10 = np.where(zero, 1e-11, 2e-10) if name == "spectral" else None
+        files += family(tmp_path, name, 4, s10)[1]
+    wanted, every = design.columns(representation), LAYOUT.selected("all")
+    plain, legacy = (
+        features(files, LAYOUT, every, wanted, on).reshape(N, 4, -1) for on in (False, True)
+    )
+    expected = plain.copy()
+    for place, (_, number, _) in enumerate(wanted):
+        if number == "cond":
+            expected[zero, place] = 1
+    assert np.array_equal(legacy, expected)
+    assert np.array_equal(legacy, plain) is (representation == "matrix_norms")
+
+
+def test_weights_are_the_columns_of_the_tensors_in_their_order(tmp_path):
+    x = np.arange(5 * LAYOUT.width, dtype=np.float32).reshape(5, -1)
+    files = [tmp_path / "a.npy", tmp_path / "b.npy"]
+    for path, rows in zip(files, (x[:2], x[2:]), strict=True):
+        np.save(path, rows)
+    found = weights(files, LAYOUT, [0, 3])
+    assert np.array_equal(found, x[:, [0, 1, 6, 7]])
+
+
+def test_a_cell_has_classes_in_alphabetical_order_and_the_split_of_the_index(tmp_path):
+    index = tmp_path / "index.parquet"
+    split = ["train", "val", "train", "test", "train", "train", "train"]
+    write_table(index, {"label": list("cabbacb"), "split": split})
+    values, files = family(tmp_path, "entropy", 4)
+    job = design.training_job(configuration(), 42, "resident", "info_theoretic", "text", 50)
+    found = read_cell(job, LAYOUT, index, files)
+    assert (found.classes, found.y.tolist()) == (["a", "b", "c"], [2, 0, 1, 1, 0, 2, 1])
+    assert np.array_equal(found.x, values[:, 2:].reshape(N, -1))
+    assert (found.parts["val"].tolist(), found.parts["test"].tolist()) == ([1], [3])
+    assert set(found.parts["train"].tolist()) < {0, 2, 4, 5, 6}
+    assert len(found.parts["train"]) == 2

@@ -182,7 +182,7 @@ def test_the_stage_writes_one_file_with_all_figures(tables, tmp_path):
 def test_the_chapter_prints_tables_and_figures_that_are_there(tables):
     legacy = {"repair": "clone", "cell": "stats/all", "accuracy_repaired": 0.5}
     legacy |= {"accuracy_legacy": 0.4567, "difference": 0.0433, "note": "<b>"}
-    rows = {name: records(table) for name, table in tables.items()} | {"legacy": [legacy]}
+    rows = {name: records(table) for name, table in tables.items()} | {"repairs": [legacy]}
     text = chapter(study="lora_ablation", tables=rows, figures=drawn(tables))
     assert text.count("<svg") == text.count("<figure>") == 4
     assert "Grid complete: 10 of 10 runs finished" in text

@@ -1,12 +1,14 @@
 """Which jobs there are and what each is told; how a cell is cut out of the stored features."""
 
 import copy
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pytest
 
 from scripts.lib.config import ConfigError
+from scripts.lib.plan import measurement_plan
 from scripts.lib.tables import write_table
 from scripts.lora_ablation import design, plan
 from scripts.lora_ablation.cells import features, read_cell, weights
@@ -124,8 +126,12 @@ def test_an_arm_changes_only_the_training_that_it_names(config):
     assert shorter["train"] == base["train"] | {"max_epochs": 4}
 
 
+def measured(config):
+    return measurement_plan(config["measure"], plan.rounds, partial(plan.measured_job, config, 42))
+
+
 def test_rounds_of_measured_work_have_units_of_their_own(config):
-    for workload in plan.measurement_plan(config, 42):
+    for workload in measured(config):
         rounds = workload["rounds"]
         flat = [tuple(unit) for units in rounds for unit in units]
         assert len(set(flat)) == len(flat)
@@ -144,7 +150,7 @@ def test_rounds_of_measured_work_have_units_of_their_own(config):
 
 
 def test_contestants_of_a_workload_differ_only_in_their_arm(config):
-    by_name = {w["workload"]: w for w in plan.measurement_plan(config, 42)}
+    by_name = {w["workload"]: w for w in measured(config)}
     reference, again, *others = by_name["train"]["contestants"]
     assert reference | {"contestant": "reference_again"} == again
     assert by_name["train"]["where"] == "train"

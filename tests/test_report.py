@@ -96,7 +96,7 @@ def test_the_chapter_of_the_ablation_shows_its_tables_and_figures(finished_lora)
 def test_the_chapter_shows_ways_to_singular_values_and_repairs_by_row(finished_lora):
     chapter = chapter_of(page_of(finished_lora))
     svd = pd.read_csv(finished_lora.results / "tables/svd.csv")
-    assert svd["contestant"].tolist() == ["reference", "reference_again", "resident"]
+    assert sorted(svd["contestant"]) == ["reference", "reference_again", "resident"]
     assert set(svd["rank"]) == {1}
     assert svd.notna().all(axis=None)
     repairs = pd.read_csv(finished_lora.results / "tables/repairs.csv")

@@ -84,30 +84,9 @@ def round_units(workload: dict) -> list[list[list]]:
     return [[[law, n, round_] for law, n in cells] for round_ in rounds]
 
 
-def measurement_plan(config: dict, seed: int) -> list[dict]:
-    """What `measure` runs, by workload: the units of each round, and the contestants in turn."""
-    measure = config["measure"]
-
-    def contestant(name: str, max_epochs: int) -> dict:
-        entry = measure["contestants"][name]
-        job = training_job(config, seed, entry["arm"], [], max_epochs=max_epochs)
-        return {
-            "contestant": name,
-            "arm": entry["arm"],
-            "workers": measure["workers"] if entry.get("parallel") else 1,
-            "threads": entry.get("threads", 1),
-            "spec": job,
-        }
-
-    return [
-        {
-            "workload": name,
-            "trace_memory": workload.get("trace_memory", False),
-            "rounds": round_units(workload),
-            "contestants": [contestant(c, workload["max_epochs"]) for c in workload["contestants"]],
-        }
-        for name, workload in measure["workloads"].items()
-    ]
+def measured_job(config: dict, seed: int, arm: str, workload: dict) -> dict:
+    """Specification of an arm's job in a measured workload."""
+    return training_job(config, seed, arm, [], max_epochs=workload["max_epochs"])
 
 
 def measured_units(config: dict) -> list[list]:

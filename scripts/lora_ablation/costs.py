@@ -10,7 +10,7 @@ from scripts.lib.tables import write_csv
 from scripts.lora_ablation.projection import per_unit, stages
 
 
-def svd(measured: pd.DataFrame, runs: pd.DataFrame) -> list[dict]:
+def svd(measured: pd.DataFrame, runs: pd.DataFrame, spec: dict) -> list[dict]:
     """A row per rank and contestant: microseconds per matrix and its arm's largest errors."""
     arms = measured.drop_duplicates("contestant").set_index("contestant")["arm"]
     rows = []
@@ -18,7 +18,7 @@ def svd(measured: pd.DataFrame, runs: pd.DataFrame) -> list[dict]:
         stage = f"features_r{workload.removeprefix('svd_r')}"
         at = runs[(runs["stage"] == stage) & (runs["representation"] == "spectral")]
         worst = at.groupby("arm")[["sigma_error", "deviation"]].max()
-        for name, cost in per_unit(measured, workload, "n_matrices").items():
+        for name, cost in per_unit(measured, workload, "n_matrices", spec["contestants"]).items():
             row = {"rank": int(workload.removeprefix("svd_r")), "contestant": name}
             rows.append(row | {"us_per_matrix": 1e6 * cost} | worst.loc[arms[name]].to_dict())
     return rows
@@ -44,5 +44,5 @@ if __name__ == "__main__":
     args = arguments(runs=Path, measurements=Path, stages=Path, svd=Path, repairs=Path)
     runs, measured = pd.read_parquet(args.runs), pd.read_parquet(args.measurements)
     write_csv(args.stages, stages(measured, runs, args.spec))
-    write_csv(args.svd, svd(measured, runs))
+    write_csv(args.svd, svd(measured, runs, args.spec))
     write_csv(args.repairs, repairs(runs, args.spec))

@@ -158,6 +158,7 @@ def costs_job(config: dict) -> dict:
     return {
         "arm": config["report"]["arm"],
         "baseline": compare["baseline"],
+        "contestants": list(config["measure"]["contestants"]),
         "adapters": [1_000, 10_000, 100_000],
         "batch": config["train"]["batch"],
         "runs": config["runs"],

@@ -1,4 +1,4 @@
-"""What `measure` runs for this study: the workloads, their units and their contestants."""
+"""What `measure` runs for this study: units of the workloads, jobs of the contestants."""
 
 from itertools import pairwise
 
@@ -26,44 +26,26 @@ def round_units(workload: dict, round_: int) -> list[list]:
     return [["train", name, "all", 100, round_] for name in workload["representations"]]
 
 
-def contestant(config: dict, seed: int, name: str, workload: dict) -> dict:
-    """A contestant of a workload with the specification of its job."""
-    measure = config["measure"]
-    entry = measure["contestants"][name]
-    arm = config["arms"][entry["arm"]]
-    spec = {"arm": entry["arm"], "work": workload["work"], "seed": seed}
-    spec |= {way: arm[way] for way in ("load", "features") if way in arm}
+def rounds(workload: dict) -> list[list[list]]:
+    """Units of each round, the warm-up first; no rounds if no repeats."""
+    counted = range(workload["repeats"] + 1) if workload["repeats"] else ()
+    return [round_units(workload, round_) for round_ in counted]
+
+
+def measured_job(config: dict, seed: int, arm: str, workload: dict) -> dict:
+    """Specification of an arm's job in a measured workload."""
+    options = config["arms"][arm]
+    spec = {"arm": arm, "work": workload["work"], "seed": seed}
+    spec |= {way: options[way] for way in ("load", "features") if way in options}
     spec |= {key: workload[key] for key in ("rank", "matrices", "adapters") if key in workload}
     if workload["work"] == "features":
         spec["source"] = generated(workload["adapters"] * (workload["repeats"] + 1))
-    if "trainer" in arm:
+    if "trainer" in options:
         changes = {key: workload[key] for key in ("max_epochs",) if key in workload}
-        job = training_job(config, seed, entry["arm"], "", "all", 100, **changes)
+        job = training_job(config, seed, arm, "", "all", 100, **changes)
         spec |= {key: job[key] for key in ("trainer", "tensors", "train")}
         spec["columns"] = {name: columns(name) for name in workload.get("representations", [])}
-    return {
-        "contestant": name,
-        "arm": entry["arm"],
-        "workers": measure["workers"] if entry.get("parallel") else 1,
-        "threads": entry.get("threads", 1),
-        "spec": spec,
-    }
-
-
-def measurement_plan(config: dict, seed: int) -> list[dict]:
-    """What `measure` runs, by workload: the units of each round, and the contestants in turn."""
-    return [
-        {
-            "workload": name,
-            "where": workload["where"],
-            "trace_memory": False,
-            "rounds": [round_units(workload, r) for r in range(workload["repeats"] + 1)]
-            if workload["repeats"]
-            else [],
-            "contestants": [contestant(config, seed, c, workload) for c in workload["contestants"]],
-        }
-        for name, workload in config["measure"]["workloads"].items()
-    ]
+    return spec
 
 
 def measured_families(config: dict) -> list[str]:

@@ -5,10 +5,11 @@ import pandas as pd
 TRAIN_SHARE = 0.7
 
 
-def per_unit(measured: pd.DataFrame, workload: str, counter: str) -> pd.Series:
-    """Median training seconds per counted unit, by contestant."""
+def per_unit(measured: pd.DataFrame, workload: str, counter: str, order: list[str]) -> pd.Series:
+    """Median seconds of work per counted unit, by contestant in this order."""
     rows = measured[measured["workload"] == workload]
-    return (rows["fit_s"] / rows[counter]).groupby(rows["contestant"], sort=False).median()
+    cost = (rows["fit_s"] / rows[counter]).groupby(rows["contestant"]).median()
+    return cost[[name for name in order if name in cost]]
 
 
 def stages(measured: pd.DataFrame, runs: pd.DataFrame, spec: dict) -> list[dict]:
@@ -25,7 +26,7 @@ def stages(measured: pd.DataFrame, runs: pd.DataFrame, spec: dict) -> list[dict]
         ("features", "n_adapters"),
         ("train", "n_steps"),
     ):
-        for name, cost in per_unit(measured, stage, counter).items():
+        for name, cost in per_unit(measured, stage, counter, spec["contestants"]).items():
             for adapters in spec["adapters"]:
                 times = adapters
                 if stage == "load" and not name.startswith(spec["arm"]):

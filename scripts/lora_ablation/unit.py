@@ -8,7 +8,6 @@ import torch
 from scripts.lib.seeds import seed63, stream
 from scripts.lora_ablation.axes import AXES
 from scripts.lora_ablation.training.data import Cell
-from scripts.lora_ablation.training.reference import fit_reference
 from scripts.lora_ablation.training.run import Fit
 from scripts.lora_ablation.training.scores import scores
 from scripts.lora_ablation.training.stack import fit_stack
@@ -21,6 +20,9 @@ def fit_all(spec: dict, cell: Cell, keys: list[tuple]) -> list[Fit]:
         return fit_stack(cell, keys, train)
     if spec["trainer"] == "resident":
         return [fit_stack(cell, [key], train)[0] for key in keys]
+    # Imported here: scikit-learn costs every other job a second.
+    from scripts.lora_ablation.training.reference import fit_reference
+
     return [fit_reference(cell, key, train) for key in keys]
 
 

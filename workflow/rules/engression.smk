@@ -30,7 +30,11 @@ if "engression" in STUDIES:
     MEASURED["engression"] = {
         "data": ["<results>/engression/data/measured.parquet"],
         "script": "scripts/engression/train.py",
-        "plan": engression_design.measurement_plan(ENGRESSION, config["seed"]),
+        "plan": measurement_plan(
+            ENGRESSION["measure"],
+            engression_design.round_units,
+            partial(engression_design.measured_job, ENGRESSION, config["seed"]),
+        ),
     }
 
 

@@ -54,7 +54,11 @@ if "lora_ablation" in STUDIES:
             ),
         ],
         "script": "scripts/lora_ablation/measured.py",
-        "plan": lora_plan.measurement_plan(LORA, config["seed"]),
+        "plan": measurement_plan(
+            LORA["measure"],
+            lora_plan.rounds,
+            partial(lora_plan.measured_job, LORA, config["seed"]),
+        ),
     }
     CHAPTERS["lora_ablation"] = [
         *expand(

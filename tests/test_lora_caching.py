@@ -119,7 +119,7 @@ def test_tensors_that_are_not_kept_are_deleted_and_not_missed(fresh_lora):
 
 def test_the_weights_themselves_are_a_representation(finished_lora):
     weights = CELL.replace("simple_stats", "flat_vec")
-    train = "{hidden: 2, batch: 8, max_epochs: 1}"
+    train = "{hidden: 16, batch: 8, max_epochs: 1}"
     representations = "[simple_stats, flat_vec]"
     config = finished_lora.overlay(representations=representations, train=train)
     finished_lora.make(weights, config=config)

@@ -89,6 +89,15 @@ class Project:
         for path in (self.results / "units").rglob("*.json"):
             path.unlink()
 
+    def refusal(self, **sections: str) -> str:
+        """The one sentence with which a configuration is refused before any job."""
+        done = self.snakemake(config=self.overlay(**sections))
+        output = done.stdout + done.stderr
+        assert done.returncode != 0
+        assert "Traceback" not in output
+        assert not (self.folder / "results").exists()
+        return next(line for line in output.splitlines() if line.startswith("Config: "))
+
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace `old`, which must be there, in one file."""
         file = self.folder / path

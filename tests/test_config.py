@@ -41,14 +41,9 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_one_sentence_before_any_job(fresh, mistake):
     sections, place, remedy = MISTAKES[mistake]
-    done = fresh.snakemake(config=fresh.overlay(**sections))
-    output = done.stdout + done.stderr
-    assert done.returncode != 0
-    sentence = next(line for line in output.splitlines() if line.startswith("Config: "))
+    sentence = fresh.refusal(**sections)
     assert place in sentence
     assert remedy in sentence
-    assert "Traceback" not in output
-    assert not (fresh.folder / "results").exists()
 
 
 @pytest.mark.parametrize(

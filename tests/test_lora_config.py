@@ -125,14 +125,9 @@ def checked(config: dict) -> None:
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_in_the_ablation_is_one_sentence_before_any_job(fresh_lora, mistake):
     sections, place, remedy = MISTAKES[mistake]
-    done = fresh_lora.snakemake(config=fresh_lora.overlay(**sections))
-    output = done.stdout + done.stderr
-    assert done.returncode != 0
-    sentence = next(line for line in output.splitlines() if line.startswith("Config: "))
+    sentence = fresh_lora.refusal(**sections)
     assert place in sentence
     assert remedy in sentence
-    assert "Traceback" not in output
-    assert not (fresh_lora.folder / "results").exists()
 
 
 def test_the_configuration_that_ships_is_faultless():

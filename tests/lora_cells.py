@@ -6,8 +6,9 @@ import numpy as np
 import torch
 import yaml
 
+from scripts.lib.torch_rng import torch_rng
 from scripts.lora_ablation.training import reference
-from scripts.lora_ablation.training.data import Cell, parts_of, torch_rng
+from scripts.lora_ablation.training.data import Cell, parts_of
 from scripts.lora_ablation.training.network import Shape, initial
 
 ROOT = Path(__file__).resolve().parents[1]

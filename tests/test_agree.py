@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pytest
 from pyarrow import csv
 
 from scripts.lib.agreement import agree, check_metric, verdicts
@@ -152,3 +153,28 @@ def test_only_the_part_that_was_asked_for_decides():
     assert not verdicts(found, "100")["new"][0]
     assert verdicts(found, "500")["new"] == (True, "")
     assert verdicts(found, "50") == verdicts(found, "00") == {}
+
+
+CURVE = {"level": "rounding", "min_pairs": 2, "close": {"losses": 1e-6}, "reported": []}
+
+
+def curves(*arm: list[float]):
+    """Paired units whose metric is a list; the reference's is [3, 2, 1]."""
+    rows = []
+    for rep, losses in enumerate(arm):
+        unit = {"law": "normal", "n": 100, "rep": rep, "status": "ok"}
+        rows += [unit | {"arm": "ref", "losses": [3.0, 2.0, 1.0]}]
+        rows += [unit | {"arm": "new", "losses": losses}]
+    return pd.DataFrame(rows)
+
+
+def test_of_a_curve_the_entry_farthest_apart_counts():
+    assert verdict(curves([3.0, 2.0, 1.0], [3.0, 2.0, 1.0 + 5e-7]), CURVE) == (True, "")
+    passed, reason = verdict(curves([3.0, 2.0, 1.0], [3.0, 2.0 - 1e-3, 1.0]), CURVE)
+    assert not passed
+    assert "losses (close) at n = 100: largest difference 0.001" in reason
+
+
+@pytest.mark.parametrize("losses", [[3.0, 2.0], [], [3.0, np.nan, 1.0]])
+def test_a_curve_that_is_shorter_or_has_no_number_somewhere_is_not_the_same(losses):
+    assert not verdict(curves([3.0, 2.0, 1.0], losses), CURVE)[0]

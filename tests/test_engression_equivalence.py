@@ -15,11 +15,12 @@ import pytest
 import torch
 import yaml
 
-from scripts.engression.arms import ESTIMATORS, fit, torch_rng
+from scripts.engression.arms import ESTIMATORS, fit
 from scripts.engression.load import simulate
 from scripts.engression.losses import pooled_gradient
 from scripts.engression.network import layer_widths, parameter_count
 from scripts.lib.timing import Phases
+from scripts.lib.torch_rng import torch_rng
 
 CONFIG = yaml.safe_load(
     (Path(__file__).parents[1] / "config" / "engression.yaml").read_text(encoding="utf-8")

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from scripts.engression import exact
-from scripts.engression.arms import fit, torch_rng
+from scripts.engression.arms import fit
 from scripts.engression.laws import LAWS
 from scripts.engression.load import simulate
 from scripts.engression.network import (
     initial,
 )
 from scripts.engression.reference import module_of
+from scripts.lib.torch_rng import torch_rng
 from tests.engression_fits import (
     BOTH,
     CONFIG,

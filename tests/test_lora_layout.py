@@ -6,9 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from scripts.lib.faults import LoadError
 from scripts.lora_ablation.adapters.generator import CLASSES
 from scripts.lora_ablation.adapters.keys import canonical, parse
-from scripts.lora_ablation.adapters.shard import LoadError
 from scripts.lora_ablation.adapters.sources import count, read
 from scripts.lora_ablation.layout import DOWN, UP, Layout, LayoutError, sd15_layout
 from scripts.lora_ablation.split import split

@@ -6,8 +6,9 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 from sklearn.preprocessing import StandardScaler
 
+from scripts.lib.torch_rng import torch_rng
 from scripts.lora_ablation.training import standardise
-from scripts.lora_ablation.training.data import Cell, batches, parts_of, torch_rng
+from scripts.lora_ablation.training.data import Cell, batches, parts_of
 from scripts.lora_ablation.training.reference import fit_reference, standardised
 from scripts.lora_ablation.training.run import Run
 from scripts.lora_ablation.training.schedule import Schedule

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from scripts.lib.torch_rng import torch_rng
 from scripts.lora_ablation.training import standardise
-from scripts.lora_ablation.training.data import torch_rng
 from scripts.lora_ablation.training.network import Shape
 from scripts.lora_ablation.training.reference import fit_reference
 from scripts.lora_ablation.training.run import Fit, Run

@@ -7,9 +7,9 @@ import torch
 from scipy import stats
 from torch import nn
 
+from scripts.lib.torch_rng import torch_rng
 from scripts.lora_ablation.training import reference
 from scripts.lora_ablation.training.backprop import Backprop
-from scripts.lora_ablation.training.data import torch_rng
 from scripts.lora_ablation.training.network import HIDDEN_LAYERS, Shape, initial, logits
 from tests.lora_cells import flat, module, options
 

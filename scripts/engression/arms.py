@@ -12,8 +12,8 @@ from scripts.engression.network import initial, layer_widths
 from scripts.engression.pooled import PooledGradient
 from scripts.engression.projected import ProjectedGradient
 from scripts.engression.reference import fit_autograd
-from scripts.lib.seeds import seed63, stream
 from scripts.lib.timing import Phases
+from scripts.lib.torch_rng import torch_rng
 
 REFERENCES = {
     "reference": partial(fit_autograd, loss_of=broadcast_loss),
@@ -37,11 +37,6 @@ class Fit:
     best_loss: float
     diverged: bool
     cost: dict[str, float]
-
-
-def torch_rng(*labels: str | int) -> torch.Generator:
-    """CPU generator on the stream of these labels (root seed first)."""
-    return torch.Generator().manual_seed(seed63(stream(*labels)))
 
 
 def fit(trainer: str, x: torch.Tensor, net: dict, train: dict, key: tuple) -> Fit:

@@ -5,12 +5,13 @@ import time
 import numpy as np
 import torch
 
-from scripts.engression.arms import fit, torch_rng
+from scripts.engression.arms import fit
 from scripts.engression.design import AXES
 from scripts.engression.laws import LAWS
 from scripts.engression.metrics import against_truth, in_sample
 from scripts.engression.network import layer_widths, sample
 from scripts.lib.seeds import numpy_rng, seed63, stream
+from scripts.lib.torch_rng import torch_rng
 
 EARLY_EPOCH = 10
 

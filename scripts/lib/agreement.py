@@ -12,11 +12,29 @@ def pairs(runs: pd.DataFrame, arm: str, reference: str, axes: list[str]) -> pd.D
     return sides[0].merge(sides[1], on=axes, suffixes=("_arm", "_ref"), validate="one_to_one")
 
 
+def paired_differences(both: pd.DataFrame, metric: str) -> np.ndarray:
+    """Arm minus reference of each pair, (pairs,).
+
+    A metric may be a list (a curve): its entry farthest apart counts. Empty lists, and
+    lists of unequal length, have a difference that is no number.
+    """
+
+    def farthest(arm, reference) -> float:
+        arm, reference = np.atleast_1d(arm).astype(float), np.atleast_1d(reference).astype(float)
+        if arm.shape != reference.shape or not arm.size:
+            return np.nan  # which keeps no margin
+        difference = arm - reference
+        return difference[np.abs(difference).argmax()]  # a NaN, if there is one
+
+    sides = zip(both[f"{metric}_arm"], both[f"{metric}_ref"], strict=True)
+    return np.array([farthest(*pair) for pair in sides])
+
+
 def check_metric(
     both: pd.DataFrame, metric: str, test: str, margin: float, cell: list[str]
 ) -> dict:
     """One agreement row: mean paired difference, interval, and whether it keeps the margin."""
-    difference = (both[f"{metric}_arm"] - both[f"{metric}_ref"]).to_numpy(float)
+    difference = paired_differences(both, metric)
     if test in ("equivalent", "not_worse"):
         scale = both.groupby(cell)[f"{metric}_ref"].transform("mean").abs().to_numpy()
         difference = difference / scale

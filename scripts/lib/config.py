@@ -1,6 +1,7 @@
 """Configuration checks that end in one sentence: what is wrong, where, and what is allowed."""
 
 import difflib
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,19 @@ def check_config(config: Any, schema: str | Path, at: str = "") -> None:
     folder = Path(schema).parent
     registry = Registry(retrieve=lambda name: Resource.from_contents(_read(folder / name)))
     validator = jsonschema.Draft202012Validator(_read(Path(schema)), registry=registry)
+    _check_finite(config, at)
     errors = validator.iter_errors(config)
     for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path]):
         raise ConfigError(_sentence(error, at))
+
+
+def _check_finite(value: Any, where: str) -> None:
+    """No bound of a schema stops a NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"Config: {where} is {value}; it must be a finite number.")
+    parts = enumerate(value) if isinstance(value, list) else getattr(value, "items", list)()
+    for key, part in parts:
+        _check_finite(part, _place([key], where))
 
 
 def _read(path: Path) -> dict:

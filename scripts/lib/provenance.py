@@ -24,7 +24,9 @@ def _installed(package: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that can change a number."""
-    packages = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "snakemake")
+    packages = (
+        "torch", "numpy", "scipy", "scikit-learn", "numba", "pandas", "pyarrow", "snakemake",
+    )  # fmt: skip
     return {"python": platform.python_version()} | {name: _installed(name) for name in packages}
 
 

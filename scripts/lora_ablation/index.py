@@ -10,9 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scripts.lib.faults import LoadError
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_table
-from scripts.lora_ablation.adapters.shard import LoadError, check_layout
+from scripts.lora_ablation.adapters.shard import check_layout
 from scripts.lora_ablation.adapters.store import read_layout
 from scripts.lora_ablation.split import split
 

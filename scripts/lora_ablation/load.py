@@ -7,8 +7,8 @@ float32 bytes), scale (alpha/r of each down/up pair). A fault ends in one senten
 import sys
 from pathlib import Path
 
+from scripts.lib.faults import LoadError
 from scripts.lib.stage import arguments
-from scripts.lora_ablation.adapters.shard import LoadError
 from scripts.lora_ablation.adapters.sources import read
 from scripts.lora_ablation.adapters.store import write_shard
 

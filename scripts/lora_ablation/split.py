@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scripts.lora_ablation.adapters.shard import LoadError
+from scripts.lib.faults import LoadError
 
 SMOKE = 10  # at most so many adapters: all of them serve every purpose
 

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pyarrow as pa
 
+from scripts.lib.faults import LoadError
 from scripts.lora_ablation.adapters.keys import canonical
-from scripts.lora_ablation.adapters.shard import LoadError, paired_layout
+from scripts.lora_ablation.adapters.shard import paired_layout
 from scripts.lora_ablation.layout import DOWN, Layout, sd15_layout
 
 MARKS = ("lora.down.weight", "lora.up.weight")

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import safetensors
 
+from scripts.lib.faults import LoadError, reason
 from scripts.lora_ablation.adapters.keys import parse
-from scripts.lora_ablation.adapters.shard import LoadError, paired_layout, reason, stems
+from scripts.lora_ablation.adapters.shard import paired_layout, stems
 from scripts.lora_ablation.layout import DOWN, UP, Layout
 
 DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16}

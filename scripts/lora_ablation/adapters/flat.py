@@ -8,16 +8,11 @@ from pathlib import Path
 import numpy as np
 import safetensors
 
+from scripts.lib.faults import LoadError, reason
 from scripts.lora_ablation.adapters.files import read_arrays
 from scripts.lora_ablation.adapters.folder import label_rows
 from scripts.lora_ablation.adapters.keys import canonical
-from scripts.lora_ablation.adapters.shard import (
-    LoadError,
-    Shard,
-    constant_scales,
-    paired_layout,
-    reason,
-)
+from scripts.lora_ablation.adapters.shard import Shard, constant_scales, paired_layout
 
 
 def count(source: dict) -> int:

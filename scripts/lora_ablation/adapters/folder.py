@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from scripts.lib.faults import LoadError, reason
 from scripts.lora_ablation.adapters.files import header, read_adapter
-from scripts.lora_ablation.adapters.shard import LoadError, Shard, check_layout, reason
+from scripts.lora_ablation.adapters.shard import Shard, check_layout
 
 ENDING = ".safetensors"
 

@@ -6,16 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scripts.lib.faults import LoadError
 from scripts.lora_ablation.layout import DOWN, UP, Layout, stem
-
-
-class LoadError(ValueError):
-    """A source of adapters is not what it should be: one sentence that names file and layer."""
-
-
-def reason(error: Exception) -> str:
-    """A library's message as a clause of our sentence."""
-    return " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
 
 
 @dataclass(frozen=True)

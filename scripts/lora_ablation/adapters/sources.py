@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from scripts.lib.faults import LoadError
 from scripts.lib.spec import digest
 from scripts.lora_ablation.adapters import flat, folder, generator, tables
-from scripts.lora_ablation.adapters.shard import LoadError, Shard, check_finite
+from scripts.lora_ablation.adapters.shard import Shard, check_finite
 
 # kind: (counts, reads).
 KINDS = {

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scripts.lib.faults import LoadError, reason
 from scripts.lora_ablation.adapters.columns import RANK, arrow_layout, to_matrix, weight_columns
-from scripts.lora_ablation.adapters.shard import LoadError, Shard, constant_scales, reason
+from scripts.lora_ablation.adapters.shard import Shard, constant_scales
 
 LABEL, GROUP, NAMES = "category_label", "category_name", ("name", "folder")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scripts.lib.seeds import numpy_rng, seed63, stream
+from scripts.lib.seeds import numpy_rng
 
 
 @dataclass
@@ -44,11 +44,6 @@ def parts_of(split: list[str], share: int, seed: int) -> dict[str, np.ndarray]:
         order = numpy_rng(seed, "lora_ablation", "subset").permutation(parts["train"])
         parts["train"] = np.sort(order[: max(2, round(len(order) * share / 100))])
     return parts
-
-
-def torch_rng(*labels: str | int) -> torch.Generator:
-    """CPU generator on the stream of these labels (root seed first)."""
-    return torch.Generator().manual_seed(seed63(stream(*labels)))
 
 
 def batches(n: int, size: int, rng: torch.Generator) -> list[torch.Tensor]:

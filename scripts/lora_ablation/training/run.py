@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scripts.lora_ablation.training.data import torch_rng
+from scripts.lib.torch_rng import torch_rng
 from scripts.lora_ablation.training.schedule import Schedule
 
 

@@ -1,0 +1,112 @@
+"""Which folds each arm computes, and all that the job of each needs to know."""
+
+# What an arm that trains a network does where its entry in `arms` is silent.
+DEFAULTS = {
+    "memory": "loop",
+    "heads": "eager",
+    "loader": "resident",
+    "step": "fused",
+    "inference": "eager",
+}
+
+
+def active(config: dict) -> list[str]:
+    """Data sets that are studied or compared on."""
+    return list(dict.fromkeys([*config["data"], config["comparison"]]))
+
+
+def measured(config: dict) -> list[str]:
+    """Data sets that workloads read."""
+    workloads = config["measure"]["workloads"].values()
+    return list(dict.fromkeys(workload["data"] for workload in workloads if workload["repeats"]))
+
+
+def fold_count(config: dict) -> int:
+    """Folds per data set: one for the source's single split."""
+    return config["folds"] or 1
+
+
+def has_truth(source: dict) -> bool:
+    """Whether true parameters come with a data set."""
+    return source["kind"] == "generated" or "truth" in source
+
+
+def cells(config: dict, arm: str) -> dict[str, int]:
+    """Data sets that an arm runs on, with the number of their first folds that it computes."""
+    chosen, options = config["run"].get(arm, {"folds": 0}), config["arms"][arm]
+    count = min(chosen.get("folds", fold_count(config)), fold_count(config))
+    names = chosen.get("data", active(config))
+    if options.get("baseline") in ("bayes", "oracle"):
+        names = [name for name in names if has_truth(config["sources"][name])]
+    return {name: count for name in active(config) if name in names and count}
+
+
+def training_job(config: dict, seed: int, arm: str, **changes) -> dict:
+    """What an arm does, without its unit; `changes` overrides options of `train`."""
+    options = config["arms"][arm]
+    return {
+        **DEFAULTS,
+        **{key: options[key] for key in ("evaluation", *DEFAULTS) if key in options},
+        "arm": arm,
+        "seed": seed,
+        "model": config["model"] | options.get("model", {}),
+        "train": config["train"] | options.get("train", {}) | changes,
+    }
+
+
+def training_jobs(config: dict, seed: int) -> dict[tuple[str, str, int], dict]:
+    """Specification of each training job by (arm, data, fold)."""
+    return {
+        (arm, data, fold): training_job(config, seed, arm) | {"unit": [data, fold]}
+        for arm in config["run"]
+        if "evaluation" in config["arms"][arm]
+        for data, count in cells(config, arm).items()
+        for fold in range(count)
+    }
+
+
+def baseline_jobs(config: dict, seed: int) -> dict[tuple[str, str], dict]:
+    """Specification of each baseline's job by (arm, data): all its folds."""
+    return {
+        (arm, data): {
+            "arm": arm,
+            "baseline": config["arms"][arm]["baseline"],
+            "seed": seed,
+            "data": data,
+            "folds": list(range(count)),
+        }
+        for arm in config["run"]
+        if "baseline" in config["arms"][arm]
+        for data, count in cells(config, arm).items()
+    }
+
+
+def made(kind: str, jobs: dict, baselines: dict) -> list[str]:
+    """Files of one kind that training jobs and, for two kinds, baselines write."""
+    folder = f"<results>/deep_gpcm/{kind}"
+    found = [f"{folder}/{arm}/{data}-{fold}.parquet" for arm, data, fold in jobs]
+    if kind in ("predictions", "estimates"):
+        found += [f"{folder}/{arm}/{data}.parquet" for arm, data in baselines]
+    return found
+
+
+def tables_job(config: dict, seed: int) -> dict:
+    """Specification of the tables: whom they are about."""
+    return {
+        "arm": config["report"]["arm"],
+        "classical": "gpcm",
+        "ceiling": "bayes",
+        "data": active(config),
+        "seed": seed,
+    }
+
+
+def ladder_job(config: dict) -> dict:
+    """Specification of the ladder: workloads of single steps, contestants in their order."""
+    measure = config["measure"]
+    steps = [n for n, w in measure["workloads"].items() if w["work"] == "step" and w["repeats"]]
+    return {
+        "baseline": measure["compare"]["baseline"],
+        "contestants": list(measure["contestants"]),
+        "steps": steps,
+    }

@@ -1,0 +1,83 @@
+"""One fold as its stages read it: answer sequences of each part, and what is known of the items."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Answers of some students, one student after the other, each in the order of time.
+
+    `student` (S,) ids and `lengths` (S,) per sequence; `question` (n,) from 1 and `response` (n,)
+    from 0 per answer, n = lengths.sum(); all int64. A student whose log is cut into windows has
+    several sequences.
+    """
+
+    student: np.ndarray
+    lengths: np.ndarray
+    question: np.ndarray
+    response: np.ndarray
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where each sequence starts, (S,)."""
+        return np.cumsum(self.lengths) - self.lengths
+
+    @property
+    def position(self) -> np.ndarray:
+        """Place of each answer in its sequence, from 0, (n,)."""
+        return np.arange(len(self.question)) - np.repeat(self.starts, self.lengths)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Sequences by part; `levels` (questions,) is how many categories each question has."""
+
+    parts: dict[str, Sequences]
+    levels: np.ndarray
+
+    @property
+    def questions(self) -> int:
+        return len(self.levels)
+
+    @property
+    def categories(self) -> int:
+        return int(self.levels.max())
+
+
+def sequences(table: pa.Table) -> Sequences:
+    """Rows (student_id, t, question_id, response), sorted by student and time, as sequences.
+
+    A new sequence starts where the student changes or `t` starts again at 0.
+    """
+    student, t = (table[name].to_numpy().astype(np.int64) for name in ("student_id", "t"))
+    first = np.flatnonzero(t == 0)
+    return Sequences(
+        student=student[first],
+        lengths=np.diff(np.append(first, len(t))),
+        question=table["question_id"].to_numpy().astype(np.int64),
+        response=table["response"].to_numpy().astype(np.int64),
+    )
+
+
+def read_fold(fold: Path, items: Path, protocol: str = "clean") -> Fold:
+    """The parts of a fold file.
+
+    `clean`: validation students are held out of the training ones. `source`: all of them train,
+    and the test students are the validation set too, as the source does (optimistic).
+    """
+    table = pq.read_table(fold)
+    split = np.array(table["split"].to_pylist())
+    member = {part: split == part for part in PARTS}
+    if protocol == "source":
+        member |= {"train": member["train"] | member["val"], "val": member["test"]}
+    return Fold(
+        parts={part: sequences(table.filter(pa.array(rows))) for part, rows in member.items()},
+        levels=pq.read_table(items)["categories"].to_numpy().astype(np.int64),
+    )

@@ -1,0 +1,135 @@
+"""Figures of the implementations: the ladder of their costs, and curves that must coincide."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
+
+from scripts.deep_gpcm.outcome.panels import grid, legend
+from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg
+
+CURVES = {"loss": "training loss", "val_nll": "validation NLL"}
+COINCIDE = 1e-4  # largest difference of the epoch's loss that the eye cannot see
+LOOKS = {
+    "reference": ("", "-", INK, True),
+    "coincides": ("", "--", FIRST, True),
+    "differs, or no reference": ("", ":", SECOND, True),
+}
+BADGES = {True: "agrees", False: "FAILS"}
+
+
+def badge(row: pd.Series) -> str:
+    """What stands beside a bar: whether the arm agrees with the reference."""
+    if pd.isna(row["agrees"]):
+        return "A/A" if not pd.isna(row["ratio"]) else "not tested"
+    return BADGES[str(row["agrees"]) == "True"]
+
+
+def rungs(axes: Axes, rows: pd.DataFrame) -> list[str]:
+    """Bars of the ratios of one workload from the top down; returns them in words."""
+    told = []
+    for at, (_, row) in enumerate(rows.iterrows()):
+        agrees, found = badge(row), not pd.isna(row["ratio"])
+        words = (
+            f"{row['ratio']:.3g} ({row['low']:.3g} to {row['high']:.3g})" if found else "no ratio"
+        )
+        told.append(f"{row['workload']} {row['contestant']}: {words}, {agrees}")
+        end = 1.0
+        if found:
+            colour = FIRST if agrees == "agrees" else INK
+            axes.barh(at, row["ratio"] - 1, 0.6, 1, color=colour, alpha=0.45)
+            axes.plot([row["low"], row["high"]], [at, at], color=INK, lw=1)
+            end = max(row["ratio"], row["high"], 1.0)
+        colour = SECOND if agrees == "FAILS" else INK
+        axes.annotate(f"{words.split(' (')[0]}, {agrees}", (end, at), (4, 0), va="center",
+                      textcoords="offset points", fontsize=7, color=colour)  # fmt: skip
+    return told
+
+
+@mpl.rc_context(STYLE)
+def ratio_bars(ladder: pd.DataFrame) -> str:
+    """SVG of the reference's cost over that of each implementation, log axis; "" if none.
+
+    A panel per workload; only arms that agree with the reference have a bar.
+    """
+    shown = ladder[ladder["verdict"].notna()]
+    panels = list(shown.groupby("workload", sort=False))
+    if not panels:
+        return ""
+    most = shown.groupby("workload").size().max()
+    figure, panes = grid(len(panels), 1, 7.4, 0.55 + 0.2 * most, sharex=True)
+    reach = shown[["ratio", "low", "high"]].max().max()
+    told = ["Cost of the baseline over cost of the contestant"]
+    for axes, (workload, rows) in zip(panes, panels, strict=True):
+        axes.axvline(1, color=INK, lw=0.8)
+        told += rungs(axes, rows)
+        memory = (rows["quantity"] == "tensor_peak_mb").all()
+        axes.set_yticks(range(len(rows)), rows["contestant"])
+        axes.set(xscale="log", ylim=(len(rows) - 0.5, -0.5))
+        axes.set_title(f"{workload}: {'peak memory of tensors' if memory else 'time of a step'}")
+        axes.tick_params(axis="y", length=0)
+    low = min(0.8, shown[["ratio", "low"]].min().min())
+    panes[0].set_xlim(0.9 * low, 2.5 * (reach if reach > 1 else 1))
+    ticks = [
+        tick for tick in (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100) if low <= tick <= reach or tick == 1
+    ]
+    panes[0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    panes[0].xaxis.set_minor_locator(NullLocator())
+    panes[-1].set_xlabel("times cheaper than the baseline")
+    return inline_svg(figure, "; ".join(told))
+
+
+def kind_of(arm: str, difference: float) -> str:
+    """How a learning curve is drawn: a key of LOOKS."""
+    if arm == "reference":
+        return arm
+    return "coincides" if difference <= COINCIDE else "differs, or no reference"
+
+
+@mpl.rc_context(STYLE)
+def learning_curves(learning: pd.DataFrame) -> str:
+    """SVG of training loss and validation NLL by epoch, a column per data set; "" if none.
+
+    The reference is wide; curves that coincide with it lie on it, the others are named.
+    """
+    names = list(learning["data"].unique())
+    if not names:
+        return ""
+    figure, panes = grid(2 * len(names), len(names), 7.6 / len(names), 1.9, sharex=True)
+    told, present = ["Learning curves, mean over folds of the first and last epoch"], set()
+    for place, (data, part) in enumerate(learning.groupby("data", sort=False)):
+        ends = {curve: [] for curve in CURVES}
+        for arm, rows in part.groupby("arm", sort=False):
+            largest = rows["loss_difference"].max()
+            kind = kind_of(arm, largest)
+            present.add(kind)
+            _, line, colour, _ = LOOKS[kind]
+            wide = {"lw": 3, "alpha": 0.3} if kind == "reference" else {"lw": 1.1}
+            for row, curve in enumerate(CURVES):
+                axes = panes[row * len(names) + place]
+                axes.plot(rows["epoch"], rows[curve], line, color=colour, **wide)
+                if kind == "differs, or no reference":
+                    ends[curve].append((rows[curve].iloc[-1], arm))
+            first, last = rows.iloc[0], rows.iloc[-1]
+            words = f"loss {first['loss']:.3f} to {last['loss']:.3f}, "
+            words += f"validation NLL {first['val_nll']:.3f} to {last['val_nll']:.3f}"
+            off = "" if pd.isna(largest) else f", largest difference of loss {largest:.1e}"
+            told.append(f"{data} {arm}: {words}{off}")
+        for row, (curve, label) in enumerate(CURVES.items()):
+            axes = panes[row * len(names) + place]
+            name_ends(axes, part["epoch"].max(), ends[curve])
+            axes.set(title=data if row == 0 else "", xlabel="epoch" if row else "", ylabel=label)
+    legend(figure, {kind: look for kind, look in LOOKS.items() if kind in present}, marked=False)
+    return inline_svg(figure, "; ".join(told))
+
+
+def name_ends(axes: Axes, x: float, ends: list[tuple[float, str]]) -> None:
+    """Names at the right ends of curves, moved apart where they would overlap."""
+    low, high = axes.get_ylim()
+    apart = 0.075 * (high - low)
+    at = -np.inf
+    for y, name in sorted(ends):
+        at = max(y, at + apart)
+        axes.annotate(name, (x, at), (3, 0), textcoords="offset points", va="center", fontsize=7)
+    axes.set_xlim(axes.get_xlim()[0], x + 0.3 * x * bool(ends) + 0.5)

@@ -1,0 +1,97 @@
+"""One fold by one arm: train, predict the test students, give its row and tables."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from scripts.deep_gpcm.axes import AXES
+from scripts.deep_gpcm.fold import Fold
+from scripts.deep_gpcm.metrics import scores
+from scripts.deep_gpcm.model import equations
+from scripts.deep_gpcm.model.batch import Resident
+from scripts.deep_gpcm.model.evaluation import evaluation
+from scripts.deep_gpcm.model.network import Network
+from scripts.deep_gpcm.predictions import estimated, predicted
+from scripts.deep_gpcm.training.fit import Fit, fit
+from scripts.deep_gpcm.training.predict import predict
+from scripts.lib.seeds import seed63, stream
+
+EARLY_STEPS = 60  # at which losses are compared: before rounding has grown
+
+
+class Unit(NamedTuple):
+    """Run row, and columns of the tables, of one fold by one arm."""
+
+    row: dict[str, Any]
+    histories: dict[str, Any]
+    losses: dict[str, Any]
+    predictions: dict[str, Any]
+    estimates: dict[str, Any]
+
+
+def key_of(spec: dict, unit: list) -> tuple:
+    """Root seed and labels of a unit's streams, which all arms share."""
+    return (spec["seed"], "deep_gpcm", *unit)
+
+
+def row_of(spec: dict, unit: list, fold: Fold, fitted: Fit) -> dict:
+    """Run row without the test metrics. `early_losses` has the losses before the first steps."""
+    row = {"study": "deep_gpcm", "arm": spec["arm"], **dict(zip(AXES, unit, strict=True))}
+    row |= {"seed": seed63(stream(*key_of(spec, unit)))}
+    row |= {"status": "diverged" if fitted.diverged else "ok"}
+    row |= {"threads": torch.get_num_threads(), "device": "cpu", "best_epoch": fitted.best_epoch}
+    row |= {"n_epochs": len(fitted.history), "n_steps": len(fitted.losses)}
+    row |= {"n_answers": fitted.n_answers, "n_test": len(fold.parts["test"].question)}
+    row |= {"n_parameters": sum(p.numel() for p in fitted.net.parameters())}
+    return row | {"early_losses": fitted.losses[:EARLY_STEPS]} | fitted.cost
+
+
+def item_parameters(
+    net: Network, fold: Fold, alpha: np.ndarray, zero_id: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slope (Q,), NaN where no test student met the item, and thresholds (Q, K - 1).
+
+    In this model the slope depends on the student too: an item's is the mean over test answers.
+    """
+    question = fold.parts["test"].question
+    counts, sums = (np.bincount(question, w, fold.questions + 1)[1:] for w in (None, alpha))
+    slope = np.divide(sums, counts, out=np.full(len(sums), math.nan), where=counts > 0)
+    with torch.no_grad():
+        beta = equations.threshold(net, net.question_key).double().numpy()
+    beta = beta[:-1] if zero_id else beta[1:]
+    beta[np.arange(1, beta.shape[1] + 1) >= fold.levels[:, None]] = math.nan
+    return slope, beta
+
+
+def train_unit(spec: dict, fold: Fold, unit: list) -> Unit:
+    """Train and predict one fold; a training that diverged has no metrics."""
+    fitted = fit(fold, spec, key_of(spec, unit))
+    row, test, train = row_of(spec, unit, fold, fitted), fold.parts["test"], spec["train"]
+    forward = evaluation(spec["evaluation"], spec["memory"], spec["inference"])
+    if not fitted.diverged:
+        log_p, response, _ = predict(fitted.net, forward, Resident(test), train)
+        row |= scores(log_p.exp().numpy(), response.numpy())
+    answered = train | {"padding": "none"}
+    log_p, _, heads = predict(fitted.net, forward, Resident(test), answered)
+    theta, alpha = (x.double().numpy() for x in (heads.theta, heads.alpha))
+    labels = {"arm": spec["arm"], **dict(zip(AXES, unit, strict=True))}
+    columns = zip(*fitted.history, strict=True)
+    epochs = dict(zip(("loss", "val_nll", "val_qwk", "lr"), columns, strict=True))
+    steps = range(1, len(fitted.losses) + 1)
+    items = item_parameters(fitted.net, fold, alpha, train["zero_id"])
+    return Unit(
+        row=row,
+        histories=repeated(labels, {"epoch": range(1, len(fitted.history) + 1), **epochs}),
+        losses=repeated(labels, {"step": steps, "loss": fitted.losses}),
+        predictions=predicted(labels, test, log_p.exp().numpy(), theta),
+        estimates=estimated(labels, *items),
+    )
+
+
+def repeated(labels: dict, columns: dict) -> dict:
+    """Columns of a table with the unit's labels in each row."""
+    columns = {name: list(values) for name, values in columns.items()}
+    n = len(next(iter(columns.values())))
+    return {name: [value] * n for name, value in labels.items()} | columns

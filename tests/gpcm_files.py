@@ -1,0 +1,117 @@
+"""Answers of students as files of every kind that users bring, and the stages that read them."""
+
+import csv
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from scripts.deep_gpcm.sequences.responses import Responses
+
+ROOT = Path(__file__).resolve().parents[1]
+# The data sets of spec 1.3.
+A = {"kind": "generated", "students": 800, "questions": 50, "categories": 4, "lengths": [10, 50]}
+B = A | {"students": 500, "questions": 200, "lengths": [100, 200]}
+C = A | {"students": 500, "questions": 40, "categories": 3, "lengths": [15, 40]}
+D = A | {"questions": 400, "lengths": [100, 400]}
+TINY = A | {"students": 6, "questions": 5, "lengths": [2, 7]}
+
+
+def by_student(column: np.ndarray, student: np.ndarray) -> list[np.ndarray]:
+    return np.split(column, np.flatnonzero(np.diff(student)) + 1)
+
+
+def save_three_lines(
+    found: Responses, folder: Path, style: str = "OC", base: int = 1, files: tuple = ("data.txt",)
+) -> dict:
+    """The answers in the 3-line format, spread over `files`; the source that reads them."""
+    questions, categories = len(found.items), int(found.items["categories"].max())
+    printed = str if style == "OC" else lambda r: f"{r / (categories - 1):.3f}"
+    answers = zip(
+        by_student(found.question, found.student),
+        by_student(found.response, found.student),
+        strict=True,
+    )
+    blocks = [
+        f"{len(q)}\n{','.join(str(i - 1 + base) for i in q)}\n{','.join(printed(i) for i in r)}\n"
+        for q, r in answers
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / name for name in files]
+    for path, part in zip(paths, np.array_split(np.array(blocks), len(files)), strict=True):
+        path.write_text("".join(part))
+    return {
+        "kind": "three_lines",
+        "files": [str(path) for path in paths],
+        "format": style,
+        "questions": questions,
+        "categories": categories,
+        "id_base": base,
+    }
+
+
+def save_truth(found: Responses, path: Path) -> str:
+    """The file of true parameters that the source's generator writes beside its data."""
+    betas = [name for name in found.items if name.startswith("beta_")]
+    truth = {
+        "student_abilities": {"theta": found.students["theta"].tolist()},
+        "question_params": {
+            "discrimination": {"alpha": found.items["alpha"].tolist()},
+            "difficulties": {"beta": found.items[betas].to_numpy().tolist()},
+        },
+    }
+    path.write_text(json.dumps(truth))
+    return str(path)
+
+
+def save_csv(path: Path, rows: list, header=("student", "time", "item", "response")) -> dict:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return {"kind": "table", "path": str(path)}
+
+
+def run_stage(monkeypatch, stage: str, spec: dict, flags: list) -> str | None:
+    """Run a stage script as its command line does; what it says on exit, None on success."""
+    script = str(ROOT / "scripts/deep_gpcm" / f"{stage}.py")
+    argv = [script, "--spec", json.dumps(spec), *(str(flag) for flag in flags)]
+    monkeypatch.setattr(sys, "argv", argv)
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        return end.code
+    return None
+
+
+def outputs(folder: Path) -> dict[str, Path]:
+    names = ("interactions", "students", "items")
+    return {name: folder / f"{name}.parquet" for name in names}
+
+
+def load(monkeypatch, source: dict, folder: Path, seed: int = 42, fetched: tuple = ()):
+    """Run load.py into `folder`."""
+    flags = [word for name, path in outputs(folder).items() for word in (f"--{name}", path)]
+    spec = {"source": source, "seed": seed}
+    return run_stage(monkeypatch, "load", spec, ["--fetched", *fetched, *flags])
+
+
+def checked(sentence: str | None, folder: Path) -> str:
+    """A refusal: one sentence, and no file left in `folder`."""
+    assert isinstance(sentence, str), "not refused"
+    assert not folder.exists() or not any(folder.iterdir())
+    assert "\n" not in sentence
+    assert ". " not in sentence
+    assert sentence.endswith(".")
+    return sentence
+
+
+def refusal(monkeypatch, source: dict, folder: Path, **given) -> str:
+    """The one sentence with which load.py refuses a source."""
+    return checked(load(monkeypatch, source, folder / "out", **given), folder / "out")
+
+
+def same_answers(a: Responses, b: Responses) -> bool:
+    columns = ("student", "t", "question", "response")
+    pairs = [(getattr(a, name), getattr(b, name)) for name in columns]
+    return all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in pairs)

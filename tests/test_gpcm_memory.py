@@ -1,0 +1,212 @@
+"""Every memory read is the recurrence, its gradient included, and knows no neighbours."""
+
+import numpy as np
+import pytest
+import torch
+
+from scripts.deep_gpcm.memory import fused
+from scripts.deep_gpcm.memory.padding import packed, padded
+from scripts.deep_gpcm.model.evaluation import MEMORIES
+from scripts.lib.torch_rng import torch_rng
+from tests.gpcm_networks import DOUBLE, SINGLE, gap
+
+EXACT = ("loop", "function", "fused")
+WITH_CHUNKS = ("function", "fused")
+BATCHES = [(11, 11, 11), (13, 1, 7), (13, 1, 7, 0), (0, 5, 0, 0, 3), (1, 1), (16, 17, 32, 33)]
+
+
+def rows(lengths, n=3, d=4, scale=1.0, dtype=DOUBLE, seed=0) -> list[torch.Tensor]:
+    """w, e, a of all answers, and m0, in the ranges that the model gives them."""
+    rng, s = torch_rng(seed, "rows"), sum(lengths)
+    logits = [scale * torch.randn(s, size, generator=rng, dtype=dtype) for size in (n, d, d)]
+    m0 = torch.randn(n, d, generator=rng, dtype=dtype)
+    return [logits[0].softmax(1), logits[1].sigmoid(), logits[2].tanh(), m0]
+
+
+def slow(w, e, a, m0, lengths) -> np.ndarray:
+    """Spec 2.4, an answer, a slot and a cell at a time."""
+    w, e, a, m0 = (x.numpy() for x in (w, e, a, m0))
+    reads, row = np.zeros_like(a), 0
+    for length in lengths:
+        memory = m0.copy()
+        for _ in range(length):
+            for n in range(len(m0)):
+                for d in range(m0.shape[1]):
+                    reads[row, d] += w[row, n] * memory[n, d]
+                    gate = 1 - w[row, n] * e[row, d]
+                    memory[n, d] = memory[n, d] * gate + w[row, n] * a[row, d]
+            row += 1
+    return reads
+
+
+def graded(memory: str, inputs: list, lengths, **options) -> tuple[torch.Tensor, list]:
+    """Reads, and the gradient of a weighted sum of them for each input."""
+    leaves = [x.clone().requires_grad_() for x in inputs]
+    reads = MEMORIES[memory](*leaves, torch.tensor(lengths), **options)
+    weight = torch.randn(reads.shape, generator=torch_rng(7), dtype=DOUBLE).to(reads.dtype)
+    found = torch.autograd.grad((reads * weight).sum(), leaves, allow_unused=True)
+    zeros = [torch.zeros_like(x) for x in leaves]
+    gradients = [z if g is None else g for g, z in zip(found, zeros, strict=True)]
+    return reads.detach(), gradients
+
+
+@pytest.mark.parametrize("lengths", BATCHES)
+@pytest.mark.parametrize("memory", EXACT)
+def test_reads_are_those_of_the_recurrence(memory, lengths):
+    inputs = rows(lengths)
+    found = MEMORIES[memory](*inputs, torch.tensor(lengths))
+    assert np.abs(found.numpy() - slow(*inputs, lengths)).max() <= 1e-14
+
+
+@pytest.mark.parametrize("memory", ["no_erase", "first_memory"])
+def test_control_a_wrong_memory_has_other_reads(memory):
+    inputs = rows((11, 11, 11))
+    found = MEMORIES[memory](*inputs, torch.tensor((11, 11, 11)))
+    assert np.abs(found.numpy() - slow(*inputs, (11, 11, 11))).max() > 0.1
+
+
+@pytest.mark.parametrize("lengths", BATCHES)
+@pytest.mark.parametrize("memory", WITH_CHUNKS)
+def test_gradients_are_those_of_autograd_through_the_loop(memory, lengths):
+    expected = graded("loop", rows(lengths), lengths)[1]
+    for mine, other in zip(graded(memory, rows(lengths), lengths)[1], expected, strict=True):
+        assert gap(mine, other) <= 1e-13
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 6, 7])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("memory", WITH_CHUNKS)
+def test_gradients_are_those_of_finite_differences(memory, seed, chunk):
+    lengths = np.random.default_rng(seed).integers(0, 7, 4)
+    lengths[seed] = 6
+    leaves = [x.requires_grad_() for x in rows(lengths, n=2, d=3, seed=seed)]
+    assert torch.autograd.gradcheck(
+        lambda *x: MEMORIES[memory](*x, torch.tensor(lengths), chunk), leaves
+    )
+
+
+@pytest.mark.parametrize("memory", WITH_CHUNKS)
+def test_how_many_memories_are_kept_changes_no_read_and_no_gradient(memory):
+    lengths = (13, 1, 7)
+    reads, gradients = graded(memory, rows(lengths), lengths)
+    for chunk in (1, 3, 7, 13, 14, 100):
+        others, slopes = graded(memory, rows(lengths), lengths, chunk=chunk)
+        assert torch.equal(reads, others)
+        assert max(map(gap, gradients, slopes)) <= 1e-14
+
+
+@pytest.mark.parametrize("memory", EXACT)
+def test_without_erasing_a_read_weighs_the_sum_of_what_was_added(memory):
+    w, e, a, m0 = rows((9,))
+    added = (w.unsqueeze(2) * a.unsqueeze(1)).cumsum(0)
+    before = m0 + torch.cat([torch.zeros_like(added[:1]), added[:-1]])
+    found = MEMORIES[memory](w, 0 * e, a, m0, torch.tensor([9]))
+    assert gap(found, torch.einsum("tn,tnd->td", w, before)) <= 1e-14
+
+
+@pytest.mark.parametrize("memory", EXACT)
+def test_without_adding_the_memory_decays_by_the_product_of_the_gates(memory):
+    w, e, a, m0 = rows((9,))
+    gates = (1 - w.unsqueeze(2) * e.unsqueeze(1)).cumprod(0)
+    before = m0 * torch.cat([torch.ones_like(gates[:1]), gates[:-1]])
+    found = MEMORIES[memory](w, e, 0 * a, m0, torch.tensor([9]))
+    assert gap(found, torch.einsum("tn,tnd->td", w, before)) <= 1e-14
+
+
+@pytest.mark.parametrize("memory", EXACT)
+def test_an_answer_writes_only_to_the_slots_it_attends_to(memory):
+    _, e, a, m0 = rows((4,))
+    w = torch.eye(3, dtype=DOUBLE)[[0, 1, 0, 2]]
+    found = MEMORIES[memory](w, e, a, m0, torch.tensor([4]))
+    assert torch.equal(found[[0, 1, 3]], m0)
+    assert gap(found[2], m0[0] * (1 - e[0]) + a[0]) <= 1e-15
+
+
+@pytest.mark.parametrize("memory", EXACT)
+def test_one_slot_is_a_running_average_by_hand(memory):
+    w, (e, a, m0) = torch.ones(3, 1, dtype=DOUBLE), rows((3,), n=1)[1:]
+    second = m0[0] * (1 - e[0]) + a[0]
+    third = second * (1 - e[1]) + a[1]
+    found = MEMORIES[memory](w, e, a, m0, torch.tensor([3]))
+    assert gap(found, torch.stack([m0[0], second, third])) <= 1e-15
+
+
+@pytest.mark.parametrize("memory", WITH_CHUNKS)
+def test_gates_that_round_to_zero_do_no_harm_in_single_precision(memory):
+    lengths = (60, 35)
+    inputs = rows(lengths, n=5, d=8, scale=40, dtype=SINGLE)
+    assert bool((1 - inputs[0].unsqueeze(2) * inputs[1].unsqueeze(1) == 0).any())
+    exact = graded("loop", [x.double() for x in inputs], lengths)
+    for name in ("loop", memory):
+        reads, gradients = graded(name, inputs, lengths)
+        assert apart(reads, exact[0]) <= 2e-7
+        assert max(map(apart, gradients, exact[1])) <= 5e-7
+
+
+def apart(found: torch.Tensor, exact: torch.Tensor) -> float:
+    """Largest difference in units of the largest exact value; infinite if one is not a number."""
+    worst = gap(found.double(), exact) / float(exact.abs().max())
+    return worst if found.isfinite().all() else np.inf
+
+
+def test_control_a_form_that_divides_by_the_gates_breaks_there():
+    w, e, a, m0 = rows((60,), n=5, d=8, scale=40, dtype=SINGLE)
+    decay = (1 - w.unsqueeze(2) * e.unsqueeze(1)).cumprod(0)
+    before = decay * (m0 + (w.unsqueeze(2) * a.unsqueeze(1) / decay).cumsum(0))
+    assert not bool(before.isfinite().all())
+
+
+def test_a_sequence_s_reads_are_the_same_bits_in_any_batch_and_order():
+    lengths = np.array([17, 1, 33, 5, 0, 16])
+    w, e, a, m0 = rows(lengths, n=5, d=13, dtype=SINGLE)
+    cuts = [x.split(lengths.tolist()) for x in (w, e, a)]
+    together = fused.memory_read(w, e, a, m0, torch.tensor(lengths)).split(lengths.tolist())
+    rng = np.random.default_rng(0)
+    groups = [[i] for i in range(6)] + [rng.permutation(6)[: 2 + i % 5].tolist() for i in range(20)]
+    for group in groups:
+        some = [torch.cat([cut[i] for i in group]) for cut in cuts]
+        found = fused.memory_read(*some, m0, torch.tensor(lengths[group]))
+        assert torch.equal(found, torch.cat([together[i] for i in group]))
+
+
+def test_reads_of_views_are_those_of_copies():
+    lengths = torch.tensor([4, 3])
+    w, e, a, m0 = rows((4, 3))
+    views = [x.T.contiguous().T.requires_grad_() for x in (w, e, a, m0)]
+    assert not any(x.is_contiguous() for x in views)
+    copies = [x.clone().requires_grad_() for x in (w, e, a, m0)]
+    for leaves in (views, copies):
+        fused.memory_read(*leaves, lengths).sum().backward()
+    assert all(torch.equal(x.grad, y.grad) for x, y in zip(views, copies, strict=True))
+
+
+def test_memories_are_kept_for_gradients_only(monkeypatch):
+    chunks, forward = [], fused.read_forward
+    monkeypatch.setattr(
+        fused, "read_forward", lambda *x: [chunks.append((x[5], len(x[7]))), forward(*x)]
+    )
+    w, e, a, m0 = rows((33, 2))
+    m0.requires_grad_()
+    reads = fused.memory_read(w, e, a, m0, torch.tensor([33, 2]))
+    with torch.no_grad():
+        assert torch.equal(fused.memory_read(w, e, a, m0, torch.tensor([33, 2])), reads)
+    assert chunks == [(fused.CHUNK, 4), (0, 0)]
+
+
+@pytest.mark.parametrize("memory", WITH_CHUNKS)
+def test_under_autocast_the_memory_is_in_single_precision(memory):
+    *gates, m0 = rows((9, 4), dtype=SINGLE)
+    coarse = [x.bfloat16() for x in gates]
+    with torch.autocast("cpu", torch.bfloat16):
+        found, gradients = graded(memory, [*coarse, m0], (9, 4))
+    expected, slopes = graded(memory, [*(x.float() for x in coarse), m0], (9, 4))
+    assert torch.equal(found, expected)
+    assert [x.dtype for x in gradients] == [torch.bfloat16] * 3 + [SINGLE]
+    assert torch.equal(gradients[3], slopes[3])
+
+
+def test_padding_puts_zeros_behind_each_sequence_and_is_undone():
+    lengths, numbers = torch.tensor([2, 0, 3]), torch.arange(1.0, 11).view(5, 2)
+    wide = padded(numbers, lengths)
+    assert wide[:, :, 0].tolist() == [[1, 3, 0], [0, 0, 0], [5, 7, 9]]
+    assert torch.equal(packed(wide, lengths), numbers)

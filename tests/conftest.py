@@ -65,3 +65,15 @@ def finished_lora(once, tmp_path) -> Project:
 def fresh_lora(tmp_path) -> Project:
     """The project as cloned, to run the LoRA ablation in."""
     return Project(copy_code(tmp_path / "project"), "lora_ablation")
+
+
+@pytest.fixture
+def finished_gpcm(once, tmp_path) -> Project:
+    """The project after a complete run of tests/tiny_gpcm.yaml."""
+    return copy_of(once("deep_gpcm"), tmp_path / "project")
+
+
+@pytest.fixture
+def fresh_gpcm(tmp_path) -> Project:
+    """The project as cloned, to run the Deep-GPCM study in."""
+    return Project(copy_code(tmp_path / "project"), "deep_gpcm")

@@ -12,7 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = {"engression": "tests/tiny.yaml", "lora_ablation": "tests/tiny_lora.yaml"}
+TINY = {
+    "engression": "tests/tiny.yaml",
+    "lora_ablation": "tests/tiny_lora.yaml",
+    "deep_gpcm": "tests/tiny_gpcm.yaml",
+}
 CODE = ("Snakefile", "workflow", "scripts", "config", "profiles", *TINY.values())
 
 

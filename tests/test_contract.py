@@ -15,7 +15,8 @@ from tests.project import TINY, Project, axes_of
 STUDIES = yaml.safe_load((ROOT / "config/config.yaml").read_text())["studies"]
 MODULES = [path for study in STUDIES for path in (ROOT / "scripts" / study).rglob("*.py")]
 SCHEMAS = ROOT / "workflow/schemas"
-COSTS = "lora_ablation_costs"  # reads the measurement, which waits for all studies
+# These read the measurement, which waits for all studies.
+LATE = ("lora_ablation_costs", "deep_gpcm_ladder", "deep_gpcm_draw")
 BOTH = " ".join(TINY.values())
 
 
@@ -26,9 +27,10 @@ def five(once, tmp_path_factory) -> Project:
     It starts from finished studies, so that adding one trains nothing of them again.
     """
     project = copy_of(once("lora_ablation"), tmp_path_factory.mktemp("five") / "project")
-    for name in ("results/engression", ".snakemake/metadata"):
-        source = once("engression").folder / name
-        shutil.copytree(source, project.folder / name, dirs_exist_ok=True)
+    for study in ("engression", "deep_gpcm"):
+        for name in (f"results/{study}", ".snakemake/metadata"):
+            source = once(study).folder / name
+            shutil.copytree(source, project.folder / name, dirs_exist_ok=True)
     for study, path in TINY.items():
         project.edit(path, f"studies: [{study}]\n", "")
     shutil.copytree(ROOT / "tests/fifth_study", project.folder, dirs_exist_ok=True)
@@ -37,7 +39,7 @@ def five(once, tmp_path_factory) -> Project:
     project.edit("config/config.yaml", "studies: [", "studies: [coin, ")
     jobs = project.jobs(config=BOTH)
     assert jobs["coin_train"] == 2
-    assert not any(rule.startswith(("engression", "lora")) for rule in jobs if rule != COSTS)
+    assert not any(rule.startswith(tuple(STUDIES)) for rule in jobs if rule not in LATE)
     project.make(config=BOTH)
     return project
 
@@ -147,6 +149,29 @@ def test_the_schema_of_the_ablation_knows_every_way_of_the_code():
     assert enum(schema, "sources", "*", "kind") == list(KINDS)
     assert set(SOURCE_KEYS) == set(KINDS)
     assert set(STAGES_OF_WORK) == set(WORK)
+
+
+def test_the_schema_of_deep_gpcm_knows_every_way_of_the_code():
+    from scripts.deep_gpcm.irt.baselines import ARMS
+    from scripts.deep_gpcm.measured import WORK
+    from scripts.deep_gpcm.model.evaluation import HEADS, MEMORIES, MODELS
+    from scripts.deep_gpcm.model.network import EMBEDDINGS
+    from scripts.deep_gpcm.sequences.matrix import TABLES
+    from scripts.deep_gpcm.sequences.sources import SOURCE_KEYS
+    from scripts.deep_gpcm.training.loaders import LOADERS
+    from scripts.deep_gpcm.training.steps import STEPS
+
+    schema = schema_of("deep_gpcm")
+    arm = {key: set(enum(schema, "arms", "*", key)) for key in ("evaluation", "memory", "baseline")}
+    assert arm == {"evaluation": set(MODELS), "memory": set(MEMORIES), "baseline": set(ARMS)}
+    heads = enum(schema, "arms", "*", "heads") + enum(schema, "arms", "*", "inference")
+    assert set(heads) == set(HEADS)
+    assert set(enum(schema, "arms", "*", "loader")) == set(LOADERS)
+    assert set(enum(schema, "arms", "*", "step")) == set(STEPS)
+    assert set(enum(schema["$defs"]["model"], "embedding")) == set(EMBEDDINGS)
+    assert set(enum(schema, "sources", "*", "kind")) == set(SOURCE_KEYS)
+    assert set(enum(schema, "sources", "*", "table")) == set(TABLES)
+    assert set(enum(schema, "measure", "workloads", "*", "work")) == set(WORK)
 
 
 def check_schema(node: dict, where: str) -> None:

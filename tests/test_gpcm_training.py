@@ -1,4 +1,4 @@
-"""The parts of a training: batches, gradients, optimizer steps, learning rates, kept epochs."""
+"""The parts of a training: gradients, losses, optimizer steps, learning rates, kept epochs."""
 
 import math
 
@@ -10,7 +10,6 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, ReduceLROnPlat
 from scripts.deep_gpcm.model.batch import Batch, Resident
 from scripts.deep_gpcm.model.evaluation import evaluation
 from scripts.deep_gpcm.training.fit import descend, parts
-from scripts.deep_gpcm.training.loaders import LOADERS, order, pad
 from scripts.deep_gpcm.training.loss import scored, shown, total
 from scripts.deep_gpcm.training.predict import predict
 from scripts.deep_gpcm.training.schedule import Schedule
@@ -18,7 +17,7 @@ from scripts.deep_gpcm.training.steps import STEPS
 from scripts.lib.plateau import Plateau
 from scripts.lib.timing import Phases
 from scripts.lib.torch_rng import torch_rng
-from tests.gpcm_networks import DOUBLE, RAGGED, arm, batch, fold, gap, network
+from tests.gpcm_networks import DOUBLE, RAGGED, SINGLE, arm, batch, fold, gap, network
 
 WAYS = [("stepwise", "loop"), ("hoisted", "loop"), ("tables", "fused")]
 
@@ -27,84 +26,32 @@ def train(name: str = "fused", **changes) -> dict:
     return arm(name, **changes)["train"]
 
 
-def epochs_of(loader: str, count: int = 2, seed: int = 1, **changes) -> list[Batch]:
-    part = fold().parts["train"]
-    made = LOADERS[loader](part, train(**changes), torch_rng(seed, "shuffle"))
-    return [delivered for _ in range(count) for delivered in made]
-
-
-def same(a: list[Batch], b: list[Batch]) -> bool:
-    fields = ("question", "response", "lengths")
-    return len(a) == len(b) and all(
-        torch.equal(getattr(x, field), getattr(y, field))
-        for x, y in zip(a, b, strict=True)
-        for field in fields
-    )
-
-
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
-@pytest.mark.parametrize("buckets", [False, True])
-@pytest.mark.parametrize("workers", [0, 2])
-def test_lists_and_resident_data_deliver_the_same_batches(workers, buckets):
-    expected = epochs_of("resident", batch=7, buckets=buckets)
-    assert same(epochs_of("lists", batch=7, buckets=buckets, workers=workers), expected)
-    assert not same(epochs_of("resident", batch=7, seed=2, buckets=buckets), expected)
-    assert not same(expected[:4], expected[4:])
-
-
-@pytest.mark.parametrize("buckets", [False, True])
-def test_an_epoch_has_every_sequence_once(buckets):
-    part = fold().parts["train"]
-    delivered = epochs_of("resident", count=1, batch=7, buckets=buckets)
-    assert sorted(len(found.lengths) for found in delivered) == [3, 7, 7, 7]
-    found = [
-        (tuple(q.tolist()), tuple(r.tolist()))
-        for one in delivered
-        for q, r in zip(
-            one.question.split(one.lengths.tolist()),
-            one.response.split(one.lengths.tolist()),
-            strict=True,
-        )
-    ]
-    ends = zip(part.starts, part.starts + part.lengths, strict=True)
-    expected = [(tuple(part.question[a:b]), tuple(part.response[a:b])) for a, b in ends]
-    assert sorted(found) == sorted(expected)
-    assert found != expected
-
-
-def test_buckets_have_less_padding_and_stretches_of_the_same_students():
-    rng = np.random.default_rng(0)
-    lengths = torch.from_numpy(rng.integers(10, 50, 640))
-    padding = {}
-    for buckets in (False, True):
-        found = order(lengths, train(batch=16, buckets=buckets), torch_rng(1))
-        assert torch.equal(torch.cat(found).sort().values, torch.arange(640))
-        padding[buckets] = sum(int(lengths[x].max()) * len(x) for x in found) / int(lengths.sum())
-    assert padding[False] > 1.5
-    assert padding[True] < 1.15
-
-
-def test_lists_are_padded_with_zeros_behind():
-    question, response, lengths = pad([([3, 1], [2, 0]), ([5], [1])])
-    assert question.tolist() == [[3, 1], [5, 0]]
-    assert response.tolist() == [[2, 0], [1, 0]]
-    assert lengths.tolist() == [2, 1]
-
-
-def test_a_batch_of_chosen_sequences_has_their_answers_in_the_order_chosen():
-    part = fold().parts["train"]
-    found = Resident(part).batch(torch.tensor([5, 0, 5]))
-    ends = [slice(part.starts[i], part.starts[i] + part.lengths[i]) for i in (5, 0, 5)]
-    assert found.lengths.tolist() == part.lengths[[5, 0, 5]].tolist()
-    assert found.question.tolist() == np.concatenate([part.question[x] for x in ends]).tolist()
-    assert found.response.tolist() == np.concatenate([part.response[x] for x in ends]).tolist()
-
-
 def descended(way: tuple, data: Batch, **changes) -> tuple[float, list[torch.Tensor]]:
     """Loss, and gradients of all parameters."""
     net = network()
     loss = descend(net, evaluation(*way), data, train(**changes), Phases())
     return loss, [p.grad for p in net.parameters()]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_step_goes_down_the_mean_loss_of_the_answers(way):
+    net, data = network(), batch((11, 1, 6, 2, 9), lowest=1)
+    log_p, response, _ = scored(net, evaluation(*way), data, train())
+    mean = torch.nn.functional.nll_loss(log_p, response)
+    expected = torch.autograd.grad(mean, list(net.parameters()))
+    loss, gradients = descended(way, data, clip=1e9)
+    assert loss == pytest.approx(mean.item(), abs=1e-12)
+    assert max(map(gap, gradients, expected)) <= 1e-12
+
+
+def test_probabilities_and_losses_keep_their_digits_under_autocast():
+    net, data = network(dtype=SINGLE), batch((30,) * 30, lowest=1)
+    for way in WAYS:
+        with torch.autocast("cpu", torch.bfloat16):
+            log_p, response, heads = scored(net, evaluation(*way), data, train())
+        assert {x.dtype for x in (log_p, *heads)} == {SINGLE}
+        exact = -log_p.double().gather(1, response.unsqueeze(1)).sum()
+        assert total(log_p, response, "ce").item() == pytest.approx(exact.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("clip", [1e9, 0.01])

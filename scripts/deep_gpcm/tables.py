@@ -66,7 +66,7 @@ def tables(
 
 if __name__ == "__main__":
     inputs = ("predictions", "estimates", "histories")
-    flags = dict.fromkeys([*inputs, "students", "items"], [Path]) | dict.fromkeys(TABLES, Path)
+    flags = {name: [Path] for name in (*inputs, "students", "items")} | dict.fromkeys(TABLES, Path)
     args = arguments(runs=Path, **flags)
     made = tables(args.spec, pd.read_parquet(args.runs), *(read(getattr(args, n)) for n in inputs),
                   truths(args.students, args.items))  # fmt: skip

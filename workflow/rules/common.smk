@@ -6,6 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 from scripts.lib.code import stamps
 from scripts.lib.config import ConfigError, check_config, check_sections
+from scripts.lib.faults import LoadError
 from scripts.lib.plan import measurement_plan
 from scripts.lib.spec import canonical, digest
 from scripts.lib.stage import put_this_python_first

@@ -6,7 +6,6 @@ announces its run files, measurement and chapter.
 
 from scripts.lora_ablation import design as lora_design
 from scripts.lora_ablation import plan as lora_plan
-from scripts.lora_ablation.adapters.shard import LoadError
 from scripts.lora_ablation.adapters.sources import count
 from scripts.lora_ablation.axes import AXES as LORA_AXES
 from scripts.lora_ablation.check import check_lora_ablation

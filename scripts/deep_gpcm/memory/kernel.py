@@ -13,10 +13,21 @@ import numpy as np
 
 OPTIONS = {"fastmath": {"contract", "reassoc", "nsz"}, "nogil": True, "error_model": "numpy"}
 
-HOST = llvm.get_host_cpu_features()
-if HOST.get("avx512f"):
-    # LLVM halves vectors on CPUs that slow down at wide ones; here wide ones are a fifth faster.
-    numba.config.CPU_FEATURES = HOST.flatten() + ",-prefer-256-bit"
+
+def wide_vectors() -> str | None:
+    """Features of this processor with vectors as wide as it has; None where LLVM may choose.
+
+    LLVM halves vectors on CPUs that slow down at wide ones; here wide ones are a fifth faster.
+    """
+    try:
+        features = llvm.get_host_cpu_features()
+    except RuntimeError:  # not known on every platform
+        return None
+    return features.flatten() + ",-prefer-256-bit" if features.get("avx512f") else None
+
+
+# What the user set by NUMBA_CPU_FEATURES stays.
+numba.config.CPU_FEATURES = numba.config.CPU_FEATURES or wide_vectors()
 
 
 def compiled(function: Callable) -> Callable:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.deep_gpcm import metrics
-from scripts.deep_gpcm.outcome.units import chosen, shared
+from scripts.deep_gpcm.outcome.units import chosen, shared, together
 
 CALIBRATION = ["data", "arm", "low", "high", "count", "confidence", "accuracy"]
 CONFUSION = ["data", "arm", "response", "predicted", "count"]
@@ -27,7 +27,7 @@ def calibration(answers: pd.DataFrame, arms: list[str]) -> pd.DataFrame:
         )  # fmt: skip
         columns = (data, arm, edges[:-1], edges[1:], count, *means)
         parts.append(pd.DataFrame(dict(zip(CALIBRATION, columns, strict=True))))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=CALIBRATION)
+    return together(parts, CALIBRATION)
 
 
 def confusion(answers: pd.DataFrame, arms: list[str]) -> pd.DataFrame:
@@ -40,4 +40,4 @@ def confusion(answers: pd.DataFrame, arms: list[str]) -> pd.DataFrame:
         row, column = np.indices(counts.shape)
         columns = (data, arm, row.ravel(), column.ravel(), counts.ravel())
         parts.append(pd.DataFrame(dict(zip(CONFUSION, columns, strict=True))))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=CONFUSION)
+    return together(parts, CONFUSION)

@@ -6,6 +6,7 @@ import pandas as pd
 from scripts.deep_gpcm.irt.model import log_p
 from scripts.deep_gpcm.irt.parameters import Parameters
 from scripts.deep_gpcm.outcome.recovery import Fitted, on_truth
+from scripts.deep_gpcm.outcome.units import together
 
 ITEMS = 6
 GRID = np.linspace(-4, 4, 41)
@@ -50,4 +51,4 @@ def categories(units: list[Fitted]) -> pd.DataFrame:
             grids = (item + 1, theta, category, truth, estimate)
             columns = (data, one.arm, *(grid[real] for grid in grids))
             parts.append(pd.DataFrame(dict(zip(CATEGORIES, columns, strict=True))))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=CATEGORIES)
+    return together(parts, CATEGORIES)

@@ -5,8 +5,8 @@ import pandas as pd
 
 from scripts.deep_gpcm.irt.linking import mean_sigma
 from scripts.deep_gpcm.irt.parameters import Parameters
-from scripts.deep_gpcm.irt.recovery import last_of
-from scripts.deep_gpcm.outcome.units import chosen, shared
+from scripts.deep_gpcm.outcome.recovery import last_thetas
+from scripts.deep_gpcm.outcome.units import chosen, shared, together
 
 SINGLE, POOLED = 20, 40  # places shown one by one, and steps that the later ones are pooled into
 CONVERGENCE = ["data", "arm", "t", "n", "rmse"]
@@ -20,8 +20,7 @@ def steps(t: np.ndarray) -> np.ndarray:
 
 def linked_errors(unit: pd.DataFrame, truth: Parameters) -> np.ndarray:
     """Linked theta minus the true theta of each row of a unit; linked by the last thetas."""
-    last = unit.groupby(["student_id", "t"])["theta"].mean()
-    student, theta = last_of(last.index.get_level_values(0).to_numpy(np.int64), last.to_numpy())
+    student, theta = last_thetas(unit)
     slope, shift = mean_sigma(theta, truth.theta_of(student))
     true = truth.theta_of(unit["student_id"].to_numpy(np.int64))
     return slope * unit["theta"].to_numpy() + shift - true
@@ -44,9 +43,6 @@ def convergence(
         part = part.assign(step=step, square=pd.concat(errors) ** 2)
         groups = part.groupby(["arm", "step"], observed=True)
         found = groups.agg(t=("t", "mean"), n=("t", "size"), rmse=("square", "mean"))
-        parts.append(found.assign(data=data, rmse=np.sqrt(found["rmse"])).reset_index())
-    return (
-        pd.concat(parts, ignore_index=True)[CONVERGENCE]
-        if parts
-        else pd.DataFrame(columns=CONVERGENCE)
-    )
+        found = found.assign(data=data, rmse=np.sqrt(found["rmse"])).reset_index()
+        parts.append(found[CONVERGENCE])
+    return together(parts, CONVERGENCE)

@@ -14,7 +14,8 @@ COINCIDE = 1e-4  # largest difference of the epoch's loss that the eye cannot se
 LOOKS = {
     "reference": ("", "-", INK, True),
     "coincides": ("", "--", FIRST, True),
-    "differs, or no reference": ("", ":", SECOND, True),
+    "differs": ("", ":", SECOND, True),
+    "no reference here": ("", "-.", INK, True),
 }
 BADGES = {True: "agrees", False: "FAILS"}
 
@@ -32,7 +33,9 @@ def rungs(axes: Axes, rows: pd.DataFrame) -> list[str]:
     for at, (_, row) in enumerate(rows.iterrows()):
         agrees, found = badge(row), not pd.isna(row["ratio"])
         words = (
-            f"{row['ratio']:.3g} ({row['low']:.3g} to {row['high']:.3g})" if found else "no ratio"
+            f"{row['ratio']:#.3g} ({row['low']:#.3g} to {row['high']:#.3g})"
+            if found
+            else "no ratio"
         )
         told.append(f"{row['workload']} {row['contestant']}: {words}, {agrees}")
         end = 1.0
@@ -57,8 +60,10 @@ def ratio_bars(ladder: pd.DataFrame) -> str:
     panels = list(shown.groupby("workload", sort=False))
     if not panels:
         return ""
-    most = shown.groupby("workload").size().max()
-    figure, panes = grid(len(panels), 1, 7.4, 0.55 + 0.2 * most, sharex=True)
+    sizes = [len(rows) for _, rows in panels]
+    height = 0.5 + 0.22 * np.mean(sizes)
+    ratios = {"height_ratios": sizes}
+    figure, panes = grid(len(panels), 1, 7.4, height, sharex=True, gridspec_kw=ratios)
     reach = shown[["ratio", "low", "high"]].max().max()
     told = ["Cost of the baseline over cost of the contestant"]
     for axes, (workload, rows) in zip(panes, panels, strict=True):
@@ -76,7 +81,7 @@ def ratio_bars(ladder: pd.DataFrame) -> str:
     ]
     panes[0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     panes[0].xaxis.set_minor_locator(NullLocator())
-    panes[-1].set_xlabel("times cheaper than the baseline")
+    panes[-1].set_xlabel("cost of the baseline over cost of the contestant")
     return inline_svg(figure, "; ".join(told))
 
 
@@ -84,19 +89,21 @@ def kind_of(arm: str, difference: float) -> str:
     """How a learning curve is drawn: a key of LOOKS."""
     if arm == "reference":
         return arm
-    return "coincides" if difference <= COINCIDE else "differs, or no reference"
+    if pd.isna(difference):
+        return "no reference here"
+    return "coincides" if difference <= COINCIDE else "differs"
 
 
 @mpl.rc_context(STYLE)
 def learning_curves(learning: pd.DataFrame) -> str:
-    """SVG of training loss and validation NLL by epoch, a column per data set; "" if none.
+    """SVG of training loss and validation NLL by epoch, a row per data set; "" if none.
 
     The reference is wide; curves that coincide with it lie on it, the others are named.
     """
     names = list(learning["data"].unique())
     if not names:
         return ""
-    figure, panes = grid(2 * len(names), len(names), 7.6 / len(names), 1.9, sharex=True)
+    figure, panes = grid(2 * len(names), 2, 3.8, 1.9)
     told, present = ["Learning curves, mean over folds of the first and last epoch"], set()
     for place, (data, part) in enumerate(learning.groupby("data", sort=False)):
         ends = {curve: [] for curve in CURVES}
@@ -105,11 +112,11 @@ def learning_curves(learning: pd.DataFrame) -> str:
             kind = kind_of(arm, largest)
             present.add(kind)
             _, line, colour, _ = LOOKS[kind]
-            wide = {"lw": 3, "alpha": 0.3} if kind == "reference" else {"lw": 1.1}
+            width = 2.4 if kind == "reference" else 1.2
             for row, curve in enumerate(CURVES):
-                axes = panes[row * len(names) + place]
-                axes.plot(rows["epoch"], rows[curve], line, color=colour, **wide)
-                if kind == "differs, or no reference":
+                axes = panes[2 * place + row]
+                axes.plot(rows["epoch"], rows[curve], line, color=colour, lw=width)
+                if kind not in ("reference", "coincides"):
                     ends[curve].append((rows[curve].iloc[-1], arm))
             first, last = rows.iloc[0], rows.iloc[-1]
             words = f"loss {first['loss']:.3f} to {last['loss']:.3f}, "
@@ -117,9 +124,9 @@ def learning_curves(learning: pd.DataFrame) -> str:
             off = "" if pd.isna(largest) else f", largest difference of loss {largest:.1e}"
             told.append(f"{data} {arm}: {words}{off}")
         for row, (curve, label) in enumerate(CURVES.items()):
-            axes = panes[row * len(names) + place]
+            axes = panes[2 * place + row]
             name_ends(axes, part["epoch"].max(), ends[curve])
-            axes.set(title=data if row == 0 else "", xlabel="epoch" if row else "", ylabel=label)
+            axes.set(title=data, ylabel=label, xlabel="epoch" if place + 1 == len(names) else "")
     legend(figure, {kind: look for kind, look in LOOKS.items() if kind in present}, marked=False)
     return inline_svg(figure, "; ".join(told))
 
@@ -132,4 +139,6 @@ def name_ends(axes: Axes, x: float, ends: list[tuple[float, str]]) -> None:
     for y, name in sorted(ends):
         at = max(y, at + apart)
         axes.annotate(name, (x, at), (3, 0), textcoords="offset points", va="center", fontsize=7)
-    axes.set_xlim(axes.get_xlim()[0], x + 0.3 * x * bool(ends) + 0.5)
+    if ends:
+        axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= x])
+        axes.set_xlim(right=1.3 * x)

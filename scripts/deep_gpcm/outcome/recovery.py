@@ -10,7 +10,7 @@ from scripts.deep_gpcm.irt.linking import aligned, linked, mean_sigma
 from scripts.deep_gpcm.irt.parameters import Parameters
 from scripts.deep_gpcm.irt.recovery import last_of, ordered_share
 from scripts.deep_gpcm.irt.recovery import recovery as recovered
-from scripts.deep_gpcm.outcome.units import KEY
+from scripts.deep_gpcm.outcome.units import KEY, together
 
 KNOWING = ("bayes", "oracle")  # their items are the true ones
 NUMBERS = ["n", "correlation", "bias", "rmse", "slope"]
@@ -28,24 +28,29 @@ class Fitted(NamedTuple):
     truth: Parameters
 
 
-def parameters(predictions: pd.DataFrame, estimates: pd.DataFrame, truth: Parameters) -> Parameters:
-    """Estimates of one unit from its tables, items in the order of the truth.
+def last_thetas(unit: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (S,) and thetas (S,) of the last row of each student of a unit: given all but one answer.
 
-    A student's theta is that of the last row: given all but the last answer. Windows of one log
-    count together: of the longest ones the mean.
+    Of a log that is cut into windows the longest window counts, the mean of equally long ones.
     """
-    theta = predictions.groupby(["student_id", "t"])["theta"].mean()
-    student, last = last_of(theta.index.get_level_values(0).to_numpy(np.int64), theta.to_numpy())
+    theta = unit.groupby(["student_id", "t"])["theta"].mean()
+    return last_of(theta.index.get_level_values(0).to_numpy(np.int64), theta.to_numpy())
+
+
+def parameters(predictions: pd.DataFrame, estimates: pd.DataFrame, truth: Parameters) -> Parameters:
+    """Estimates of one unit from its tables, items in the order of the truth."""
+    student, theta = last_thetas(predictions)
     items = estimates.set_index("question_id").reindex(np.arange(1, len(truth.alpha) + 1))
     beta = [f"beta_{h}" for h in range(1, truth.beta.shape[1] + 1)]
-    return Parameters(student, last, items["alpha"].to_numpy(), items[beta].to_numpy())
+    return Parameters(student, theta, items["alpha"].to_numpy(), items[beta].to_numpy())
 
 
 def fitted(
     predictions: pd.DataFrame, estimates: pd.DataFrame, truths: dict[str, Parameters | None]
 ) -> Iterator[Fitted]:
     """Each unit with item estimates of its own, on data whose truth is known."""
-    known = estimates[estimates["alpha"].notna() & ~estimates["arm"].isin(KNOWING)]
+    own = ~estimates["arm"].isin(KNOWING)
+    known = estimates[own & estimates.groupby(KEY, observed=True)["alpha"].transform("any")]
     rows = dict(tuple(predictions.groupby(KEY, observed=True)))
     for key, items in known.groupby(KEY, observed=True):
         if (truth := truths[key[0]]) is not None and key in rows:
@@ -101,4 +106,4 @@ def points(units: list[Fitted]) -> pd.DataFrame:
             pd.DataFrame(dict(zip(POINTS, (one.data, one.arm, name, *pair), strict=True))).dropna()
             for name, pair in pairs.items()
         ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=POINTS)
+    return together(parts, POINTS)

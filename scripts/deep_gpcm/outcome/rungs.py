@@ -1,8 +1,9 @@
-"""The ladder of implementations: what a training step costs, beside the proof that it is the same."""
+"""The ladder of implementations: what a step costs, beside the proof that it is the same."""
 
 import numpy as np
 import pandas as pd
 
+from scripts.deep_gpcm.outcome.units import together
 from scripts.lib.agreement import verdicts
 from scripts.lib.comparison import compare
 
@@ -80,5 +81,5 @@ def ladder(
         of_loss = loss_differences(losses, first.loc[baseline, "arm"])
         rungs = [rung(rows, baseline, name, again, passed) for name in names]
         table = pd.DataFrame([row for row in rungs if row]).set_index("arm", drop=False)
-        found.append(table.join(of_loss))
-    return pd.concat(found).reindex(columns=LADDER) if found else pd.DataFrame(columns=LADDER)
+        found.append(table.join(of_loss).reindex(columns=LADDER))
+    return together(found, LADDER)

@@ -38,8 +38,9 @@ def nll_by_arm(scores: pd.DataFrame) -> str:
     names = list(scores["data"].unique())
     if not names:
         return ""
-    most = scores.groupby("data").size().max()
-    figure, panes = grid(len(names), 2, 7.4 / min(2, len(names)), 0.4 + 0.17 * most)
+    sizes = scores.groupby("data", sort=False).size().to_numpy()
+    height = 0.6 + 0.17 * sizes.mean()
+    figure, panes = grid(len(names), 1, 7.4, height, gridspec_kw={"height_ratios": sizes + 2})
     told = ["Mean NLL of the test answers by arm, lower is better"]
     for axes, (data, part) in zip(panes, scores.groupby("data", sort=False), strict=True):
         part = part.sort_values("nll_answers", kind="stable")
@@ -47,7 +48,7 @@ def nll_by_arm(scores: pd.DataFrame) -> str:
             axes.axvline(value, color=INK, lw=0.8, ls="--")
         told += [score_row(axes, at, row) for at, (_, row) in enumerate(part.iterrows())]
         axes.set_yticks(range(len(part)), part["arm"])
-        axes.set(ylim=(most - 0.5, -0.5), title=data, xlabel="NLL")
+        axes.set(ylim=(len(part) - 0.5, -0.5), title=data, xlabel="NLL")
         axes.tick_params(axis="y", length=0)
     return inline_svg(figure, "; ".join(told))
 

@@ -3,12 +3,13 @@
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from scripts.deep_gpcm.outcome.panels import draw, grid, legend, series
-from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg
+from scripts.lib.figures import INK, STYLE, inline_svg
 
-COLOURS = (FIRST, SECOND)
-TRUTH = (",", "-", INK, True)
+TRUTH = ("", "-", INK, True)
+WIDE = {"lw": 3, "alpha": 0.25}
 
 
 def in_words(rows: pd.DataFrame) -> str:
@@ -50,6 +51,8 @@ def recovery_scatter(points: pd.DataFrame) -> str:
             told.append(f"{data} {arm} {name}: {in_words(shown)}"
                         + (f", {outside} beyond the frame" if outside else ""))  # fmt: skip
             axes.set(xlim=limits, ylim=limits, aspect="equal", title=name)
+            axes.xaxis.set_major_locator(MaxNLocator(3))
+            axes.yaxis.set_major_locator(MaxNLocator(3))
             axes.annotate(in_words(shown).split(", ")[1], (0.05, 0.98), xycoords="axes fraction",
                           va="top", fontsize=7)  # fmt: skip
         line[0].set_ylabel(f"{data}: {arm}")
@@ -72,16 +75,17 @@ def category_curves(categories: pd.DataFrame) -> str:
             told.append(f"{data} item {item} {arm}: {off:.2f}")
             for category, curve in rows.groupby("category"):
                 if arm == part["arm"].iloc[0]:
-                    axes.plot(curve["theta"], curve["true"], color=INK, lw=3, alpha=0.25)
+                    axes.plot(curve["theta"], curve["true"], color=INK, **WIDE)
                     peak = curve.loc[curve["true"].idxmax()]
                     axes.annotate(f"{category}", (peak["theta"], peak["true"]), ha="center",
                                   va="bottom", fontsize=7)  # fmt: skip
                 draw(axes, curve["theta"], curve["estimate"], looks[arm], marked=False)
         axes.set(title=f"{data}, item {item}", ylim=(0, 1.12))
         axes.set_yticks([0, 0.5, 1])
-    figure.supxlabel("ability", fontsize=8)
+    for axes in panes[-min(3, len(panes)) :]:
+        axes.set_xlabel("ability")
     figure.supylabel("probability", fontsize=8)
-    legend(figure, looks, marked=False)
+    legend(figure, {"truth (wide)": TRUTH} | looks, marked=False)
     return inline_svg(figure, "; ".join(told))
 
 

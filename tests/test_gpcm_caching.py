@@ -1,0 +1,133 @@
+"""What runs again in the Deep-GPCM study, what does not, and what one key changes."""
+
+import json
+from textwrap import indent
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from scripts.deep_gpcm.sequences.generator import read
+from tests.project import Project
+
+# Folds: fused two of each data set; reference, function two and no_erase one of `small`; adamw one.
+TRAINED = 4 + 2 + 2 + 1 + 1
+BASELINES = 1 + 2 + 2  # item_marginal, gpcm, bayes
+SPINE = {"aggregate": 1, "agree": 1, "measure": 1, "ledger": 1, "report": 1}
+TABLES = {"deep_gpcm_tables": 1, "deep_gpcm_ladder": 1, "deep_gpcm_draw": 1}
+AFTER = SPINE | TABLES
+SCIENCE = {"aggregate": 1, "agree": 1}
+
+
+def with_more(project: Project, lines: str) -> str:
+    """The tiny configuration, and keys of the study (YAML lines) over it."""
+    (project.folder / "more.yaml").write_text(f"deep_gpcm:\n{indent(lines, '  ')}\n")
+    return f"{project.tiny} more.yaml"
+
+
+def test_the_second_run_of_the_study_has_nothing_to_do(finished_gpcm):
+    done = finished_gpcm.snakemake()
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_an_edit_of_the_kernel_compiles_and_trains_again_and_spares_the_baselines(finished_gpcm):
+    finished_gpcm.edit("scripts/deep_gpcm/memory/kernel.py", "weight * change", "change * weight")
+    assert finished_gpcm.jobs() == {"deep_gpcm_kernel": 1, "deep_gpcm_train": TRAINED} | AFTER
+
+
+def test_an_edit_of_the_classical_model_trains_nothing_again(finished_gpcm):
+    finished_gpcm.edit(
+        "scripts/deep_gpcm/irt/marginal.py", "BETA_SD = 0.5, 2.0", "BETA_SD = 0.5, 3.0"
+    )
+    jobs = finished_gpcm.jobs("science")
+    assert jobs == {"deep_gpcm_baseline": BASELINES} | SCIENCE
+
+
+def test_comments_and_time_stamps_rerun_nothing(finished_gpcm):
+    finished_gpcm.edit(
+        "scripts/deep_gpcm/memory/kernel.py", "OPTIONS = ", "# Of Numba.\nOPTIONS = "
+    )
+    (finished_gpcm.folder / "scripts/deep_gpcm/train.py").touch()
+    assert finished_gpcm.jobs() == {}
+
+
+def test_another_data_set_loads_and_trains_itself_alone(finished_gpcm):
+    source = "sources: {B: {students: 18, questions: 6, lengths: [2, 7]}}"
+    config = with_more(finished_gpcm, f"data: [A, B]\n{source}")
+    assert (
+        finished_gpcm.jobs("science", config=config)
+        == {
+            "deep_gpcm_load": 1,
+            "deep_gpcm_features": 1,
+            "deep_gpcm_train": 2,
+            "deep_gpcm_baseline": 2,
+        }
+        | SCIENCE
+    )
+
+
+def test_a_training_option_spares_data_and_baselines(finished_gpcm):
+    config = finished_gpcm.overlay(train="{batch: 4, epochs: 1}")
+    assert finished_gpcm.jobs("science", config=config) == {"deep_gpcm_train": TRAINED} | SCIENCE
+
+
+def test_an_option_of_one_arm_trains_that_arm_alone(finished_gpcm):
+    config = finished_gpcm.overlay(arms="{adamw: {train: {weight_decay: 0.1}}}")
+    assert finished_gpcm.jobs("science", config=config) == {"deep_gpcm_train": 1} | SCIENCE
+
+
+def test_a_fold_is_the_same_bits_alone_and_beside_others(finished_gpcm):
+    files = ["runs/fused/A-0.parquet", "runs/fused/A-1.parquet"]
+    before = [finished_gpcm.rows(file) for file in files]
+    for file in files:
+        (finished_gpcm.results / file).unlink()
+    targets = [f"results/deep_gpcm/{file}" for file in files]
+    finished_gpcm.make(*targets, cores=1)
+    assert [finished_gpcm.rows(file) for file in files] == before
+
+
+def test_the_fold_and_answers_on_disk_are_those_of_the_generator(finished_gpcm):
+    source = {"students": 20, "questions": 5, "categories": 4, "lengths": [2, 7]}
+    answers = read(source, 42)
+    table = pq.read_table(finished_gpcm.results / "data/A/interactions.parquet")
+    assert np.array_equal(table["response"].to_numpy(), answers.response)
+    tested = [
+        pq.read_table(
+            finished_gpcm.results / f"folds/A/{fold}.parquet", filters=[("split", "=", "test")]
+        )
+        for fold in (0, 1)
+    ]
+    students = [set(part["student_id"].to_pylist()) for part in tested]
+    assert students[0] | students[1] == set(range(20))
+    assert not students[0] & students[1]
+
+
+def test_a_log_of_ones_own_runs_through_by_one_key(fresh_gpcm):
+    rows = ["student,time,item,response"]
+    rng = np.random.default_rng(1)
+    for student in range(12):
+        rows += [f"s{student},{t},q{rng.integers(4)},{rng.integers(3)}" for t in range(5)]
+    (fresh_gpcm.folder / "mine.csv").write_text("\n".join(rows) + "\n")
+    config = with_more(fresh_gpcm, "data: [mine]\nsources: {mine: {kind: table, path: mine.csv}}")
+    fresh_gpcm.make(
+        "results/deep_gpcm/runs/fused/mine-0.parquet",
+        "results/deep_gpcm/runs/gpcm/mine.parquet",
+        config=config,
+    )
+    (row,) = fresh_gpcm.rows("runs/fused/mine-0.parquet")
+    assert row["status"] == "ok"
+    assert row["n_test"] == 30
+    assert len(fresh_gpcm.rows("runs/gpcm/mine.parquet")) == 2
+    assert json.loads((fresh_gpcm.results / "kernel.json").read_text())["compile_s"] > 0
+
+
+def test_a_broken_line_of_ones_own_log_ends_in_one_sentence_and_no_file(fresh_gpcm):
+    (fresh_gpcm.folder / "mine.csv").write_text("student,time,item,response\na,1,q,0\na,1,q,1\n")
+    config = with_more(fresh_gpcm, "data: [mine]\nsources: {mine: {kind: table, path: mine.csv}}")
+    done = fresh_gpcm.snakemake("results/deep_gpcm/data/mine/items.parquet", config=config)
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "mine.csv: line 3 has a second answer of student a at time 1" in output
+    assert "Traceback" not in output
+    assert not (fresh_gpcm.results / "data/mine").exists() or not list(
+        (fresh_gpcm.results / "data/mine").iterdir()
+    )

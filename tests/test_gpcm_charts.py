@@ -1,0 +1,193 @@
+"""Figures of the outcome: every number can be read, nothing comes from outside."""
+
+import json
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scripts.deep_gpcm.draw import CHARTS, figures
+from scripts.deep_gpcm.outcome.ladder_charts import learning_curves, name_ends, ratio_bars
+from scripts.deep_gpcm.outcome.score_charts import nll_by_arm
+from scripts.deep_gpcm.outcome.truth_charts import recovery_scatter
+from tests.gpcm_outcome import outcome
+
+
+@pytest.fixture
+def tables() -> dict[str, pd.DataFrame]:
+    return outcome()
+
+
+@pytest.fixture(scope="module")
+def svgs() -> dict[str, str]:
+    return figures(outcome())
+
+
+def name_of(svg: str) -> str:
+    """The accessible name of a figure."""
+    return ElementTree.fromstring(svg).attrib["aria-label"]
+
+
+def fills(svg: str, colour: str) -> int:
+    """How many patches have this colour."""
+    return len(re.findall(rf'<path [^>]*style="[^"]*fill: var\(--{colour}\)[^"]*opacity', svg))
+
+
+def test_every_table_has_a_figure_and_figures_are_well_formed_and_share_no_id(svgs):
+    assert list(svgs) == [{"points": "recovery"}.get(name, name) for name in CHARTS]
+    ids = [found for svg in svgs.values() for found in re.findall(r'\bid="([^"]*)"', svg)]
+    assert len(ids) > 20
+    assert len(set(ids)) == len(ids)
+    for svg in svgs.values():
+        known = set(re.findall(r'\bid="([^"]*)"', svg))
+        assert set(re.findall(r'href="#([^"]*)"', svg)) <= known
+        assert set(re.findall(r"url\(#([^)]*)\)", svg)) <= known
+
+
+def test_figures_refer_to_nothing_outside_and_take_their_ink_from_the_page(svgs):
+    for svg in svgs.values():
+        assert re.findall(r'(?:src|href)="(?!#)', svg) == []
+        assert re.findall(r"<image|<script|@import|url\((?!#)", svg) == []
+        assert "var(--ink)" in svg
+        assert "#0102" not in svg
+        assert "<text" in svg
+
+
+def test_the_accessible_names_have_the_numbers_of_the_tables(tables, svgs):
+    told = {name: name_of(svg) for name, svg in svgs.items()}
+    for row in tables["scores"].itertuples():
+        sd = "" if np.isnan(row.nll_sd) else f" (sd {row.nll_sd:.3f})"
+        assert f"{row.data} {row.arm}: {row.nll:.3f}{sd}" in told["scores"]
+    for row in tables["calibration"].dropna().to_dict("records"):
+        words = f"{row['confidence']:.2f} {row['accuracy']:.2f} ({row['count']})"
+        assert words in told["calibration"]
+    assert "X fused: 0: 75%, 25%; 1: 10%, 90%" in told["confusion"]
+    assert "X fused theta: n 3, r 1.00, bias 0.10, RMSE 0.10" in told["recovery"]
+    assert "X item 4 fused: 0.25; X item 4 gpcm: 0.05" in told["categories"]
+    assert "X fused: 1.00 at 0, 0.50 at 1, 0.25 at 2" in told["convergence"]
+    assert "X fused: loss 1.500 to 1.250, validation NLL 1.600 to 1.400" in told["learning"]
+    assert "largest difference of loss 1.0e-07" in told["learning"]
+    assert "step fused: 12.5 (11.0 to 14.0), agrees" in told["ladder"]
+
+
+def test_the_same_tables_give_the_same_text(tables, svgs):
+    assert figures(tables) == svgs
+
+
+def test_tables_without_rows_have_no_figure(tables):
+    empty = {name: table.iloc[:0] for name, table in tables.items()}
+    assert set(figures(empty).values()) == {""}
+
+
+def test_an_arm_that_fails_agreement_has_a_badge_and_no_bar(tables):
+    svg = ratio_bars(tables["ladder"])
+    assert "step no_erase: no ratio, FAILS" in name_of(svg)
+    assert "no ratio, FAILS" in re.sub(r'aria-label="[^"]*"', "", svg)
+    assert fills(svg, "first") == 1
+    passing = tables["ladder"].copy()
+    failed = passing["contestant"] == "no_erase"
+    passing.loc[failed, ["ratio", "low", "high"]] = [90.0, 80.0, 95.0]
+    passing.loc[failed, "agrees"] = True
+    assert fills(ratio_bars(passing), "first") == 2
+
+
+def test_the_repetition_of_the_baseline_is_no_agreement_and_the_untested_is_named(tables):
+    told = name_of(ratio_bars(tables["ladder"]))
+    assert "step reference_again: 1.02 (0.950 to 1.10), A/A" in told
+    assert "step tables: no ratio, not tested" in told
+    assert "step reference:" not in told
+
+
+def test_bars_are_as_long_as_the_logarithm_of_the_ratio(tables):
+    def reach(ladder: pd.DataFrame) -> float:
+        path = re.search(r'<path d="([^"]*)"[^>]*style="[^"]*fill: var\(--first\)[^"]*opacity',
+                         ratio_bars(ladder)).group(1)  # fmt: skip
+        x = [float(word) for word in re.findall(r"[ML] ([\d.]+) ", path)]
+        return max(x) - min(x)
+
+    squared = tables["ladder"].copy()
+    fused = squared["contestant"] == "fused"
+    squared.loc[fused, "ratio"] = 12.5**0.5
+    assert reach(tables["ladder"]) == pytest.approx(2 * reach(squared), rel=1e-3)
+
+
+def test_an_arm_that_scores_padding_has_an_open_mark_at_the_place_of_its_answers(tables):
+    table = tables["scores"]
+    assert "unmasked: 0.725 (sd 0.031), of the answers alone 1.111" in name_of(nll_by_arm(table))
+    assert "of the answers alone" not in name_of(nll_by_arm(table[table["arm"] != "unmasked"]))
+    order = re.findall(r">(fused|gpcm|bayes|unmasked)</text>", nll_by_arm(table))
+    assert order == ["bayes", "gpcm", "fused", "unmasked", "fused"]
+
+
+def test_the_ceiling_is_dashed_only_where_there_is_one(tables):
+    def dashes(table: pd.DataFrame) -> int:
+        return nll_by_arm(table).count("stroke-dasharray")
+
+    table = tables["scores"]
+    assert dashes(table) == 1
+    assert dashes(table[table["role"] != "ceiling"]) == 0
+
+
+def test_marks_stand_where_the_table_says(tables):
+    moved = tables["scores"].copy()
+    moved.loc[moved["arm"] == "gpcm", "nll"] += 0.02
+    one, other = (
+        [re.findall(rf'<use [^>]*x="([\d.]+)" [^>]*fill: var\(--{c}\)', nll_by_arm(table))
+         for c in ("first", "second")] for table in (tables["scores"], moved)
+    )  # fmt: skip
+    assert one[0] == other[0]
+    assert one[1] != other[1]
+
+
+def test_estimates_beyond_the_frame_are_counted_and_lie_on_its_edge(tables):
+    points = tables["points"].copy()
+    points.loc[points.index[0], "estimate"] = 50.0
+    told = name_of(recovery_scatter(points))
+    assert "1 beyond the frame" in told
+    assert "beyond" not in name_of(recovery_scatter(tables["points"]))
+
+
+def test_one_point_has_no_correlation(tables):
+    told = name_of(recovery_scatter(tables["points"].iloc[:1]))
+    assert "n 1, r not defined" in told
+
+
+def test_curves_that_leave_the_reference_are_named_and_the_others_lie_on_it(tables):
+    text = re.sub(r'aria-label="[^"]*"', "", learning_curves(tables["learning"]))
+    # At the end of the curves of the loss and of the validation NLL, not of those that coincide.
+    assert text.count(">no_erase<") == 2
+    assert text.count(">fused<") == 2  # on Y, which has no reference
+    assert re.findall(r">(reference|coincides|differs|no reference here)<", text) == [
+        "reference", "coincides", "differs", "no reference here",
+    ]  # fmt: skip
+
+
+def test_names_at_the_ends_of_curves_do_not_overlap():
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    axes.set_ylim(0, 1)
+    name_ends(axes, 10, [(0.5, "c"), (0.51, "b"), (0.1, "a")])
+    heights = {text.get_text(): text.xy[1] for text in axes.texts}
+    assert heights["a"] == 0.1
+    assert heights["c"] == 0.5
+    assert heights["b"] - heights["c"] == pytest.approx(0.075)
+
+
+def test_the_stage_writes_one_file_with_all_figures(tables, svgs, tmp_path):
+    command = [sys.executable, "-m", "scripts.deep_gpcm.draw", "--spec", "{}"]
+    for name, table in tables.items():
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+        if name in CHARTS:
+            command += [f"--{name}", str(tmp_path / f"{name}.csv")]
+    command += ["--figures", str(tmp_path / "figures.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert {name: name_of(svg) for name, svg in found.items()} == {
+        name: name_of(svg) for name, svg in svgs.items()
+    }

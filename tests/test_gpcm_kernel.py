@@ -1,0 +1,138 @@
+"""The compiled kernel is made once, survives company and read-only folders, and is never stale."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from pickle import UnpicklingError
+from types import ModuleType
+
+import numba
+import numpy as np
+import pytest
+
+from scripts.deep_gpcm.memory import kernel
+from tests.gpcm_networks import ROOT
+
+SOURCE = Path(kernel.__file__)
+
+
+def start(cache: Path, report: Path) -> subprocess.Popen:
+    """The stage that compiles, running."""
+    words = ["-m", "scripts.deep_gpcm.kernel", "--spec", "{}", "--compiled", str(report)]
+    return subprocess.Popen(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=os.environ | {"NUMBA_CACHE_DIR": str(cache)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def loaded(monkeypatch, cache: Path, source: Path = SOURCE) -> ModuleType:
+    """The module as a process finds it that starts with this cache."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(cache))
+    spec = importlib.util.spec_from_file_location("kernel", source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def reads(module: ModuleType) -> np.ndarray:
+    """What the forward pass of a module reads in a small example, float32."""
+    rng = np.random.default_rng(0)
+    w, e, a, m0 = (rng.random(shape, np.float32) for shape in ((5, 3), (5, 4), (5, 4), (3, 4)))
+    found = np.empty_like(a)
+    module.read_forward(w, e, a, m0, np.array([3, 2]), 2, found, np.empty((3, 3, 4), np.float32))
+    return found
+
+
+def compiled_here(module: ModuleType) -> int:
+    """How many versions of the forward pass this process compiled, not found in a cache."""
+    return sum(module.read_forward.stats.cache_misses.values())
+
+
+def written(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.rglob("*.nb?")}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """A cache that two jobs filled at once."""
+    folder = tmp_path_factory.mktemp("numba")
+    jobs = [start(folder / "cache", folder / f"{number}.json") for number in range(2)]
+    ends = [job.communicate()[1] for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], ends
+    for number in range(2):
+        assert json.loads((folder / f"{number}.json").read_text())["compile_s"] > 0
+    return folder / "cache"
+
+
+def test_two_jobs_that_compile_at_once_leave_a_cache_that_serves_the_next(monkeypatch, cache):
+    before = written(cache)
+    assert len(before) == 4  # an index and the code of each pass
+    module = loaded(monkeypatch, cache)
+    assert np.array_equal(reads(module), reads(kernel))
+    assert compiled_here(module) == 0
+    assert written(cache) == before
+
+
+def test_without_a_place_to_write_it_is_compiled_in_every_process(monkeypatch, tmp_path):
+    file = tmp_path / "__pycache__"  # no folder can be made below a file, not even by root
+    file.touch()
+    source = shutil.copy2(SOURCE, tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file / "home"))
+    monkeypatch.setenv("HOME", str(file / "home"))
+    module = loaded(monkeypatch, file / "cache", source)
+    assert np.array_equal(reads(module), reads(kernel))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["__pycache__", "kernel.py"]
+
+
+def test_an_edited_kernel_is_compiled_anew(monkeypatch, tmp_path):
+    source = Path(shutil.copy2(SOURCE, tmp_path))
+    assert np.array_equal(reads(loaded(monkeypatch, tmp_path, source)), reads(kernel))
+    text = source.read_text()
+    assert text.count("read[d] += weight * old") == 1
+    source.write_text(text.replace("read[d] += weight * old", "read[d] -= weight * old"))
+    edited = loaded(monkeypatch, tmp_path, source)
+    assert np.array_equal(reads(edited), -reads(kernel))
+    assert compiled_here(edited) == 1
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_truncated_cache_is_an_error_and_never_wrong_numbers(
+    monkeypatch, cache, tmp_path, kind, share
+):
+    """Numba replaces its files whole: only a disk can do this. Deleting the folder repairs it."""
+    folder = shutil.copytree(cache, tmp_path / "cache")
+    for path in folder.rglob(f"*.{kind}"):
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises((EOFError, UnpicklingError)):
+        reads(loaded(monkeypatch, folder))
+
+
+def test_a_cache_that_lost_its_code_is_filled_again(monkeypatch, cache, tmp_path):
+    folder = shutil.copytree(cache, tmp_path / "cache")
+    for path in folder.rglob("*.nbc"):
+        path.unlink()
+    assert np.array_equal(reads(loaded(monkeypatch, folder)), reads(kernel))
+    again = loaded(monkeypatch, folder)
+    assert np.array_equal(reads(again), reads(kernel))
+    assert compiled_here(again) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_kernel_computes_in_the_precision_of_its_arrays(dtype):
+    rng = np.random.default_rng(0)
+    w, e, a, m0 = (rng.random(shape) for shape in ((1, 3), (1, 4), (1, 4), (3, 4)))
+    arrays = [x.astype(dtype) for x in (w, e, a, m0)]
+    found = np.empty((1, 4), dtype)
+    kernel.read_forward(*arrays, np.array([1]), 0, found, np.empty((0, 3, 4), dtype))
+    error = np.abs(found - w @ m0).max()
+    assert error <= 4 * np.finfo(dtype).eps
+    assert (error > 1e-12) == (dtype == np.float32)

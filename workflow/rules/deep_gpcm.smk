@@ -1,0 +1,306 @@
+"""Deep-GPCM: fetch, load -> features (folds) -> train, baseline -> tables.
+
+Makes <results>/deep_gpcm/{fetched,data,folds,runs,histories,losses,predictions,estimates,tables};
+announces its run files, measurement and chapter.
+"""
+
+from scripts.deep_gpcm import design as gpcm_design
+from scripts.deep_gpcm import plan as gpcm_plan
+from scripts.deep_gpcm.axes import AXES as GPCM_AXES
+from scripts.deep_gpcm.check import check_deep_gpcm
+from scripts.deep_gpcm.sequences.sources import fingerprint as gpcm_fingerprint
+
+
+configfile: "config/deep_gpcm.yaml"
+
+
+GPCM = config["deep_gpcm"]
+# {(arm, data, fold): specification of its training job}, {(arm, data): that of a baseline's}
+GPCM_JOBS, GPCM_BASELINES = {}, {}
+GPCM_TRAIN = stamps("scripts/deep_gpcm/train.py")
+GPCM_BASELINE = stamps("scripts/deep_gpcm/baseline.py")
+AXES["deep_gpcm"] = GPCM_AXES
+
+
+if "deep_gpcm" in STUDIES:
+    try:
+        check_config(GPCM, "workflow/schemas/deep_gpcm.schema.yaml", at="deep_gpcm")
+        check_deep_gpcm(GPCM)
+        for name in gpcm_design.active(GPCM):
+            gpcm_fingerprint(GPCM["sources"][name])
+    except (ConfigError, LoadError) as error:
+        raise WorkflowError(str(error)) from None
+    GPCM_JOBS = gpcm_design.training_jobs(GPCM, config["seed"])
+    GPCM_BASELINES = gpcm_design.baseline_jobs(GPCM, config["seed"])
+    RUNS["deep_gpcm"] = {
+        f"<results>/deep_gpcm/runs/{arm}/{data}-{fold}.parquet": digest(job, GPCM_TRAIN)
+        for (arm, data, fold), job in GPCM_JOBS.items()
+    } | {
+        f"<results>/deep_gpcm/runs/{arm}/{data}.parquet": digest(job, GPCM_BASELINE)
+        for (arm, data), job in GPCM_BASELINES.items()
+    }
+    MEASURED["deep_gpcm"] = {
+        "data": gpcm_plan.data_files(GPCM, gpcm_design.measured(GPCM)),
+        "script": "scripts/deep_gpcm/measured.py",
+        "plan": measurement_plan(
+            GPCM["measure"],
+            partial(gpcm_plan.rounds, GPCM),
+            partial(gpcm_plan.measured_job, GPCM, config["seed"]),
+        ),
+    }
+    CHAPTERS["deep_gpcm"] = [
+        *expand(
+            "<results>/deep_gpcm/tables/{table}.csv",
+            table=[
+                "scores",
+                "recovery",
+                "calibration",
+                "confusion",
+                "convergence",
+                "categories",
+                "learning",
+                "ladder",
+            ],
+        ),
+        "<results>/deep_gpcm/tables/figures.json",
+    ]
+
+
+wildcard_constraints:
+    data="[A-Za-z0-9_]+",
+    fold="[0-9]+",
+    table="[a-z0-9_]+",
+
+
+rule deep_gpcm_fetch:
+    """A table of graded answers from a pinned package; no registry in reach is one sentence."""
+    output:
+        table="<results>/deep_gpcm/fetched/{table}.pt",
+    log:
+        "<results>/deep_gpcm/logs/fetch/{table}.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/deep_gpcm/fetch.py"),
+        spec=lambda w: canonical({"table": w.table}),
+    shell:
+        "python -m scripts.deep_gpcm.fetch --spec {params.spec:q} --output {output.table:q}"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule deep_gpcm_load:
+    """Answers, students and items of one data set; a fault is one sentence and no file."""
+    input:
+        fetched=lambda w: expand(
+            "<results>/deep_gpcm/fetched/{table}.pt",
+            table=[s["table"] for s in [GPCM["sources"][w.data]] if s["kind"] == "irtorch"],
+        ),
+    output:
+        interactions="<results>/deep_gpcm/data/{data}/interactions.parquet",
+        students="<results>/deep_gpcm/data/{data}/students.parquet",
+        item_table="<results>/deep_gpcm/data/{data}/items.parquet",
+    log:
+        "<results>/deep_gpcm/logs/load/{data}.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/deep_gpcm/load.py"),
+        spec=lambda w: canonical({"source": GPCM["sources"][w.data], "seed": config["seed"]}),
+        # Changes with the files that the source is read from.
+        read_from=lambda w: gpcm_fingerprint(GPCM["sources"][w.data]),
+    shell:
+        "python -m scripts.deep_gpcm.load --spec {params.spec:q} --fetched {input.fetched:q}"
+        " --interactions {output.interactions:q} --students {output.students:q}"
+        " --items {output.item_table:q} 2> >(tee {log:q} >&2)"
+
+
+rule deep_gpcm_features:
+    """Which students train, validate and test in each fold; a file per fold."""
+    input:
+        interactions="<results>/deep_gpcm/data/{data}/interactions.parquet",
+        students="<results>/deep_gpcm/data/{data}/students.parquet",
+    output:
+        folds=[
+            f"<results>/deep_gpcm/folds/{{data}}/{fold}.parquet"
+            for fold in range(gpcm_design.fold_count(GPCM))
+        ],
+    log:
+        "<results>/deep_gpcm/logs/features/{data}.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/deep_gpcm/features.py"),
+        spec=lambda w: canonical(
+            {"seed": config["seed"], "data": w.data}
+            | {key: GPCM[key] for key in ("folds", "validation")}
+        ),
+    shell:
+        "python -m scripts.deep_gpcm.features --spec {params.spec:q}"
+        " --interactions {input.interactions:q} --students {input.students:q}"
+        " --folds {output.folds:q} 2> >(tee {log:q} >&2)"
+
+
+rule deep_gpcm_kernel:
+    """Compile the memory kernel once for all jobs."""
+    output:
+        compiled="<results>/deep_gpcm/kernel.json",
+    log:
+        "<results>/deep_gpcm/logs/kernel.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/deep_gpcm/kernel.py"),
+        spec=canonical({}),
+        cache=f"{RESULTS}/deep_gpcm/numba",
+    shell:
+        "NUMBA_CACHE_DIR={params.cache:q} python -m scripts.deep_gpcm.kernel"
+        " --spec {params.spec:q} --compiled {output.compiled:q} 2> {log:q}"
+
+
+rule deep_gpcm_train:
+    """Train one fold by one arm and predict its test students."""
+    input:
+        fold="<results>/deep_gpcm/folds/{data}/{fold}.parquet",
+        item_table="<results>/deep_gpcm/data/{data}/items.parquet",
+        # Not read: without it jobs that start at once would each compile.
+        kernel="<results>/deep_gpcm/kernel.json",
+    output:
+        runs="<results>/deep_gpcm/runs/{arm}/{data}-{fold}.parquet",
+        histories="<results>/deep_gpcm/histories/{arm}/{data}-{fold}.parquet",
+        losses="<results>/deep_gpcm/losses/{arm}/{data}-{fold}.parquet",
+        predictions="<results>/deep_gpcm/predictions/{arm}/{data}-{fold}.parquet",
+        estimates="<results>/deep_gpcm/estimates/{arm}/{data}-{fold}.parquet",
+    log:
+        "<results>/deep_gpcm/logs/train/{arm}/{data}-{fold}.log",
+    conda:
+        "../envs/isospeed.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        *GPCM_TRAIN,
+        spec=lambda w: canonical(GPCM_JOBS[w.arm, w.data, int(w.fold)]),
+        cache=f"{RESULTS}/deep_gpcm/numba",
+    shell:
+        "NUMBA_CACHE_DIR={params.cache:q} python -m scripts.deep_gpcm.train"
+        " --spec {params.spec:q} --threads {threads} --fold {input.fold:q} --items {input.item_table:q}"
+        " --runs {output.runs:q} --histories {output.histories:q} --losses {output.losses:q}"
+        " --predictions {output.predictions:q} --estimates {output.estimates:q}"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule deep_gpcm_baseline:
+    """All folds of one data set by a simple or classical model."""
+    input:
+        folds=lambda w: [
+            f"<results>/deep_gpcm/folds/{w.data}/{fold}.parquet"
+            for fold in GPCM_BASELINES[w.arm, w.data]["folds"]
+        ],
+        item_table="<results>/deep_gpcm/data/{data}/items.parquet",
+        students="<results>/deep_gpcm/data/{data}/students.parquet",
+    output:
+        runs="<results>/deep_gpcm/runs/{arm}/{data}.parquet",
+        predictions="<results>/deep_gpcm/predictions/{arm}/{data}.parquet",
+        estimates="<results>/deep_gpcm/estimates/{arm}/{data}.parquet",
+    log:
+        "<results>/deep_gpcm/logs/baseline/{arm}/{data}.log",
+    conda:
+        "../envs/isospeed.yaml"
+    threads: 1
+    params:
+        *GPCM_BASELINE,
+        spec=lambda w: canonical(GPCM_BASELINES[w.arm, w.data]),
+    shell:
+        "OMP_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads}"
+        " python -m scripts.deep_gpcm.baseline --spec {params.spec:q} --threads {threads}"
+        " --folds {input.folds:q} --items {input.item_table:q} --students {input.students:q}"
+        " --runs {output.runs:q} --predictions {output.predictions:q}"
+        " --estimates {output.estimates:q} 2> >(tee {log:q} >&2)"
+
+
+rule deep_gpcm_tables:
+    """Scores, recovery of true parameters, calibration, confusion, convergence, learning curves."""
+    input:
+        runs="<results>/deep_gpcm/runs.parquet",
+        predictions=gpcm_design.made("predictions", GPCM_JOBS, GPCM_BASELINES),
+        estimates=gpcm_design.made("estimates", GPCM_JOBS, GPCM_BASELINES),
+        histories=gpcm_design.made("histories", GPCM_JOBS, GPCM_BASELINES),
+        students=expand(
+            "<results>/deep_gpcm/data/{data}/students.parquet", data=gpcm_design.active(GPCM)
+        ),
+        item_tables=expand(
+            "<results>/deep_gpcm/data/{data}/items.parquet", data=gpcm_design.active(GPCM)
+        ),
+    output:
+        scores="<results>/deep_gpcm/tables/scores.csv",
+        recovery="<results>/deep_gpcm/tables/recovery.csv",
+        points="<results>/deep_gpcm/tables/points.csv",
+        calibration="<results>/deep_gpcm/tables/calibration.csv",
+        confusion="<results>/deep_gpcm/tables/confusion.csv",
+        convergence="<results>/deep_gpcm/tables/convergence.csv",
+        categories="<results>/deep_gpcm/tables/categories.csv",
+        learning="<results>/deep_gpcm/tables/learning.csv",
+    log:
+        "<results>/deep_gpcm/logs/tables.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/deep_gpcm/tables.py"),
+        spec=canonical(gpcm_design.tables_job(GPCM, config["seed"])),
+    shell:
+        "python -m scripts.deep_gpcm.tables --spec {params.spec:q} --runs {input.runs:q}"
+        " --predictions {input.predictions:q} --estimates {input.estimates:q}"
+        " --histories {input.histories:q} --students {input.students:q}"
+        " --items {input.item_tables:q} --scores {output.scores:q} --recovery {output.recovery:q}"
+        " --points {output.points:q} --calibration {output.calibration:q}"
+        " --confusion {output.confusion:q} --convergence {output.convergence:q}"
+        " --categories {output.categories:q} --learning {output.learning:q} 2> {log:q}"
+
+
+rule deep_gpcm_ladder:
+    """Time of a training step by implementation, next to its distance from the reference."""
+    input:
+        measurements="<results>/deep_gpcm/measurements.parquet",
+        agreement="<results>/deep_gpcm/agreement.csv",
+        losses=gpcm_design.made("losses", GPCM_JOBS, GPCM_BASELINES),
+    output:
+        ladder="<results>/deep_gpcm/tables/ladder.csv",
+    log:
+        "<results>/deep_gpcm/logs/ladder.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/deep_gpcm/ladder.py"),
+        spec=canonical(gpcm_design.ladder_job(GPCM)),
+    shell:
+        "python -m scripts.deep_gpcm.ladder --spec {params.spec:q}"
+        " --measurements {input.measurements:q} --agreement {input.agreement:q}"
+        " --losses {input.losses:q} --ladder {output.ladder:q} 2> {log:q}"
+
+
+rule deep_gpcm_draw:
+    """The chapter's figures from its tables."""
+    input:
+        scores="<results>/deep_gpcm/tables/scores.csv",
+        points="<results>/deep_gpcm/tables/points.csv",
+        calibration="<results>/deep_gpcm/tables/calibration.csv",
+        confusion="<results>/deep_gpcm/tables/confusion.csv",
+        convergence="<results>/deep_gpcm/tables/convergence.csv",
+        categories="<results>/deep_gpcm/tables/categories.csv",
+        learning="<results>/deep_gpcm/tables/learning.csv",
+        ladder="<results>/deep_gpcm/tables/ladder.csv",
+    output:
+        figures="<results>/deep_gpcm/tables/figures.json",
+    log:
+        "<results>/deep_gpcm/logs/draw.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/deep_gpcm/draw.py"),
+        spec=canonical({}),
+    shell:
+        "python -m scripts.deep_gpcm.draw --spec {params.spec:q} --scores {input.scores:q}"
+        " --points {input.points:q} --calibration {input.calibration:q}"
+        " --confusion {input.confusion:q} --convergence {input.convergence:q}"
+        " --categories {input.categories:q} --learning {input.learning:q}"
+        " --ladder {input.ladder:q} --figures {output.figures:q} 2> {log:q}"

@@ -76,7 +76,7 @@ def outcome() -> dict[str, pd.DataFrame]:
                    for arm in both for k in (0, 5, 8)]  # fmt: skip
     counts = [((0, 0), 75), ((0, 1), 25), ((1, 0), 10), ((1, 1), 90)]
     confusion = [("X", arm, *cell, count) for arm in both for cell, count in counts]
-    curves = [("X", arm, item, theta, category, 0.5, 0.5 + off)
+    curves = [("X", arm, item, theta, category, 0.5, 0.5 + off * (theta > 0))
               for arm, off in (("fused", 0.25), ("gpcm", 0.05)) for item in (4, 2)
               for theta in (-1.0, 1.0) for category in (0, 1)]  # fmt: skip
     convergence = [("X", arm, float(t), 40, 1 / 2**t) for arm in [*both, "bayes"] for t in range(3)]

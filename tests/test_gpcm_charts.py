@@ -119,6 +119,9 @@ def test_an_arm_that_scores_padding_has_an_open_mark_at_the_place_of_its_answers
     table = tables["scores"]
     assert "unmasked: 0.725 (sd 0.031), of the answers alone 1.111" in name_of(nll_by_arm(table))
     assert "of the answers alone" not in name_of(nll_by_arm(table[table["arm"] != "unmasked"]))
+    hollow = [len(re.findall(r'<use [^>]*fill-opacity: 0;', nll_by_arm(part)))
+              for part in (table, table[table["arm"] != "unmasked"])]  # fmt: skip
+    assert hollow == [1, 0]
     order = re.findall(r">(fused|gpcm|bayes|unmasked)</text>", nll_by_arm(table))
     assert order == ["bayes", "gpcm", "fused", "unmasked", "fused"]
 
@@ -149,6 +152,13 @@ def test_estimates_beyond_the_frame_are_counted_and_lie_on_its_edge(tables):
     told = name_of(recovery_scatter(points))
     assert "1 beyond the frame" in told
     assert "beyond" not in name_of(recovery_scatter(tables["points"]))
+
+
+def test_panels_tell_correlation_bias_and_error_of_their_points():
+    points = pd.DataFrame({"data": "X", "arm": "fused", "parameter": "alpha",
+                           "true": [-1.0, 0.0, 1.0], "estimate": [-0.5, 1.5, 0.5]})  # fmt: skip
+    told = name_of(recovery_scatter(points))
+    assert "X fused alpha: n 3, r 0.50, bias 0.50, RMSE 0.96" in told
 
 
 def test_one_point_has_no_correlation(tables):

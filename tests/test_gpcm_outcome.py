@@ -69,6 +69,12 @@ def test_tables_do_not_depend_on_the_order_of_files_and_rows(monkeypatch, tmp_pa
     turned = {name: paths[::-1] for name, paths in flags.items()}
     assert written(monkeypatch, turned, tmp_path / "out_b") == first
     assert all(text.count(b"\n") > 1 for text in first.values())
+    arms = {name: set(pd.read_csv(tmp_path / f"out_a/{name}.csv")["arm"]) for name in TABLES}
+    both = {"fused", "gpcm"}
+    assert arms["calibration"] == both | {"item_marginal", "reference"}
+    assert arms["confusion"] == arms["points"] == arms["categories"] == both
+    assert arms["convergence"] == both | {"bayes"}
+    assert arms["learning"] == {"fused", "reference"}
 
 
 def test_tables_do_not_depend_on_the_order_in_which_students_are_listed(monkeypatch, tmp_path):

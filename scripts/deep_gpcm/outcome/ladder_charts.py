@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from scripts.deep_gpcm.outcome.panels import grid, legend
+from scripts.deep_gpcm.outcome.panels import WIDTH, grid, legend
 from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg
 
 CURVES = {"loss": "training loss", "val_nll": "validation NLL"}
@@ -63,7 +63,7 @@ def ratio_bars(ladder: pd.DataFrame) -> str:
     sizes = [len(rows) for _, rows in panels]
     height = 0.5 + 0.22 * np.mean(sizes)
     ratios = {"height_ratios": sizes}
-    figure, panes = grid(len(panels), 1, 7.4, height, sharex=True, gridspec_kw=ratios)
+    figure, panes = grid(len(panels), 1, WIDTH, height, sharex=True, gridspec_kw=ratios)
     reach = shown[["ratio", "low", "high"]].max().max()
     told = ["Cost of the baseline over cost of the contestant"]
     for axes, (workload, rows) in zip(panes, panels, strict=True):
@@ -103,7 +103,7 @@ def learning_curves(learning: pd.DataFrame) -> str:
     names = list(learning["data"].unique())
     if not names:
         return ""
-    figure, panes = grid(2 * len(names), 2, 3.8, 1.9)
+    figure, panes = grid(2 * len(names), 2, WIDTH / 2, 1.9)
     told, present = ["Learning curves, mean over folds of the first and last epoch"], set()
     for place, (data, part) in enumerate(learning.groupby("data", sort=False)):
         ends = {curve: [] for curve in CURVES}

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 
 from scripts.lib.figures import FIRST, INK, SECOND
 
+WIDTH = 7.5  # inches of a figure, so that text is as large in all of them
 # Marker, line, colour and fill of the first arms of a table: result, classical, further ones.
 SERIES = [
     ("o", "-", FIRST, True),

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from scripts.deep_gpcm.outcome.panels import draw, grid, legend, series
+from scripts.deep_gpcm.outcome.panels import WIDTH, draw, grid, legend, series
 from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg
 
 ROLES = {"result": ("o", FIRST), "classical": ("D", SECOND), "ceiling": ("^", INK)}
@@ -40,7 +40,7 @@ def nll_by_arm(scores: pd.DataFrame) -> str:
         return ""
     sizes = scores.groupby("data", sort=False).size().to_numpy()
     height = 0.6 + 0.17 * sizes.mean()
-    figure, panes = grid(len(names), 1, 7.4, height, gridspec_kw={"height_ratios": sizes + 2})
+    figure, panes = grid(len(names), 1, WIDTH, height, gridspec_kw={"height_ratios": sizes + 2})
     told = ["Mean NLL of the test answers by arm, lower is better"]
     for axes, (data, part) in zip(panes, scores.groupby("data", sort=False), strict=True):
         part = part.sort_values("nll_answers", kind="stable")
@@ -61,7 +61,7 @@ def calibration_curves(calibration: pd.DataFrame) -> str:
     if not names:
         return ""
     looks = series(list(shown["arm"]))
-    figure, panes = grid(len(names), 3, 2.6, 2.5)
+    figure, panes = grid(len(names), 3, WIDTH / min(3, len(names)), 2.5)
     told = ["Accuracy by confidence, with the number of answers"]
     for axes, (data, part) in zip(panes, shown.groupby("data", sort=False), strict=True):
         axes.plot([0, 1], [0, 1], color=INK, lw=0.8, alpha=0.5)
@@ -86,7 +86,7 @@ def confusion_squares(confusion: pd.DataFrame) -> str:
     panels = list(confusion.groupby(["data", "arm"], sort=False))
     if not panels:
         return ""
-    figure, panes = grid(len(panels), 4, 1.9, 1.9)
+    figure, panes = grid(len(panels), 4, WIDTH / min(4, len(panels)), 1.9)
     told = ["Share of each response that is predicted as category 0, 1, ..."]
     for axes, ((data, arm), part) in zip(panes, panels, strict=True):
         counts = part.pivot(index="response", columns="predicted", values="count").to_numpy(float)

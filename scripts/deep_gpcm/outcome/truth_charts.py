@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from scripts.deep_gpcm.outcome.panels import draw, grid, legend, series
+from scripts.deep_gpcm.outcome.panels import WIDTH, draw, grid, legend, series
 from scripts.lib.figures import INK, STYLE, inline_svg
 
 TRUTH = ("", "-", INK, True)
@@ -32,7 +32,7 @@ def recovery_scatter(points: pd.DataFrame) -> str:
     parameters = list(points["parameter"].unique())
     rows = list(points.groupby(["data", "arm"], sort=False))
     looks = series([arm for (_, arm), _ in rows])
-    figure, panes = grid(len(rows) * len(parameters), len(parameters), 7.6 / len(parameters), 1.5)
+    figure, panes = grid(len(rows) * len(parameters), len(parameters), WIDTH / len(parameters), 1.5)
     panes = np.reshape(panes, (len(rows), len(parameters)))
     told = ["Linked estimates against true values"]
     for line, ((data, arm), part) in zip(panes, rows, strict=True):
@@ -67,7 +67,7 @@ def category_curves(categories: pd.DataFrame) -> str:
     if not panels:
         return ""
     looks = series(list(categories["arm"]))
-    figure, panes = grid(len(panels), 3, 2.5, 1.7, sharex=True, sharey=True)
+    figure, panes = grid(len(panels), 3, WIDTH / min(3, len(panels)), 1.7, sharex=True, sharey=True)
     told = ["Category response curves, largest distance from the truth"]
     for axes, ((data, item), part) in zip(panes, panels, strict=True):
         for arm, rows in part.groupby("arm", sort=False):
@@ -96,7 +96,7 @@ def ability_errors(convergence: pd.DataFrame) -> str:
     if not names:
         return ""
     looks = series(list(convergence["arm"]))
-    figure, panes = grid(len(names), 2, 7.4 / min(2, len(names)), 2.2, sharey=True)
+    figure, panes = grid(len(names), 2, WIDTH / min(2, len(names)), 2.2, sharey=True)
     told = ["RMSE of the linked ability after a number of answers"]
     for axes, (data, part) in zip(panes, convergence.groupby("data", sort=False), strict=True):
         for arm, rows in part.groupby("arm", sort=False):

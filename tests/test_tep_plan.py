@@ -1,0 +1,222 @@
+"""A plan of trials: the same for all rules, for ever, however many trials are added."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import kstest
+
+from scripts.lib.config import ConfigError
+from scripts.lib.seeds import seed63, stream
+from scripts.tep_bp.search.chunks import chunks, cost_class, groups
+from scripts.tep_bp.search.plan import COLUMNS, SAMPLERS, as_trials, trials
+from scripts.tep_bp.search.repeats import repeated
+from scripts.tep_bp.search.space import check_space, searched
+from scripts.tep_bp.trial import Trial
+
+ROOT = Path(__file__).resolve().parents[1]
+SPACE = {
+    "hidden": [8, 16, 32, 64, 128],
+    "batch": [32, 64, 128, 256],
+    "lr": [1e-4, 1e-1],
+    "beta": [0.02, 1.0],
+    "weight_decay": [0, 1e-4, 1e-3],
+    "activation": ["tanh", "relu"],
+}
+
+# The first three Sobol trials of study seed 0.
+GOLDEN = [
+    (0, 32, 128, 0.092350166606637, 0.0001, "tanh", 0.12818571455526426, 1298244768040961210),
+    (1, 128, 32, 0.0001058410252917551, 0.0001, "relu", 0.22521351218507057, 8118139644907062378),
+    (2, 32, 256, 0.009306940637432985, 0.0, "relu", 0.3871218008919094, 2875971305659686905),
+]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("n", [1, 7, 256, 300])
+def test_more_trials_leave_the_first_ones_as_they_are(sampler, n):
+    longer = trials(SPACE, sampler, 600, 42)
+    pd.testing.assert_frame_equal(trials(SPACE, sampler, n, 42), longer[:n], check_exact=True)
+    assert not longer["lr"].duplicated().any()
+
+
+def test_the_first_points_are_those_that_were_drawn_once():
+    # Golden: a change here invalidates every plan that was ever made.
+    table = trials(SPACE, "sobol", 3, 0)
+    pd.testing.assert_frame_equal(table, pd.DataFrame(GOLDEN, columns=COLUMNS), rtol=1e-12)
+
+
+def test_columns_have_standard_types():
+    table = trials(SPACE, "sobol", 10, 42)
+    assert table.columns.tolist() == list(Trial._fields[1:])
+    kinds = "".join(table.dtypes[name].kind for name in COLUMNS if name != "activation")
+    assert kinds == "iiifffi"
+    trial = as_trials(table, "bp")[3]
+    assert trial.rule == "bp"
+    assert [type(value) for value in trial] == [str, int, int, int, float, float, str, float, int]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_rules_share_every_column_but_their_name(sampler):
+    table = trials(SPACE, sampler, 50, 42)
+    pairs = zip(as_trials(table, "tep"), as_trials(table, "bp"), strict=True)
+    assert all(a._replace(rule="bp") == b and a.rule == "tep" for a, b in pairs)
+    assert searched("tep") == [*searched("bp"), "beta"]
+
+
+@pytest.mark.parametrize("key", ["beta", "lr", "hidden"])
+def test_a_change_of_one_dimension_moves_no_other(key):
+    before = trials(SPACE, "sobol", 100, 42)
+    after = trials(SPACE | {key: SPACE[key][:1] * 2 if key != "hidden" else [8]}, "sobol", 100, 42)
+    assert not before[key].equals(after[key])
+    pd.testing.assert_frame_equal(before.drop(columns=key), after.drop(columns=key))
+
+
+def test_a_trials_seed_is_that_of_its_label_alone():
+    seeds = trials(SPACE, "sobol", 20, 42)["seed"].tolist()
+    assert seeds == [seed63(stream(42, "tep_bp", trial)) for trial in range(20)]
+    assert seeds == trials(SPACE | {"lr": [1e-3, 1e-2]}, "random", 20, 42)["seed"].tolist()
+    assert not set(seeds) & set(trials(SPACE, "sobol", 20, 43)["seed"])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_lists_get_equal_shares_and_ranges_are_log_uniform(sampler):
+    n = 2048
+    table = trials(SPACE, sampler, n, 1)
+    for key in ("hidden", "batch", "weight_decay", "activation"):
+        counts = table[key].value_counts()
+        assert set(counts.index) == set(SPACE[key])
+        # Sobol points are balanced to about one; random ones to five standard errors.
+        slack = 3 if sampler == "sobol" else 5 * math.sqrt(n / len(SPACE[key]))
+        assert (abs(counts - n / len(SPACE[key])) <= slack).all()
+    for key in ("lr", "beta"):
+        low, high = SPACE[key]
+        assert table[key].between(low, high).all()
+        place = np.log(table[key] / low) / np.log(high / low)
+        found = kstest(place, "uniform")
+        assert found.pvalue > 1e-3
+        assert (found.statistic < 2 / n) == (sampler == "sobol")
+
+
+def test_a_range_of_one_value_is_that_value():
+    table = trials(SPACE | {"lr": [0.003, 0.003], "beta": [1, 1]}, "sobol", 9, 42)
+    assert (table["lr"] == 0.003).all()
+    assert (table["beta"] == 1.0).all()
+
+
+NAN, INF = math.nan, math.inf
+WRONG = {
+    "lr": [[0.1, 0.01], [0.0, 0.1], [-1.0, 1.0], [1e-4, NAN], [NAN, 1.0], [1e-4, INF], [1e-3],
+           [1e-3, 1e-2, 1e-1], [], 1e-3, None, ["1e-4", "1e-1"], [True, 2]],
+    "beta": [[1.0, 0.02], [0.0, 1.0], [NAN, NAN], "low"],
+    "hidden": [[], [12], [8, 9], [0], [-8], [8.0], [True], 8, [8, 8], ["8"], None],
+    "batch": [[], [0], [-1], [32.0], [32, 32], [False], 32, (32, 64)],
+    "weight_decay": [[], [-1e-4], [NAN], [INF], [0, 0.0], 0.0, ["0"]],
+    "activation": [[], ["gelu"], ["tanh", "tanh"], "tanh", [None], [["tanh"]]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), [(k, v) for k, values in WRONG.items() for v in values])
+def test_an_impossible_space_is_refused_by_the_name_of_its_key(key, value):
+    with pytest.raises(ConfigError, match=rf"^Config: space\.{key} [^.].*\.$") as refused:
+        trials(SPACE | {key: value}, "sobol", 10, 42)
+    assert "\n" not in str(refused.value)
+    assert ". " not in str(refused.value)
+
+
+def test_a_space_has_all_keys_and_no_other():
+    check_space(SPACE)
+    for key in SPACE:
+        with pytest.raises(ConfigError, match=rf"space\.{key} is missing"):
+            check_space({name: SPACE[name] for name in SPACE if name != key})
+    with pytest.raises(ConfigError, match=r"space\.gamma is unknown"):
+        check_space(SPACE | {"gamma": [0.5, 0.9]})
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.0, True, 2**20 + 1, None])
+def test_an_impossible_number_of_trials_is_refused(n):
+    with pytest.raises(ConfigError, match=r"trials is .*; use 1 to 1048576"):
+        trials(SPACE, "sobol", n, 42)
+
+
+def test_an_unknown_sampler_is_refused():
+    with pytest.raises(ConfigError, match="sampler is 'halton'"):
+        trials(SPACE, "halton", 10, 42)
+
+
+def test_300_trials_of_a_rule_are_three_waves_of_three_classes():
+    table = trials(SPACE, "sobol", 300, 42)
+    found = chunks(table, "tep")
+    assert sorted(found) == [
+        f"tep-00{wave}-{size}" for wave in range(3) for size in ("large", "medium", "small")
+    ]
+    members = [trial for chunk in found.values() for trial in chunk]
+    assert sorted(members, key=lambda trial: trial.trial) == as_trials(table, "tep")
+    for name, chunk in found.items():
+        _, wave, size = name.split("-")
+        assert {(trial.trial // 100, cost_class(trial.hidden)) for trial in chunk} == {
+            (int(wave), size)
+        }
+        numbers = [trial.trial for trial in chunk]
+        assert numbers == sorted(numbers)
+
+
+def test_cost_classes_are_those_of_the_plan():
+    widths = [8, 16, 32, 64, 128, 256, 512]
+    assert [cost_class(width)[0] for width in widths] == list("sssmlll")
+
+
+@pytest.mark.parametrize("before", [1, 99, 100, 150, 250])
+def test_appended_trials_move_no_trial_to_another_chunk(before):
+    longer = trials(SPACE, "sobol", 300, 42)
+    old, new = chunks(longer[:before], "bp"), chunks(longer, "bp")
+    for name, chunk in old.items():
+        assert new[name][: len(chunk)] == chunk
+        if int(name.split("-")[1]) < before // 100:
+            assert new[name] == chunk
+
+
+def test_chunks_and_groups_do_not_depend_on_the_order_of_rows():
+    table = trials(SPACE, "sobol", 120, 42)
+    shuffled = table.sample(frac=1, random_state=0)
+    assert chunks(shuffled, "tep") == chunks(table, "tep")
+    chunk = chunks(table, "tep")["tep-000-small"]
+    assert groups(chunk[::-1]) == groups(chunk)
+
+
+def test_groups_are_all_trials_of_equal_width_and_batch_in_order():
+    chunk = chunks(trials(SPACE, "sobol", 100, 42), "tep")["tep-000-small"]
+    found = groups(chunk)
+    shapes = [{(trial.hidden, trial.batch) for trial in group} for group in found]
+    assert all(len(shape) == 1 for shape in shapes)
+    assert [*map(min, shapes)] == sorted({(trial.hidden, trial.batch) for trial in chunk})
+    for group in found:
+        assert [trial.trial for trial in group] == sorted(trial.trial for trial in group)
+    assert sorted(trial.trial for group in found for trial in group) == [t.trial for t in chunk]
+
+
+def test_repeats_pair_all_configurations_by_new_seeds():
+    chosen = trials(SPACE, "sobol", 8, 42).iloc[[5, 2]]
+    again = repeated(chosen, 3, 42)
+    assert again["trial"].tolist() == [5, 5, 5, 2, 2, 2]
+    assert again["repeat"].tolist() == [0, 1, 2, 0, 1, 2]
+    seeds = again["seed"].tolist()
+    assert seeds[:3] == seeds[3:]
+    assert len(set(seeds) | set(trials(SPACE, "sobol", 300, 42)["seed"])) == 303
+    assert again["seed"].dtype == np.int64
+    same = [name for name in COLUMNS if name != "seed"]
+    assert again[same][::3].to_numpy().tolist() == chosen[same].to_numpy().tolist()
+    pd.testing.assert_frame_equal(repeated(chosen, 10, 42).query("repeat < 3")[again.columns]
+                                  .reset_index(drop=True), again)  # fmt: skip
+
+
+def test_planning_imports_neither_torch_nor_scikit_learn_nor_optuna():
+    code = (
+        "import sys; from scripts.tep_bp.search import chunks, halving, plan, repeats, rounds;"
+        "assert not {'torch', 'sklearn', 'optuna'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)

@@ -85,7 +85,8 @@ def test_every_arm_gives_the_golden_values_of_the_source(which, golden, represen
         parts = ["spectral", "matrix_norms", "distribution", "frequency", "info_theoretic"]
     expected = [float(value) for part in parts for value in golden[part].split()]
     found = represented(MATRICES[which], representation, by)
-    assert found == pytest.approx(expected, rel=6e-6, abs=2e-7)
+    # Float32 LAPACK differs between processors by up to 4e-7 in a share of singular values.
+    assert found == pytest.approx(expected, rel=6e-6, abs=5e-7)
 
 
 @pytest.mark.parametrize("representation", DIMENSIONS)

@@ -119,7 +119,7 @@ def stack_of(runs: int, train: dict, dtype: torch.dtype = SINGLE) -> tuple[Stack
 def test_adam_is_pytorch_s_bit_for_bit_with_weight_decay(dtype):
     train = options(weight_decay=0.01)
     stack, runs = stack_of(2, train, dtype)
-    runs[1].schedule.lr = 0.003
+    runs[1].schedule.plateau.lr = 0.003
     settings = {"betas": tuple(train["betas"]), "eps": train["adam_eps"], "weight_decay": 0.01}
     start = stack.parameters.clone()
     twins = [torch.nn.Parameter(row.clone()) for row in stack.parameters]

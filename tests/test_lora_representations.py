@@ -85,8 +85,9 @@ def test_every_arm_gives_the_golden_values_of_the_source(which, golden, represen
         parts = ["spectral", "matrix_norms", "distribution", "frequency", "info_theoretic"]
     expected = [float(value) for part in parts for value in golden[part].split()]
     found = represented(MATRICES[which], representation, by)
-    # Float32 LAPACK differs between processors by up to 4e-7 in a share of singular values.
-    assert found == pytest.approx(expected, rel=6e-6, abs=5e-7)
+    # Its float32 LAPACK differs between processors, by up to 4e-7 in a share of singular values.
+    room = 5e-7 if by == "reference" else 2e-7
+    assert found == pytest.approx(expected, rel=6e-6, abs=room)
 
 
 @pytest.mark.parametrize("representation", DIMENSIONS)

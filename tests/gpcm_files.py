@@ -2,15 +2,15 @@
 
 import csv
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
-from scripts.deep_gpcm.sequences.responses import Responses
+from scripts.deep_gpcm.sequences.responses import DTYPES, Responses, check
+from scripts.deep_gpcm.sequences.store import INTERACTIONS
+from tests.stages import one_sentence, run_stage
 
-ROOT = Path(__file__).resolve().parents[1]
 # The data sets of spec 1.3.
 A = {"kind": "generated", "students": 800, "questions": 50, "categories": 4, "lengths": [10, 50]}
 B = A | {"students": 500, "questions": 200, "lengths": [100, 200]}
@@ -72,18 +72,6 @@ def save_csv(path: Path, rows: list, header=("student", "time", "item", "respons
     return {"kind": "table", "path": str(path)}
 
 
-def run_stage(monkeypatch, stage: str, spec: dict, flags: list) -> str | None:
-    """Run a stage script as its command line does; what it says on exit, None on success."""
-    script = str(ROOT / "scripts/deep_gpcm" / f"{stage}.py")
-    argv = [script, "--spec", json.dumps(spec), *(str(flag) for flag in flags)]
-    monkeypatch.setattr(sys, "argv", argv)
-    try:
-        runpy.run_path(script, run_name="__main__")
-    except SystemExit as end:
-        return end.code
-    return None
-
-
 def outputs(folder: Path) -> dict[str, Path]:
     names = ("interactions", "students", "items")
     return {name: folder / f"{name}.parquet" for name in names}
@@ -93,22 +81,25 @@ def load(monkeypatch, source: dict, folder: Path, seed: int = 42, fetched: tuple
     """Run load.py into `folder`."""
     flags = [word for name, path in outputs(folder).items() for word in (f"--{name}", path)]
     spec = {"source": source, "seed": seed}
-    return run_stage(monkeypatch, "load", spec, ["--fetched", *fetched, *flags])
+    return run_stage(monkeypatch, "deep_gpcm/load.py", spec, "--fetched", *fetched, *flags)
 
 
-def checked(sentence: str | None, folder: Path) -> str:
-    """A refusal: one sentence, and no file left in `folder`."""
-    assert isinstance(sentence, str), "not refused"
-    assert not folder.exists() or not any(folder.iterdir())
-    assert "\n" not in sentence
-    assert ". " not in sentence
-    assert sentence.endswith(".")
-    return sentence
+def read_responses(interactions: Path, students: Path, items: Path) -> Responses:
+    """The answers that `write_responses` wrote, checked."""
+    table = pq.read_table(interactions)
+    columns = {field: table[name].to_numpy() for name, (field, _) in INTERACTIONS.items()}
+    found = Responses(
+        **{field: columns[field] for field in DTYPES},
+        students=pq.read_table(students).to_pandas(),
+        items=pq.read_table(items).to_pandas(),
+    )
+    check(found)
+    return found
 
 
 def refusal(monkeypatch, source: dict, folder: Path, **given) -> str:
     """The one sentence with which load.py refuses a source."""
-    return checked(load(monkeypatch, source, folder / "out", **given), folder / "out")
+    return one_sentence(load(monkeypatch, source, folder / "out", **given), folder / "out")
 
 
 def same_answers(a: Responses, b: Responses) -> bool:

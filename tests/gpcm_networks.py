@@ -33,8 +33,9 @@ def configuration() -> dict:
 def arm(name: str, **changes) -> dict:
     """An arm's job on a network of tiny sizes; `changes` overrides options of `train`."""
     changes = ({"workers": 2} if name == "loader_workers" else {}) | changes
-    job = training_job(configuration(), 42, name, **({"batch": 6, "epochs": 3} | changes))
-    return job | {"model": job["model"] | SIZES}
+    job = training_job(configuration(), 42, name)
+    train = job["train"] | {"batch": 6, "epochs": 3} | changes
+    return job | {"model": job["model"] | SIZES, "train": train}
 
 
 def network(levels=LEVELS, dtype: torch.dtype = DOUBLE, seed: int = 1, **options) -> Network:

@@ -1,43 +1,20 @@
 """Tasks as files of every kind that users bring, and the stages that read them."""
 
 import io
-import json
-import runpy
 import struct
-import sys
 import tarfile
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.stages import one_sentence, run_stage
+
 SIZES = {"train-images": 3, "train-labels": 1, "t10k-images": 3, "t10k-labels": 1}
-
-
-def stage(monkeypatch, name: str, spec: dict, *flags) -> str | None:
-    """Run a stage script as its command line does; what it says on exit, None on success."""
-    script = str(ROOT / "scripts/tep_bp" / f"{name}.py")
-    monkeypatch.setattr(sys, "argv", [script, "--spec", json.dumps(spec), *map(str, flags)])
-    try:
-        runpy.run_path(script, run_name="__main__")
-    except SystemExit as end:
-        return end.code
-    return None
 
 
 def load(monkeypatch, task: dict, output: Path, seed: int = 0, fetched: tuple = ()) -> str | None:
     spec = {"task": task, "split_seed": seed}
-    return stage(monkeypatch, "load", spec, "--fetched", *fetched, "--task", output)
-
-
-def one_sentence(said: str | None, folder: Path) -> str:
-    """A refusal: one sentence, and no file left in `folder`."""
-    assert isinstance(said, str), "not refused"
-    assert not folder.exists() or not any(folder.iterdir())
-    assert "\n" not in said
-    assert ". " not in said
-    assert said.endswith(".")
-    return said
+    return run_stage(monkeypatch, "tep_bp/load.py", spec, "--fetched", *fetched, "--task", output)
 
 
 def refusal(monkeypatch, tmp_path, task: dict, fetched: tuple = ()) -> str:

@@ -15,6 +15,7 @@ from scripts.deep_gpcm.outcome.ladder_charts import learning_curves, name_ends, 
 from scripts.deep_gpcm.outcome.score_charts import nll_by_arm
 from scripts.deep_gpcm.outcome.truth_charts import recovery_scatter
 from tests.gpcm_outcome import outcome
+from tests.svgs import assert_self_contained, assert_well_formed_and_apart
 
 
 @pytest.fixture
@@ -39,22 +40,11 @@ def fills(svg: str, colour: str) -> int:
 
 def test_every_table_has_a_figure_and_figures_are_well_formed_and_share_no_id(svgs):
     assert list(svgs) == [{"points": "recovery"}.get(name, name) for name in CHARTS]
-    ids = [found for svg in svgs.values() for found in re.findall(r'\bid="([^"]*)"', svg)]
-    assert len(ids) > 20
-    assert len(set(ids)) == len(ids)
-    for svg in svgs.values():
-        known = set(re.findall(r'\bid="([^"]*)"', svg))
-        assert set(re.findall(r'href="#([^"]*)"', svg)) <= known
-        assert set(re.findall(r"url\(#([^)]*)\)", svg)) <= known
+    assert_well_formed_and_apart(svgs.values(), more_ids_than=20)
 
 
 def test_figures_refer_to_nothing_outside_and_take_their_ink_from_the_page(svgs):
-    for svg in svgs.values():
-        assert re.findall(r'(?:src|href)="(?!#)', svg) == []
-        assert re.findall(r"<image|<script|@import|url\((?!#)", svg) == []
-        assert "var(--ink)" in svg
-        assert "#0102" not in svg
-        assert "<text" in svg
+    assert_self_contained(svgs.values())
 
 
 def test_the_accessible_names_have_the_numbers_of_the_tables(tables, svgs):

@@ -1,14 +1,13 @@
 """A mistake in the Deep-GPCM study's configuration is one clear sentence before the first job."""
 
-from copy import deepcopy
-
 import pytest
 import yaml
 
 from scripts.deep_gpcm.axes import AXES
 from scripts.deep_gpcm.check import check_deep_gpcm
 from scripts.lib.code import ROOT
-from scripts.lib.config import ConfigError, check_config, check_sections
+from scripts.lib.config import check_config, check_sections
+from tests.mistakes import assert_refused
 
 STUDY = "deep_gpcm"
 CONFIG = yaml.safe_load((ROOT / "config/deep_gpcm.yaml").read_text())[STUDY]
@@ -120,19 +119,7 @@ def test_the_configuration_that_ships_is_faultless():
 @pytest.mark.parametrize("mistake", CHANGES)
 def test_a_change_for_the_worse_is_one_sentence(mistake):
     changes, place, remedy = CHANGES[mistake]
-    config = deepcopy(CONFIG)
-    for where, value in changes.items():
-        *path, key = where.split(".")
-        node = config
-        for name in path:
-            node = node.setdefault(name, {})
-        node[key] = value
-    with pytest.raises(ConfigError) as error:
-        checked(config)
-    sentence = str(error.value)
-    assert "\n" not in sentence
-    assert place in sentence
-    assert remedy in sentence
+    assert_refused(CONFIG, changes, checked, place, remedy)
 
 
 def test_a_file_that_is_not_there_is_one_sentence_before_any_job(fresh_gpcm):

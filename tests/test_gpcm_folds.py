@@ -9,7 +9,8 @@ from sklearn.model_selection import KFold
 from scripts.deep_gpcm.fold import read_fold
 from scripts.deep_gpcm.sequences.split import held_out, parts
 from scripts.lib.faults import LoadError
-from tests.gpcm_files import TINY, A, checked, load, outputs, run_stage
+from tests.gpcm_files import TINY, A, load, outputs
+from tests.stages import one_sentence, run_stage
 
 SPEC = {"seed": 42, "data": "a", "folds": 5, "validation": 0.1}
 
@@ -24,7 +25,7 @@ def split(monkeypatch, files, folder, **changes):
     spec = SPEC | changes
     paths = [folder / f"{fold}.parquet" for fold in range(max(1, spec["folds"]))]
     flags = ["--interactions", files["interactions"], "--students", files["students"]]
-    said = run_stage(monkeypatch, "features", spec, [*flags, "--folds", *paths])
+    said = run_stage(monkeypatch, "deep_gpcm/features.py", spec, *flags, "--folds", *paths)
     return paths, said
 
 
@@ -149,7 +150,7 @@ def test_impossible_splits_are_one_sentence_and_no_file(case, monkeypatch, tmp_p
     changes, said = REFUSED[case]
     files = loaded(monkeypatch, tmp_path, TINY)
     out = tmp_path / "folds"
-    sentence = checked(split(monkeypatch, files, out, **changes)[1], out)
+    sentence = one_sentence(split(monkeypatch, files, out, **changes)[1], out)
     assert all(part in sentence for part in said), sentence
 
 

@@ -19,14 +19,14 @@ from scripts.deep_gpcm.sequences.responses import (
     student_table,
 )
 from scripts.deep_gpcm.sequences.sources import SOURCE_KEYS, fingerprint, read
-from scripts.deep_gpcm.sequences.store import read_responses
+from scripts.lib.code import ROOT
 from scripts.lib.faults import LoadError
 from tests.gpcm_files import (
-    ROOT,
     TINY,
     A,
     load,
     outputs,
+    read_responses,
     refusal,
     same_answers,
     save_csv,

@@ -7,8 +7,8 @@ import pytest
 from scripts.deep_gpcm.outcome.learning import learning
 from scripts.deep_gpcm.outcome.rungs import ladder, loss_differences
 from scripts.lib.tables import write_table
-from tests.gpcm_files import run_stage
 from tests.gpcm_units import history, ready, run_rows
+from tests.stages import run_stage
 
 
 def learned(*histories: pd.DataFrame) -> pd.DataFrame:
@@ -193,7 +193,10 @@ def test_the_ladder_is_written_from_its_files(monkeypatch, tmp_path):
         write_table(files[-1], rows.to_dict("list"))
     spec = {"baseline": "reference", "contestants": list(COSTS), "steps": ["step"]}
     flags = ["--measurements", measured, "--agreement", rules, "--losses", *files]
-    assert run_stage(monkeypatch, "ladder", spec, [*flags, "--ladder", tmp_path / "l.csv"]) is None
+    assert (
+        run_stage(monkeypatch, "deep_gpcm/ladder.py", spec, *flags, "--ladder", tmp_path / "l.csv")
+        is None
+    )
     found = pd.read_csv(tmp_path / "l.csv").set_index("contestant")
     assert found.loc["fused", "ratio"] == pytest.approx(8)
     assert np.isnan(found.loc["wrong", "ratio"])

@@ -10,8 +10,8 @@ from scripts.deep_gpcm.irt.parameters import Parameters
 from scripts.deep_gpcm.tables import TABLES, tables
 from scripts.lib.tables import write_table
 from tests.gpcm_answers import parameters
-from tests.gpcm_files import run_stage
 from tests.gpcm_units import answer_rows, history, run_rows, unit_tables
+from tests.stages import run_stage
 
 SPEC = {"arm": "fused", "classical": "gpcm", "ceiling": "bayes", "data": ["Y", "X"], "seed": 42}
 
@@ -58,7 +58,7 @@ def written(monkeypatch, flags: dict, out: Path) -> dict[str, bytes]:
     words = [word for name, paths in flags.items() for word in (f"--{name}", *paths)]
     words += [word for name in TABLES for word in (f"--{name}", out / f"{name}.csv")]
     spec = SPEC | {"data": ["X"]}
-    assert run_stage(monkeypatch, "tables", spec, words) is None
+    assert run_stage(monkeypatch, "deep_gpcm/tables.py", spec, *words) is None
     return {name: (out / f"{name}.csv").read_bytes() for name in TABLES}
 
 

@@ -19,6 +19,7 @@ from scripts.lora_ablation.charts import (
 )
 from scripts.lora_ablation.draw import figures, shown_by_class
 from scripts.spine.report import records, shown
+from tests.svgs import assert_self_contained, assert_well_formed_and_apart
 
 WORDS = Path(__file__).parents[1] / "workflow/report"
 LAYERS = ["all", "visual", "text", "half0", "half1"]
@@ -84,22 +85,11 @@ def chapter(**study) -> str:
 def test_figures_are_well_formed_and_share_no_id(tables):
     svgs = drawn(tables)
     assert list(svgs) == ["grid", "drops", "classes", "curve"]
-    ids = [found for svg in svgs.values() for found in re.findall(r'\bid="([^"]*)"', svg)]
-    assert len(ids) > 10
-    assert len(set(ids)) == len(ids)
-    for svg in svgs.values():
-        known = set(re.findall(r'\bid="([^"]*)"', svg))
-        assert set(re.findall(r'href="#([^"]*)"', svg)) <= known
-        assert set(re.findall(r"url\(#([^)]*)\)", svg)) <= known
+    assert_well_formed_and_apart(svgs.values(), more_ids_than=10)
 
 
 def test_figures_refer_to_nothing_outside_and_take_their_ink_from_the_page(tables):
-    for svg in drawn(tables).values():
-        assert re.findall(r'(?:src|href)="(?!#)', svg) == []
-        assert re.findall(r"<image|<script|@import|url\((?!#)", svg) == []
-        assert "var(--ink)" in svg
-        assert "#0102" not in svg
-        assert "<text" in svg
+    assert_self_contained(drawn(tables).values())
 
 
 def test_the_accessible_name_has_every_value_with_its_interval(tables):

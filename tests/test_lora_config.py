@@ -1,14 +1,14 @@
 """A mistake in the ablation's configuration is one clear sentence before the first job."""
 
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import yaml
 
-from scripts.lib.config import ConfigError, check_config, check_sections
+from scripts.lib.config import check_config, check_sections
 from scripts.lora_ablation.axes import AXES
 from scripts.lora_ablation.check import check_lora_ablation
+from tests.mistakes import assert_refused
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = "lora_ablation"
@@ -137,16 +137,4 @@ def test_the_configuration_that_ships_is_faultless():
 @pytest.mark.parametrize("mistake", CHANGES)
 def test_a_change_for_the_worse_is_one_sentence(mistake):
     changes, place, remedy = CHANGES[mistake]
-    config = deepcopy(CONFIG)
-    for where, value in changes.items():
-        *path, key = where.split(".")
-        node = config
-        for name in path:
-            node = node.setdefault(name, {})
-        node[key] = value
-    with pytest.raises(ConfigError) as error:
-        checked(config)
-    sentence = str(error.value)
-    assert "\n" not in sentence
-    assert place in sentence
-    assert remedy in sentence
+    assert_refused(CONFIG, changes, checked, place, remedy)

@@ -16,15 +16,8 @@ from scripts.tep_bp.search.importance import importances
 from scripts.tep_bp.search.optuna_trials import study_of
 from scripts.tep_bp.search.plan import trials
 from scripts.tep_bp.search.ranking import ranked
+from tests.tep_space import SPACE
 
-SPACE = {
-    "hidden": [8, 16, 32, 64, 128],
-    "batch": [32, 64, 128, 256],
-    "lr": [1e-4, 1e-1],
-    "beta": [0.02, 1.0],
-    "weight_decay": [0, 1e-4, 1e-3],
-    "activation": ["tanh", "relu"],
-}
 EPOCHS = 3
 
 

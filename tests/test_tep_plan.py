@@ -17,16 +17,9 @@ from scripts.tep_bp.search.plan import COLUMNS, SAMPLERS, as_trials, trials
 from scripts.tep_bp.search.repeats import repeated
 from scripts.tep_bp.search.space import check_space, searched
 from scripts.tep_bp.trial import Trial
+from tests.tep_space import SPACE
 
 ROOT = Path(__file__).resolve().parents[1]
-SPACE = {
-    "hidden": [8, 16, 32, 64, 128],
-    "batch": [32, 64, 128, 256],
-    "lr": [1e-4, 1e-1],
-    "beta": [0.02, 1.0],
-    "weight_decay": [0, 1e-4, 1e-3],
-    "activation": ["tanh", "relu"],
-}
 
 # The first three Sobol trials of study seed 0.
 GOLDEN = [

@@ -18,16 +18,9 @@ from scripts.tep_bp.search.plan import COLUMNS, trials
 from scripts.tep_bp.search.ranking import ranked, top
 from scripts.tep_bp.search.rounds import propose
 from scripts.tep_bp.search.space import DIMENSIONS
+from tests.tep_space import SPACE
 
 ROOT = Path(__file__).resolve().parents[1]
-SPACE = {
-    "hidden": [8, 16, 32, 64, 128],
-    "batch": [32, 64, 128, 256],
-    "lr": [1e-4, 1e-1],
-    "beta": [0.02, 1.0],
-    "weight_decay": [0, 1e-4, 1e-3],
-    "activation": ["tanh", "relu"],
-}
 
 
 def results(table: pd.DataFrame, accuracy, loss=None, status="ok") -> pd.DataFrame:

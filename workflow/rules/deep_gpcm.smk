@@ -49,19 +49,7 @@ if "deep_gpcm" in STUDIES:
         ),
     }
     CHAPTERS["deep_gpcm"] = [
-        *expand(
-            "<results>/deep_gpcm/tables/{table}.csv",
-            table=[
-                "scores",
-                "recovery",
-                "calibration",
-                "confusion",
-                "convergence",
-                "categories",
-                "learning",
-                "ladder",
-            ],
-        ),
+        *expand("<results>/deep_gpcm/tables/{table}.csv", table=gpcm_design.CHAPTER),
         "<results>/deep_gpcm/tables/figures.json",
     ]
 
@@ -246,7 +234,7 @@ rule deep_gpcm_tables:
         "../envs/isospeed.yaml"
     params:
         *stamps("scripts/deep_gpcm/tables.py"),
-        spec=canonical(gpcm_design.tables_job(GPCM, config["seed"])),
+        spec=canonical(gpcm_design.tables_job(GPCM)),
     shell:
         "python -m scripts.deep_gpcm.tables --spec {params.spec:q} --runs {input.runs:q}"
         " --predictions {input.predictions:q} --estimates {input.estimates:q}"

@@ -1,6 +1,5 @@
 """Real graded answers as a matrix, persons x items: two mathematics tests that irtorch ships."""
 
-import hashlib
 import io
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from scripts.deep_gpcm.sequences.responses import Responses, assemble, item_table, student_table
 from scripts.lib.faults import LoadError, reason
+from scripts.lib.pinned import check_pinned
 
 PACKAGE = "irtorch==0.5.6"
 FOLDER = "irtorch/datasets/national_mathematics"
@@ -17,13 +17,6 @@ TABLES = {
     "mathematics_1": "f526cff9200f3b523d50fbf8731d95e73292f123e45d434e7a5fd72730f0be0b",
     "mathematics_2": "19349c324cffe22a546c4d476c67cddd06aefc1816b22428c71213f950cc6592",
 }
-
-
-def check_pinned(content: bytes, expected: str, name: str) -> None:
-    """LoadError unless the SHA-256 of a file is the expected one."""
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise LoadError(f"{name}: has the SHA-256 {found}; expected {expected}.")
 
 
 def read(source: dict, fetched: Path) -> Responses:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from scripts.deep_gpcm.sequences.responses import DTYPES, Responses, check
+from scripts.deep_gpcm.sequences.responses import Responses
 from scripts.lib.tables import write_table
 
 # Columns of an interactions file, and the fields of `Responses` that they hold.
@@ -28,19 +27,6 @@ def write_responses(found: Responses, interactions: Path, students: Path, items:
     write_table(interactions, _typed(answers, kinds))
     write_table(students, _typed(found.students, STUDENTS))
     write_table(items, _typed(found.items, dict.fromkeys(found.items, pa.float64()) | ITEMS))
-
-
-def read_responses(interactions: Path, students: Path, items: Path) -> Responses:
-    """The answers that `write_responses` wrote, checked."""
-    table = pq.read_table(interactions)
-    columns = {field: table[name].to_numpy() for name, (field, _) in INTERACTIONS.items()}
-    found = Responses(
-        **{field: columns[field] for field in DTYPES},
-        students=pq.read_table(students).to_pandas(),
-        items=pq.read_table(items).to_pandas(),
-    )
-    check(found)
-    return found
 
 
 def _typed(columns: Mapping, kinds: dict[str, pa.DataType]) -> dict[str, pa.Array]:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 import torch
-from torch.optim.adam import adam
+
+from scripts.lib.fused_adam import fused_adam
 
 Step = Callable[[float], None]
 
@@ -28,28 +29,14 @@ def module_step(parameters: list[torch.Tensor], train: dict) -> Step:
 
 
 def fused_step(parameters: list[torch.Tensor], train: dict) -> Step:
-    """The same update in one pass over each parameter.
-
-    The functional form spares the import of torch._dynamo that the optimizer's class costs.
-    """
-    first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+    """The same update in one pass over each parameter."""
+    moments = tuple([torch.zeros_like(p) for p in parameters] for _ in range(2))
     counts = [torch.tensor(0.0) for _ in parameters]
-    options = {
-        "beta1": train["betas"][0],
-        "beta2": train["betas"][1],
-        "eps": train["adam_eps"],
-        "weight_decay": train["weight_decay"],
-        "decoupled_weight_decay": train["optimizer"] == "adamw",
-        "amsgrad": False,
-        "maximize": False,
-        "foreach": False,
-        "fused": True,
-    }
+    decay = (train["weight_decay"], train["optimizer"] == "adamw")
 
     def step(lr: float) -> None:
         with torch.no_grad():
-            gradients = [p.grad for p in parameters]
-            adam(parameters, gradients, first, second, [], counts, lr=lr, **options)
+            fused_adam(parameters, [p.grad for p in parameters], moments, counts, lr, train, *decay)
 
     return step
 

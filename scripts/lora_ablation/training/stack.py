@@ -7,8 +7,8 @@ are left out; the initial weights of the others are the reference's.
 import numpy as np
 import torch
 from torch.nn.functional import pad
-from torch.optim.adam import adam
 
+from scripts.lib.fused_adam import fused_adam
 from scripts.lib.timing import Phases
 from scripts.lora_ablation.training import standardise
 from scripts.lora_ablation.training.backprop import Backprop
@@ -67,13 +67,10 @@ class Stack:
 def step_adam(stack: Stack, runs: list[Run], step: torch.Tensor, train: dict) -> None:
     """One Adam step of every run at its own learning rate; coupled weight decay, as the source."""
     for place, run in enumerate(runs):
-        moments = [[m[place]] for m in (stack.gradient, stack.first, stack.second)]
-        # The functional form spares the import of torch._dynamo that torch.optim.Adam costs.
-        adam(
-            [stack.parameters[place]], *moments, [], [step.clone()],
-            lr=run.schedule.lr, beta1=train["betas"][0], beta2=train["betas"][1],
-            eps=train["adam_eps"], weight_decay=train["weight_decay"],
-            amsgrad=False, maximize=False, foreach=False, fused=True,
+        moments = [stack.first[place]], [stack.second[place]]
+        fused_adam(
+            [stack.parameters[place]], [stack.gradient[place]], moments, [step.clone()],
+            run.schedule.lr, train, train["weight_decay"],
         )  # fmt: skip
 
 

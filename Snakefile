@@ -12,6 +12,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/engression.smk"
 include: "workflow/rules/lora_ablation.smk"
 include: "workflow/rules/deep_gpcm.smk"
+include: "workflow/rules/tep_bp.smk"
 include: "workflow/rules/spine.smk"
 
 

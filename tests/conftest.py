@@ -77,3 +77,15 @@ def finished_gpcm(once, tmp_path) -> Project:
 def fresh_gpcm(tmp_path) -> Project:
     """The project as cloned, to run the Deep-GPCM study in."""
     return Project(copy_code(tmp_path / "project"), "deep_gpcm")
+
+
+@pytest.fixture
+def finished_tep(once, tmp_path) -> Project:
+    """The project after a complete run of tests/tiny_tep.yaml."""
+    return copy_of(once("tep_bp"), tmp_path / "project")
+
+
+@pytest.fixture
+def fresh_tep(tmp_path) -> Project:
+    """The project as cloned, to run the search of learning rules in."""
+    return Project(copy_code(tmp_path / "project"), "tep_bp")

@@ -16,6 +16,7 @@ TINY = {
     "engression": "tests/tiny.yaml",
     "lora_ablation": "tests/tiny_lora.yaml",
     "deep_gpcm": "tests/tiny_gpcm.yaml",
+    "tep_bp": "tests/tiny_tep.yaml",
 }
 CODE = ("Snakefile", "workflow", "scripts", "config", "profiles", *TINY.values())
 

@@ -12,7 +12,7 @@ from scipy.stats import kstest
 
 from scripts.lib.config import ConfigError
 from scripts.lib.seeds import seed63, stream
-from scripts.tep_bp.search.chunks import chunks, cost_class, groups
+from scripts.tep_bp.search.groups import groups, stacks
 from scripts.tep_bp.search.plan import COLUMNS, SAMPLERS, as_trials, trials
 from scripts.tep_bp.search.repeats import repeated
 from scripts.tep_bp.search.space import check_space, searched
@@ -141,55 +141,27 @@ def test_an_unknown_sampler_is_refused():
         trials(SPACE, "halton", 10, 42)
 
 
-def test_300_trials_of_a_rule_are_three_waves_of_three_classes():
-    table = trials(SPACE, "sobol", 300, 42)
-    found = chunks(table, "tep")
-    assert sorted(found) == [
-        f"tep-00{wave}-{size}" for wave in range(3) for size in ("large", "medium", "small")
-    ]
-    members = [trial for chunk in found.values() for trial in chunk]
-    assert sorted(members, key=lambda trial: trial.trial) == as_trials(table, "tep")
-    for name, chunk in found.items():
-        _, wave, size = name.split("-")
-        assert {(trial.trial // 100, cost_class(trial.hidden)) for trial in chunk} == {
-            (int(wave), size)
-        }
-        numbers = [trial.trial for trial in chunk]
-        assert numbers == sorted(numbers)
-
-
-def test_cost_classes_are_those_of_the_plan():
-    widths = [8, 16, 32, 64, 128, 256, 512]
-    assert [cost_class(width)[0] for width in widths] == list("sssmlll")
-
-
-@pytest.mark.parametrize("before", [1, 99, 100, 150, 250])
-def test_appended_trials_move_no_trial_to_another_chunk(before):
-    longer = trials(SPACE, "sobol", 300, 42)
-    old, new = chunks(longer[:before], "bp"), chunks(longer, "bp")
-    for name, chunk in old.items():
-        assert new[name][: len(chunk)] == chunk
-        if int(name.split("-")[1]) < before // 100:
-            assert new[name] == chunk
-
-
-def test_chunks_and_groups_do_not_depend_on_the_order_of_rows():
-    table = trials(SPACE, "sobol", 120, 42)
-    shuffled = table.sample(frac=1, random_state=0)
-    assert chunks(shuffled, "tep") == chunks(table, "tep")
-    chunk = chunks(table, "tep")["tep-000-small"]
-    assert groups(chunk[::-1]) == groups(chunk)
-
-
 def test_groups_are_all_trials_of_equal_width_and_batch_in_order():
-    chunk = chunks(trials(SPACE, "sobol", 100, 42), "tep")["tep-000-small"]
-    found = groups(chunk)
+    chosen = as_trials(trials(SPACE, "sobol", 100, 42), "tep")
+    found = groups(chosen[::-1])
     shapes = [{(trial.hidden, trial.batch) for trial in group} for group in found]
     assert all(len(shape) == 1 for shape in shapes)
-    assert [*map(min, shapes)] == sorted({(trial.hidden, trial.batch) for trial in chunk})
+    assert [*map(min, shapes)] == sorted({(trial.hidden, trial.batch) for trial in chosen})
     for group in found:
         assert [trial.trial for trial in group] == sorted(trial.trial for trial in group)
-    assert sorted(trial.trial for group in found for trial in group) == [t.trial for t in chunk]
+    assert sorted(trial.trial for group in found for trial in group) == list(range(100))
+
+
+@pytest.mark.parametrize("elements", [1, 4096, 65536, 2**30])
+def test_stacks_are_groups_cut_to_a_number_of_elements(elements):
+    chosen = as_trials(trials(SPACE, "sobol", 200, 42), "tep")
+    found = stacks(chosen, elements)
+    assert [trial for stack in found for trial in stack] == [
+        trial for group in groups(chosen) for trial in group
+    ]
+    for stack in found:
+        assert len({(trial.hidden, trial.batch) for trial in stack}) == 1
+        assert len(stack) == 1 or len(stack) * stack[0].hidden * stack[0].batch <= elements
 
 
 def test_repeats_pair_all_configurations_by_new_seeds():
@@ -209,7 +181,7 @@ def test_repeats_pair_all_configurations_by_new_seeds():
 
 def test_planning_imports_neither_torch_nor_scikit_learn_nor_optuna():
     code = (
-        "import sys; from scripts.tep_bp.search import chunks, halving, plan, repeats, rounds;"
+        "import sys; from scripts.tep_bp.search import groups, halving, plan, repeats, rounds;"
         "assert not {'torch', 'sklearn', 'optuna'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)

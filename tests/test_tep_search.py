@@ -12,11 +12,11 @@ import pytest
 
 from scripts.lib.config import ConfigError
 from scripts.lib.tables import ContractError
-from scripts.tep_bp.search.chunks import chunks
-from scripts.tep_bp.search.halving import kept, promoted, rungs
+from scripts.tep_bp.search.halving import promoted
 from scripts.tep_bp.search.plan import COLUMNS, trials
 from scripts.tep_bp.search.ranking import ranked, top
 from scripts.tep_bp.search.rounds import propose
+from scripts.tep_bp.search.rungs import kept, rungs
 from scripts.tep_bp.search.space import DIMENSIONS
 from tests.tep_space import SPACE
 
@@ -79,7 +79,6 @@ def test_failed_trials_are_never_promoted():
     nothing = promoted(by_hand().assign(status="failed"), 9)
     assert nothing.empty
     assert nothing.columns.tolist() == COLUMNS
-    assert chunks(nothing, "tep") == {}
 
 
 def test_halving_of_nine_trials_equals_the_example_by_hand():
@@ -99,14 +98,6 @@ def test_halving_of_nine_trials_equals_the_example_by_hand():
 def test_a_rung_keeps_the_share_rounded_up(n, eta, expected):
     assert rungs(n, [3, 10, 30], eta) == list(zip([3, 10, 30], expected, strict=True))
     assert all(kept(m, eta) == math.ceil(m / eta) for m in range(1, 100))
-
-
-def test_a_promoted_trial_stays_in_the_job_of_its_name():
-    table = trials(SPACE, "sobol", 300, 42)
-    first = chunks(table, "tep")
-    second = chunks(promoted(made_up(table), 100), "tep")
-    assert sum(map(len, second.values())) == 100
-    assert all(set(chunk) <= set(first[name]) for name, chunk in second.items())
 
 
 def all_rounds(rounds: int, n: int, rule: str, seed: int = 42) -> pd.DataFrame:

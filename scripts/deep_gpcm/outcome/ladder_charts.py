@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from scripts.deep_gpcm.outcome.panels import WIDTH, grid, legend
 from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg
+from scripts.lib.panels import WIDTH, grid, legend
 
 CURVES = {"loss": "training loss", "val_nll": "validation NLL"}
 COINCIDE = 1e-4  # largest difference of the epoch's loss that the eye cannot see

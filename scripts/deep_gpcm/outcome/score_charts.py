@@ -8,8 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from scripts.deep_gpcm.outcome.panels import WIDTH, draw, grid, legend, series
+from scripts.deep_gpcm.outcome.panels import series
 from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg
+from scripts.lib.panels import WIDTH, draw, grid, legend
 
 ROLES = {"result": ("o", FIRST), "classical": ("D", SECOND), "ceiling": ("^", INK)}
 OTHER = ("o", INK)

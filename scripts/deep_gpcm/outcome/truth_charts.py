@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from scripts.deep_gpcm.outcome.panels import WIDTH, draw, grid, legend, series
+from scripts.deep_gpcm.outcome.panels import series
 from scripts.lib.figures import INK, STYLE, inline_svg
+from scripts.lib.panels import WIDTH, draw, grid, legend
 
 TRUTH = ("", "-", INK, True)
 WIDE = {"lw": 3, "alpha": 0.25}

@@ -77,6 +77,8 @@ def signed_rank(differences: np.ndarray) -> tuple[float, float]:
         return 1.0, 0.0
     ranks = stats.rankdata(np.abs(moved))
     effect = float((ranks * np.sign(moved)).sum() / ranks.sum())
+    if len(moved) == 1:  # which either sign of it equals, and SciPy refuses
+        return 1.0, effect
     few = 2 ** len(moved) <= EXACT
     method = stats.PermutationMethod(n_resamples=EXACT) if few else "asymptotic"
     return float(stats.wilcoxon(moved, method=method).pvalue), effect

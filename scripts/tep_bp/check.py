@@ -1,0 +1,67 @@
+"""What config/tep_bp.yaml must hold beyond what its schema says."""
+
+from scripts.lib.config import ConfigError, check_contract, check_keys, check_member
+from scripts.tep_bp.design import gated
+from scripts.tep_bp.search.space import check_space
+from scripts.tep_bp.tasks.sources import TASK_KEYS
+
+HERE = "tep_bp"
+
+
+def check_tep_bp(config: dict) -> None:
+    """Raise ConfigError with one sentence if names or counts contradict each other."""
+    arms, search = config["arms"], config["search"]
+    check_member(config["task"], config["tasks"], f"{HERE}.task")
+    for name, task in config["tasks"].items():
+        check_keys(task, TASK_KEYS, f"{HERE}.tasks.{name}")
+    check_space(config["space"])
+    check_contract(HERE, config)
+    if search["mode"] == "rounds" and search["trials"] % search["block"]:
+        raise ConfigError(
+            f"Config: {HERE}.search.trials is {search['trials']}; in rounds it must be a multiple "
+            f"of search.block, {search['block']}."
+        )
+    for name, arm in arms.items():
+        _check_arm(f"{HERE}.arms.{name}", arm, config)
+    for arm, chosen in config["run"].items():
+        check_member(arm, arms, f"{HERE}.run: arm")
+        _check_sample(f"{HERE}.run.{arm}", arm, chosen, config)
+    if gated(config):
+        _check_gate(config)
+
+
+def _check_arm(where: str, arm: dict, config: dict) -> None:
+    legacy = arm["trainer"] == "legacy"
+    if legacy != ("faults" in arm) or legacy == ("solver" in arm):
+        raise ConfigError(
+            f"Config: {where}: the trainer legacy takes faults and no solver, others the reverse."
+        )
+    if not legacy:
+        check_member(arm["solver"], [*config["solvers"], "gated"], f"{where}.solver")
+
+
+def _check_sample(where: str, arm: str, chosen: dict, config: dict) -> None:
+    result = config["report"]["arm"]
+    if (arm == result) != (not chosen):
+        told = "takes no keys: it trains the search" if arm == result else "needs the key trials"
+        raise ConfigError(f"Config: {where} {told}.")
+    shared = min(config["search"]["trials"], config["search"]["block"])
+    if chosen.get("trials", 0) > shared:
+        raise ConfigError(
+            f"Config: {where}.trials is {chosen['trials']}; the first block of the search has "
+            f"{shared}."
+        )
+    for rule in chosen.get("rules", ()):
+        check_member(rule, config["search"]["rules"], f"{where}.rules")
+
+
+def _check_gate(config: dict) -> None:
+    for key in ("exact", "economy"):
+        arm = config["gate"][key]
+        check_member(arm, config["run"], f"{HERE}.gate.{key}")
+        ran = config["run"][arm].get("trials", 0)
+        if not ran or "tep" not in config["run"][arm].get("rules", config["search"]["rules"]):
+            raise ConfigError(
+                f"Config: {HERE}.gate.{key} is {arm}, which trains no trial of tep; give it some "
+                f"in {HERE}.run."
+            )

@@ -1,0 +1,36 @@
+"""The study's figures as SVG text in one JSON file, by the name of their table ("" if none)."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from scripts.lib.files import replacing
+from scripts.lib.stage import arguments
+from scripts.tep_bp.outcome.model_charts import gradient_errors, residuals_by_width, time_by_width
+from scripts.tep_bp.outcome.result_charts import accuracy_by_rank, ranges_by_arm
+from scripts.tep_bp.outcome.search_charts import anytime_curves, distribution_steps, heat_maps
+
+# How each table is drawn.
+CHARTS = {
+    "anytime": anytime_curves,
+    "distribution": distribution_steps,
+    "heat": heat_maps,
+    "repeats": accuracy_by_rank,
+    "legacy": ranges_by_arm,
+    "residuals": residuals_by_width,
+    "widths": time_by_width,
+    "bias": gradient_errors,
+}
+
+
+def figures(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
+    """SVG text by name of the table."""
+    return {name: chart(tables[name]) for name, chart in CHARTS.items()}
+
+
+if __name__ == "__main__":
+    args = arguments(tables=[Path], figures=Path)
+    text = json.dumps(figures({path.stem: pd.read_csv(path) for path in args.tables}))
+    with replacing(args.figures) as temporary:
+        temporary.write_text(text, encoding="utf-8")

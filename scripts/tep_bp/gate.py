@@ -1,0 +1,76 @@
+"""Decide whether the economy solver may stand in for the exact one (spec 7.3): gate.json.
+
+It may if, over paired trials, the mean change of the validation accuracy is within `margin` and its
+95 % interval covers 0, enough of the best trials stay the best, and gradients on trained networks
+point the same way (Departs: the median network's, not every one's). Else `solver` is the exact one,
+and `reasons` say why.
+"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from scripts.lib.files import replacing
+from scripts.lib.stage import arguments
+from scripts.lib.stats import paired_interval
+from scripts.tep_bp.search.plan import as_trials
+from scripts.tep_bp.search.ranking import SCORE, top
+from scripts.tep_bp.task import Task
+from scripts.tep_bp.tasks.store import read_task
+from scripts.tep_bp.training.cosines import cosines
+from scripts.tep_bp.training.data import data_of
+
+BEST = 10  # trials whose overlap is counted
+
+
+def judged(spec: dict, runs: pd.DataFrame, networks: pd.DataFrame) -> dict:
+    """The verdict; spec: exact, economy (arms), margin, overlap, cosine.
+
+    `networks` has the columns economy (cosine of the solvers' gradients) and exact (that of the
+    exact solver's gradient and the fixed point's). The median network decides: on a few, the exact
+    solver's 20 and 10 iterations are themselves far from the fixed point.
+    """
+    sides = {arm: runs[runs["arm"] == arm] for arm in (spec["exact"], spec["economy"])}
+    exact, economy = (side.set_index("trial")[SCORE] for side in sides.values())
+    change = paired_interval((economy - exact).dropna().to_numpy(float), 0.95)
+    best = [set(top(side, BEST)["trial"]) for side in sides.values()]
+    overlap, least = len(best[0] & best[1]), min(spec["overlap"], len(best[0]))
+    middle, lowest = networks["economy"].median(), networks.min()
+    failures = {
+        f"mean change of accuracy {change.value:+.4f}, allowed is {spec['margin']}": not (
+            abs(change.value) <= spec["margin"]
+        ),
+        f"95 % interval {change.low:+.4f} to {change.high:+.4f} leaves out 0": not (
+            change.low <= 0 <= change.high
+        ),
+        f"{overlap} of the best {len(best[0])} trials agree, {least} needed": overlap < least,
+        f"median cosine of gradients {middle:.5f}, {spec['cosine']} needed": not (
+            middle >= spec["cosine"]
+        ),
+    }
+    reasons = [reason for reason, failed in failures.items() if failed]
+    found = {"solver": "plain" if reasons else "economy", "passed": not reasons}
+    found |= {"reasons": reasons, "trials": change.n, "mean_difference": change.value}
+    found |= {"low": change.low, "high": change.high, "top_overlap": overlap}
+    found |= {"top": len(best[0]), "networks": len(networks), "cosine": middle}
+    return found | {"cosine_worst": lowest["economy"], "cosine_of_exact_worst": lowest["exact"]}
+
+
+def result(spec: dict, runs: pd.DataFrame, plan: pd.DataFrame, task: Task) -> dict:
+    """The verdict, on the first `networks` trials of beta at most `beta`, trained `epochs`."""
+    weak = plan[plan["beta"] <= spec["beta"]].head(spec["networks"])
+    train = spec["train"] | {"epochs": spec["epochs"], "watch": False}
+    data = data_of(task, ("train",), "val")
+    found = [cosines(data, trial, train, spec["solvers"]) for trial in as_trials(weak, "tep")]
+    return judged(spec, runs, pd.DataFrame(found, columns=["economy", "exact"], dtype=float))
+
+
+if __name__ == "__main__":
+    args = arguments(runs=[Path], plan=Path, task=Path, threads=int, gate=Path)
+    torch.set_num_threads(args.threads)
+    runs = pd.concat([pd.read_parquet(path) for path in args.runs])
+    found = result(args.spec, runs, pd.read_parquet(args.plan), read_task(args.task))
+    with replacing(args.gate) as temporary:
+        temporary.write_text(json.dumps(found, indent=1), encoding="utf-8")

@@ -1,0 +1,44 @@
+"""Results beside the band in which they are expected (spec 7.6): a check, never a result."""
+
+import pandas as pd
+
+from scripts.lib.config import check_member
+from scripts.tep_bp.outcome.rows import together
+
+SANITY = ["rule", "quantity", "value", "low", "high", "inside"]
+QUANTITIES = ("best", "median", "test", "difference")
+PAIR = ("tep", "bp")  # whose difference has a band
+
+
+def sanity(band: dict | None, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Table sanity: each quantity of `band` ({quantity: [low, high]}) and whether it is inside.
+
+    best and median are validation accuracies over trials, test the accuracy of the
+    validation-chosen configuration, difference its tep - bp. Without a value `inside` is missing.
+    Raises ConfigError for another quantity.
+    """
+    rows = []
+    for quantity, (low, high) in (band or {}).items():
+        check_member(quantity, QUANTITIES, "band")
+        for rule, value in _values(quantity, tables):
+            row = {"rule": rule, "quantity": quantity, "value": value, "low": low, "high": high}
+            if not pd.isna(value):
+                row["inside"] = bool(low <= value <= high)
+            rows.append(row)
+    return together(rows, SANITY)
+
+
+def _values(quantity: str, tables: dict[str, pd.DataFrame]) -> list[tuple]:
+    if quantity == "difference":
+        pairs = tables["pairs"]
+        pairs = pairs[
+            (pairs["scope"] == "chosen") & pairs[["first", "second"]].isin(PAIR).all(axis=1)
+        ]
+        sign = [1 if first == PAIR[0] else -1 for first in pairs["first"]]
+        return [(" - ".join(PAIR), value) for value in pairs["difference"] * sign]
+    if quantity == "test":
+        rows, quantity = tables["repeats"], "test_accuracy"
+        rows = rows[rows["rank"] == 0]
+    else:
+        rows = tables["robustness"]
+    return list(zip(rows["rule"], rows[quantity], strict=True))

@@ -1,0 +1,30 @@
+"""What `measure` runs for this study: strata of the search space, jobs of the contestants."""
+
+from scripts.tep_bp.design import training_job
+
+
+def rounds(config: dict, workload: dict) -> list[list[list]]:
+    """Units [hidden, batch, round] of each round, the warm-up first; no rounds if no repeats.
+
+    A unit is a stratum of the search space: all trials of a width and a batch size.
+    """
+    space = config["space"]
+    strata = [[hidden, batch] for hidden in space["hidden"] for batch in space["batch"]]
+    wanted = min(workload.get("strata", len(strata)), len(strata))
+    # Spread over the space where not all are wanted.
+    chosen = [strata[(2 * i + 1) * len(strata) // (2 * wanted)] for i in range(wanted)]
+    counted = range(workload["repeats"] + 1) if workload["repeats"] else ()
+    return [[[*stratum, number] for stratum in chosen] for number in counted]
+
+
+def measured_job(config: dict, seed: int, arm: str, workload: dict) -> dict:
+    """Specification of an arm's job in a measured workload."""
+    job = training_job(config, seed, arm, workload["rule"])
+    space = config["space"]
+    share = config["search"]["trials"] // (len(space["hidden"]) * len(space["batch"]))
+    return job | {
+        "work": workload["work"],
+        "space": space,
+        "stratum": max(share, 1),
+        "train": job["train"] | {"epochs": workload["epochs"]},
+    }

@@ -1,0 +1,60 @@
+"""Tables of the outcome (CSV): anytime, budgets, robustness, ... economy.
+
+A table without rows still has its header, so that readers can open it.
+"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from scripts.lib.files import replacing
+from scripts.lib.stage import arguments
+from scripts.tep_bp.outcome.ablation import ablation_rows, by_batch, legacy
+from scripts.tep_bp.outcome.again import pairs, repeats
+from scripts.tep_bp.outcome.budgets import budgets, curves, thinned
+from scripts.tep_bp.outcome.fixed_points import bias, economy, residuals
+from scripts.tep_bp.outcome.rows import beside_rows, complete, reasons, repeat_rows, result_rows
+from scripts.tep_bp.outcome.sanity import sanity
+from scripts.tep_bp.outcome.trials import heat, shares, spread, what_matters
+from scripts.tep_bp.outcome.widths import widths
+
+
+def tables(
+    spec: dict, runs: pd.DataFrame, gate: dict, gradient: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """All tables by name. spec: arm, rules, legacy, stage, trials, repeats, top, space, seed, band.
+
+    `runs` in any order give the same tables. Random: bootstraps, by streams of the seed.
+    """
+    runs = complete(runs)
+    results, again = result_rows(runs, spec), repeat_rows(runs, spec)
+    beside, ablated = beside_rows(runs, spec), ablation_rows(runs, spec)
+    why_not = reasons(results, spec)
+    found = curves(results, why_not, spec["seed"])
+    made = {
+        "anytime": thinned(found),
+        "budgets": budgets(found, why_not),
+        "robustness": spread(results, why_not, spec),
+        "distribution": shares(results, why_not),
+        "importances": what_matters(results, spec["space"]),
+        "heat": heat(results, spec["space"]),
+        "repeats": repeats(again, results, spec),
+        "pairs": pairs(again, why_not, spec),
+        "legacy": legacy(ablated),
+        "by_batch": by_batch(ablated),
+        "residuals": residuals(beside),
+        "widths": widths(beside),
+        "bias": bias(gradient),
+        "economy": economy(gate),
+    }
+    return made | {"sanity": sanity(spec["band"], made)}
+
+
+if __name__ == "__main__":
+    args = arguments(runs=Path, gate=Path, gradient=Path, tables=[Path])
+    gate = json.loads(args.gate.read_text(encoding="utf-8"))
+    made = tables(args.spec, pd.read_parquet(args.runs), gate, pd.read_parquet(args.gradient))
+    for path in args.tables:
+        with replacing(path) as temporary:
+            made[path.stem].to_csv(temporary, index=False)

@@ -1,0 +1,93 @@
+"""Arm `fused`: trials trained one by one, each step a few compiled calls (spec 5.2)."""
+
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from scripts.lib.timing import Phases
+from scripts.tep_bp.training.audit import audit
+from scripts.tep_bp.training.data import Data
+from scripts.tep_bp.training.fit import Fit
+from scripts.tep_bp.training.flops import trial_flops
+from scripts.tep_bp.training.fused.network import Network, Samples
+from scripts.tep_bp.training.initial import batch_orders
+from scripts.tep_bp.training.parameters import n_parameters, parameter_hash
+from scripts.tep_bp.trial import Trial
+
+ROWS = 2048  # held samples at a time: a number of memory
+
+
+@torch.inference_mode()
+def fit_fused(data: Data, trials: list[Trial], train: dict, solver: dict) -> list[Fit]:
+    """Train trials of any rules and shapes one by one, in float32; their fits in the order given.
+
+    `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch; `solver` has omega, mu,
+    free, nudged. Hidden units are a multiple of 8. Random: weights and orders of batches, by each
+    trial's own seed. Raises ValueError for float64 data and other numbers of hidden units.
+    Departs: nothing from the reference but its rounding.
+    """
+    if data.dtype != torch.float32:
+        raise ValueError(f"data are {data.x.dtype}: the fused trainer computes in float32 only")
+    for trial in trials:
+        if trial.hidden % 8:
+            raise ValueError(f"hidden is {trial.hidden}: the fused trainer needs a multiple of 8")
+    return [_fit(data, trial, train, solver) for trial in trials]
+
+
+def _fit(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
+    phases = Phases()
+    network, orders = Network(data, trial, train, solver), batch_orders(trial)
+    x, y, n = data.x.numpy(), data.y.numpy(), len(data.x)
+    rooms = {
+        size: Samples(x, trial.hidden, size) for size in {min(trial.batch, n), n % trial.batch or n}
+    }
+    scores, diverged = [], None
+    for epoch in range(1, train["epochs"] + 1):
+        order = torch.randperm(n, generator=orders).numpy()
+        for start in range(0, n, trial.batch):
+            chosen = order[start : start + trial.batch]
+            samples = rooms[len(chosen)]
+            samples.gather(chosen)
+            phases.lap("data")
+            network.settle(samples)
+            phases.lap("free")
+            taught = network.teach(samples, y[chosen])
+            phases.lap("nudged")
+            network.update(samples, *taught)
+            phases.lap("update")
+        if diverged is None and not np.isfinite(network.flat).all():
+            diverged = epoch
+        if train["watch"] or epoch == train["epochs"]:
+            scores.append(predict(network, data))
+            phases.lap("evaluate")
+    cost = phases.columns()
+    own = network.parameters(data.x.shape[1])
+    return Fit(
+        curve=[(classes == data.held_y).double().mean().item() for classes, _ in scores],
+        losses=[loss for _, loss in scores],
+        predicted=scores[-1][0].numpy(),
+        diverged_epoch=diverged,
+        parameter_hash=parameter_hash(own),
+        n_parameters=n_parameters(own),
+        n_steps=train["epochs"] * math.ceil(n / trial.batch),
+        flops=trial_flops(trial, data, train, solver),
+        cost=cost,
+        audit=audit(own, data, trial, solver),
+    )
+
+
+def predict(network: Network, data: Data) -> tuple[torch.Tensor, float]:
+    """Classes (M,) of the held samples, and their mean cross-entropy."""
+    classes, total, held = [], 0.0, len(data.held_x)
+    for start in range(0, held, ROWS):
+        chosen = np.arange(start, min(start + ROWS, held))
+        samples = Samples(data.held_x.numpy(), network.trial.hidden, len(chosen))
+        samples.gather(chosen)
+        network.settle(samples)
+        logits = torch.from_numpy(network.logits(samples))
+        classes.append(logits.argmax(1))
+        y = data.held_y[start : start + ROWS]
+        total += functional.cross_entropy(logits, y, reduction="sum").item()
+    return torch.cat(classes), total / held

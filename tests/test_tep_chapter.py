@@ -175,11 +175,11 @@ def test_diverged_and_failed_rows_give_a_sound_page():
 def test_the_last_rung_is_said_to_be_one_of_survivors():
     rows = runs()
     kept = rows["trial"].isin(range(8)) & (rows["arm"] == "gated") & (rows["stage"] == "search")
-    rung = rows[kept].assign(stage="rung_1")
+    rung = rows[kept].assign(stage="rung1")
     rows = pd.concat([rows, rung], ignore_index=True)
-    read = words(chapter(outcome(rows, stage="rung_1", trials=8)))
-    assert "Only trials of the last rung (rung_1) are counted" in read
-    assert "tep | rung_1 | 8 of 8 |" in read
+    read = words(chapter(outcome(rows, stage="rung1", trials=8)))
+    assert "Only trials of the last rung (rung1) are counted" in read
+    assert "tep | rung1 | 8 of 8 |" in read
     assert "survivors" not in words(chapter(outcome()))
 
 

@@ -196,9 +196,9 @@ def test_the_mean_over_ranks_keeps_a_test_sample_one_sample(rows, made):
 
 
 def test_the_last_rung_is_the_result_and_needs_its_number_of_trials(rows):
-    rung = searched(rows).iloc[:8].assign(stage="rung_1")
-    other = searched(rows, "bp").iloc[5:12].assign(stage="rung_1")
-    made = outcome(pd.concat([rows, rung, other]), stage="rung_1", trials=8, rules=["tep", "bp"])
+    rung = searched(rows).iloc[:8].assign(stage="rung1")
+    other = searched(rows, "bp").iloc[5:12].assign(stage="rung1")
+    made = outcome(pd.concat([rows, rung, other]), stage="rung1", trials=8, rules=["tep", "bp"])
     table = made["robustness"].set_index("rule")
     assert table["trials"].to_dict() == {"tep": 8, "bp": 7}
     assert table["reason"].to_dict() == {"tep": "", "bp": "bp: 1 of 8 trials are missing"}
@@ -207,7 +207,7 @@ def test_the_last_rung_is_the_result_and_needs_its_number_of_trials(rows):
         table = made[name].set_index(["role", "rule"]).sort_index()
         assert table.loc[("result", "tep"), "trials"].sum() == 8
         assert table.loc[("other", "tep"), "trials"].sum() == 16
-    more = outcome(pd.concat([rows, rung]), stage="rung_1", trials=7, rules=["tep"])
+    more = outcome(pd.concat([rows, rung]), stage="rung1", trials=7, rules=["tep"])
     assert "none of the 7 expected" in more["robustness"]["reason"].iloc[0]
 
 

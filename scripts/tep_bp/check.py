@@ -26,6 +26,9 @@ def check_tep_bp(config: dict) -> None:
     for arm, chosen in config["run"].items():
         check_member(arm, arms, f"{HERE}.run: arm")
         _check_sample(f"{HERE}.run.{arm}", arm, chosen, config)
+    for name, workload in config["measure"]["workloads"].items():
+        where = f"{HERE}.measure.workloads.{name}"
+        check_member(workload.get("task", config["task"]), config["tasks"], f"{where}.task")
     if gated(config):
         _check_gate(config)
 

@@ -17,7 +17,7 @@ def result_stage(config: dict) -> str:
     """The stage whose trials are ranked: the search, or the last rung of halving."""
     search = config["search"]
     last = len(search["halving"]["epochs"]) - 1
-    return f"rung_{last}" if search["mode"] == "halving" else "search"
+    return f"rung{last}" if search["mode"] == "halving" else "search"
 
 
 def blocks(n: int, size: int) -> list[tuple[int, int]]:
@@ -31,7 +31,7 @@ def stages(config: dict) -> list[tuple[str, int, int]]:
     if search["mode"] != "halving":
         return [("search", epochs, search["trials"])]
     found = rungs(search["trials"], search["halving"]["epochs"], search["halving"]["eta"])
-    return [(f"rung_{i}", *rung) for i, rung in enumerate(found)]
+    return [(f"rung{i}", *rung) for i, rung in enumerate(found)]
 
 
 def block_name(rule: str, stage: str, number: int) -> str:
@@ -100,7 +100,7 @@ def _search_jobs(config: dict, seed: int, arm: str) -> dict[tuple[str, str], dic
             train = common["train"] | {"epochs": epochs}
             for number, (start, count) in enumerate(blocks(trials, search["block"])):
                 # A wave is a plan of its own; the trials promoted to a rung share one.
-                whole = stage in ("search", "rung_0")
+                whole = stage in ("search", "rung0")
                 plan = f"{rule}-{stage}" if not whole else f"search-{number:03d}"
                 if search["mode"] == "rounds" and number:
                     plan = f"{rule}-{number:03d}"

@@ -72,6 +72,7 @@ WORK = {"trials": search, "loading": loading}
 def run(spec: dict, inputs: dict, threads: int) -> list[dict]:
     """A row for each unit; status, threads and device as in run files."""
     torch.set_num_threads(threads)
-    data = data_of(task_at(inputs["data"][0]), ("train",), "val")
+    path = next(path for path in inputs["data"] if Path(path).stem == spec["task"])
+    data = data_of(task_at(path), ("train",), "val")
     common = {"status": "ok", "threads": threads, "device": "cpu"}
     return [common | WORK[spec["work"]](spec, data, stratum(spec, unit)) for unit in spec["units"]]

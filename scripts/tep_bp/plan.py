@@ -17,6 +17,12 @@ def rounds(config: dict, workload: dict) -> list[list[list]]:
     return [[[*stratum, number] for stratum in chosen] for number in counted]
 
 
+def tasks(config: dict) -> list[str]:
+    """Names of the tasks that workloads read."""
+    active = [w for w in config["measure"]["workloads"].values() if w["repeats"]]
+    return list(dict.fromkeys(workload.get("task", config["task"]) for workload in active))
+
+
 def measured_job(config: dict, seed: int, arm: str, workload: dict) -> dict:
     """Specification of an arm's job in a measured workload."""
     job = training_job(config, seed, arm, workload["rule"])
@@ -24,6 +30,7 @@ def measured_job(config: dict, seed: int, arm: str, workload: dict) -> dict:
     share = config["search"]["trials"] // (len(space["hidden"]) * len(space["batch"]))
     return job | {
         "work": workload["work"],
+        "task": workload.get("task", config["task"]),
         "space": space,
         "stratum": max(share, 1),
         "train": job["train"] | {"epochs": workload["epochs"]},

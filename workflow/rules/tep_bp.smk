@@ -1,6 +1,6 @@
 """TEP against backprop: fetch, load -> propose -> train -> (gate ->) tables.
 
-Makes <results>/tep_bp/{fetched,task.npz,plans,runs,gate.json,gradient.parquet,tables,optuna.log};
+Makes <results>/tep_bp/{fetched,tasks,plans,runs,gate.json,gradient.parquet,tables,optuna.*};
 announces its run files, measurement and chapter.
 """
 
@@ -16,6 +16,7 @@ configfile: "config/tep_bp.yaml"
 
 
 TEP = config["tep_bp"]
+TEP_TASK = f"<results>/tep_bp/tasks/{TEP['task']}.npz"
 # {name: specification of a plan}, {(arm, block): that of a training job}
 TEP_PLANS, TEP_JOBS = {}, {}
 TEP_TRAIN = stamps("scripts/tep_bp/train.py")
@@ -36,7 +37,7 @@ if "tep_bp" in STUDIES:
         for (arm, block), job in TEP_JOBS.items()
     }
     MEASURED["tep_bp"] = {
-        "data": ["<results>/tep_bp/task.npz"],
+        "data": expand("<results>/tep_bp/tasks/{task}.npz", task=tep_plan.tasks(TEP)),
         "script": "scripts/tep_bp/measured.py",
         "plan": measurement_plan(
             TEP["measure"],
@@ -52,6 +53,7 @@ if "tep_bp" in STUDIES:
 
 wildcard_constraints:
     plan="[a-z0-9_-]+",
+    task="[A-Za-z0-9_]+",
 
 
 rule tep_bp_fetch:
@@ -71,26 +73,24 @@ rule tep_bp_fetch:
 
 
 rule tep_bp_load:
-    """Samples of the task and who trains, validates and tests; a fault is one sentence."""
+    """Samples of a task and who trains, validates and tests; a fault is one sentence."""
     input:
-        fetched=(
-            ["<results>/tep_bp/fetched/mnist.tgz"]
-            if tep_downloaded(TEP["tasks"].get(TEP["task"], {}))
-            else []
-        ),
+        fetched=lambda w: [
+            "<results>/tep_bp/fetched/mnist.tgz"
+            for task in [TEP["tasks"][w.task]]
+            if tep_downloaded(task)
+        ],
     output:
-        task="<results>/tep_bp/task.npz",
+        task="<results>/tep_bp/tasks/{task}.npz",
     log:
-        "<results>/tep_bp/logs/load.log",
+        "<results>/tep_bp/logs/load/{task}.log",
     conda:
         "../envs/isospeed.yaml"
     params:
         *stamps("scripts/tep_bp/load.py"),
-        spec=lambda w: canonical(
-            {"task": TEP["tasks"][TEP["task"]], "split_seed": TEP["split_seed"]}
-        ),
+        spec=lambda w: canonical({"task": TEP["tasks"][w.task], "split_seed": TEP["split_seed"]}),
         # Changes with the files that the task is read from.
-        read_from=lambda w: tep_fingerprint(TEP["tasks"][TEP["task"]]),
+        read_from=lambda w: tep_fingerprint(TEP["tasks"][w.task]),
     shell:
         "python -m scripts.tep_bp.load --spec {params.spec:q} --fetched {input.fetched:q}"
         " --task {output.task:q} 2> >(tee {log:q} >&2)"
@@ -119,7 +119,7 @@ rule tep_bp_propose:
 rule tep_bp_train:
     """Train some trials of a plan by one implementation of one learning rule."""
     input:
-        task="<results>/tep_bp/task.npz",
+        task=TEP_TASK,
         plan=lambda w: f"<results>/tep_bp/plans/{TEP_JOBS[w.arm, w.block]['plan']}.parquet",
         gates=lambda w: [
             "<results>/tep_bp/gate.json"
@@ -147,7 +147,7 @@ rule tep_bp_gate:
     input:
         runs=tep_design.gate_reads(TEP) if TEP_JOBS else [],
         plan="<results>/tep_bp/plans/search-000.parquet",
-        task="<results>/tep_bp/task.npz",
+        task=TEP_TASK,
     output:
         gate="<results>/tep_bp/gate.json",
     log:
@@ -167,7 +167,7 @@ rule tep_bp_gate:
 rule tep_bp_gradient:
     """Error of equilibrium propagation against the exact gradient, by strength of the nudge."""
     input:
-        task="<results>/tep_bp/task.npz",
+        task=TEP_TASK,
     output:
         gradient="<results>/tep_bp/gradient.parquet",
     log:

@@ -5,6 +5,8 @@ import pandas as pd
 
 from scripts.lib.stats import paired_interval
 
+MOST = 0.9  # of the pairs keep the margin of `mostly`
+
 
 def pairs(runs: pd.DataFrame, arm: str, reference: str, axes: list[str]) -> pd.DataFrame:
     """Units that both arms computed, columns suffixed `_arm` and `_ref`."""
@@ -45,6 +47,9 @@ def check_metric(
     if test == "at_most":
         worst = float(both[f"{metric}_arm"].max())
         return row | {"passed": worst <= margin, "note": f"largest value {worst:.2g}"}
+    if test == "mostly":
+        kept = int((np.abs(difference) <= margin).sum())
+        return row | {"passed": kept >= MOST * len(both), "note": f"{kept} of {len(both)} within"}
     if test == "close":
         return row | {"passed": largest <= margin, "note": f"largest difference {largest:.2g}"}
     if test == "equivalent":
@@ -72,7 +77,7 @@ def agree_where(both: pd.DataFrame, rule: dict, cell: list[str]) -> list[dict]:
     note = f"{len(both)} pairs, {rule['min_pairs']} needed; {unequal} units with unequal status"
     rows = [{"metric": "pairs", "test": "counted", "n_pairs": len(both), "note": note}]
     rows[0] |= {"passed": enough and unequal == 0}
-    for test in ("close", "at_most", "equivalent", "not_worse") if enough else ():
+    for test in ("close", "mostly", "at_most", "equivalent", "not_worse") if enough else ():
         for metric, margin in rule.get(test, {}).items():
             if has(both, metric):
                 rows.append(check_metric(both, metric, test, margin, cell))

@@ -1,7 +1,7 @@
 """What config/tep_bp.yaml must hold beyond what its schema says."""
 
 from scripts.lib.config import ConfigError, check_contract, check_keys, check_member
-from scripts.tep_bp.design import gated
+from scripts.tep_bp.design import gated, trains_tep
 from scripts.tep_bp.search.space import check_space
 from scripts.tep_bp.tasks.sources import TASK_KEYS
 
@@ -29,6 +29,12 @@ def check_tep_bp(config: dict) -> None:
     for name, workload in config["measure"]["workloads"].items():
         where = f"{HERE}.measure.workloads.{name}"
         check_member(workload.get("task", config["task"]), config["tasks"], f"{where}.task")
+    for name, contestant in config["measure"]["contestants"].items():
+        if arms[contestant["arm"]].get("solver") == "gated":
+            raise ConfigError(
+                f"Config: {HERE}.measure.contestants.{name}.arm is {contestant['arm']}, whose "
+                "solver is gated; measure an arm whose solver is known."
+            )
     if gated(config):
         _check_gate(config)
 
@@ -41,6 +47,12 @@ def _check_arm(where: str, arm: dict, config: dict) -> None:
         )
     if not legacy:
         check_member(arm["solver"], [*config["solvers"], "gated"], f"{where}.solver")
+    train = config["train"] | arm.get("train", {})
+    if arm["trainer"] not in ("reference", "legacy") and train["difference"] != "centred":
+        raise ConfigError(
+            f"Config: {where}.train.difference is {train['difference']}; the trainer "
+            f"{arm['trainer']} has only centred, reference has both."
+        )
 
 
 def _check_sample(where: str, arm: str, chosen: dict, config: dict) -> None:
@@ -54,7 +66,7 @@ def _check_sample(where: str, arm: str, chosen: dict, config: dict) -> None:
             f"Config: {where}.trials is {chosen['trials']}; the first block of the search has "
             f"{shared}."
         )
-    for rule in chosen.get("rules", ()):
+    for rule in chosen.get("rules", ()) if chosen.get("trials") else ():
         check_member(rule, config["search"]["rules"], f"{where}.rules")
 
 
@@ -62,8 +74,7 @@ def _check_gate(config: dict) -> None:
     for key in ("exact", "economy"):
         arm = config["gate"][key]
         check_member(arm, config["run"], f"{HERE}.gate.{key}")
-        ran = config["run"][arm].get("trials", 0)
-        if not ran or "tep" not in config["run"][arm].get("rules", config["search"]["rules"]):
+        if not trains_tep(config, arm):
             raise ConfigError(
                 f"Config: {HERE}.gate.{key} is {arm}, which trains no trial of tep; give it some "
                 f"in {HERE}.run."

@@ -144,9 +144,17 @@ def gate_job(config: dict) -> dict:
     return config["gate"] | {key: config[key] for key in ("solvers", "train")}
 
 
+def trains_tep(config: dict, arm: str) -> bool:
+    """Whether an arm that trains a sample has trials of tep."""
+    chosen, rules = config["run"].get(arm, {}), config["search"]["rules"]
+    return bool(chosen.get("trials")) and "tep" in rules and "tep" in chosen.get("rules", rules)
+
+
 def gate_reads(config: dict) -> list[str]:
-    """Run files of the two arms that the gate compares."""
+    """Run files of the two arms that the gate compares; none unless both have trials."""
     arms = (config["gate"]["exact"], config["gate"]["economy"])
+    if not all(trains_tep(config, arm) for arm in arms):
+        return []
     return [
         f"{FOLDER}/runs/{arm}/{block_name('tep', 'search', number)}.parquet"
         for arm in arms

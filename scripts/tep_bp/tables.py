@@ -52,8 +52,8 @@ def tables(
 
 
 if __name__ == "__main__":
-    args = arguments(runs=Path, gate=Path, gradient=Path, tables=[Path])
-    gate = json.loads(args.gate.read_text(encoding="utf-8"))
+    args = arguments(runs=Path, gate=[Path], gradient=Path, tables=[Path])
+    gate = json.loads(args.gate[0].read_text(encoding="utf-8")) if args.gate else {}
     made = tables(args.spec, pd.read_parquet(args.runs), gate, pd.read_parquet(args.gradient))
     for path in args.tables:
         with replacing(path) as temporary:

@@ -27,7 +27,8 @@ if "tep_bp" in STUDIES:
     try:
         check_config(TEP, "workflow/schemas/tep_bp.schema.yaml", at="tep_bp")
         check_tep_bp(TEP)
-        tep_fingerprint(TEP["tasks"][TEP["task"]])
+        for name in (TEP["task"], *tep_plan.tasks(TEP)):
+            tep_fingerprint(TEP["tasks"][name])
     except (ConfigError, LoadError) as error:
         raise WorkflowError(str(error)) from None
     TEP_PLANS = tep_design.plans(TEP, config["seed"])
@@ -187,7 +188,9 @@ rule tep_bp_tables:
     """Anytime curves, re-evaluation, pairs, ablation of the source's faults, fixed points, gate."""
     input:
         runs="<results>/tep_bp/runs.parquet",
-        gate="<results>/tep_bp/gate.json",
+        gate=(
+            ["<results>/tep_bp/gate.json"] if TEP_JOBS and tep_design.gate_reads(TEP) else []
+        ),
         gradient="<results>/tep_bp/gradient.parquet",
     output:
         tables=expand("<results>/tep_bp/tables/{table}.csv", table=tep_design.TABLES),

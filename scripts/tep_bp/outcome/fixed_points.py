@@ -53,5 +53,6 @@ def bias(gradient: pd.DataFrame) -> pd.DataFrame:
 
 
 def economy(gate: dict) -> pd.DataFrame:
-    """Table economy: one row, which solver the result ran with, and what the gate found."""
-    return together([gate | {"reasons": "; ".join(gate.get("reasons") or [])}], ECONOMY)
+    """Table economy: which solver the result ran with, and what the gate found; a row, if any."""
+    rows = [gate | {"reasons": "; ".join(gate.get("reasons") or [])}] if gate else []
+    return together(rows, ECONOMY)

@@ -8,7 +8,7 @@ import llvmlite.binding as llvm
 import numba
 
 # Sums may be reassociated, products and sums contracted; a NaN stays a NaN.
-LOOSE = {"contract", "reassoc", "nsz"}
+OPTIONS = {"fastmath": {"contract", "reassoc", "nsz"}, "nogil": True, "error_model": "numpy"}
 
 
 def wide_vectors() -> str | None:
@@ -23,30 +23,29 @@ def wide_vectors() -> str | None:
     return features.flatten() + ",-prefer-256-bit" if features.get("avx512f") else None
 
 
-def sources() -> str:
-    """Digest of this package: Numba by itself would miss the edit of a function called."""
+def sources(package: Path) -> str:
+    """Digest of its modules: Numba by itself would miss the edit of a function that is called."""
     content = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(package.glob("*.py")):
         content.update(path.read_bytes())
     return content.hexdigest()
 
 
 # What the user set by NUMBA_CPU_FEATURES stays.
 numba.config.CPU_FEATURES = numba.config.CPU_FEATURES or wide_vectors()
-SOURCES = sources()
+SOURCES = sources(Path(__file__).parent)
 
 
-def inner(fastmath: set[str] = LOOSE) -> Callable:
-    """Decorator of a function that only compiled ones call: part of their code."""
-    return numba.njit(fastmath=fastmath, nogil=True, error_model="numpy")
+def inner(function: Callable) -> Callable:
+    """A function that only compiled ones call: part of their code."""
+    return numba.njit(function, **OPTIONS)
 
 
 def entry(function: Callable) -> Callable:
     """The function compiled at its first call, and kept on disk where Numba can write."""
-    options = {"fastmath": LOOSE, "nogil": True, "error_model": "numpy"}
     try:
-        dispatcher = numba.njit(function, cache=True, **options)
+        dispatcher = numba.njit(function, cache=True, **OPTIONS)
     except RuntimeError:  # neither NUMBA_CACHE_DIR nor checkout nor home: compile in every process
-        return numba.njit(function, **options)
+        return numba.njit(function, **OPTIONS)
     dispatcher._cache._cache_file._source_stamp = SOURCES
     return dispatcher

@@ -16,8 +16,6 @@ from scripts.tep_bp.training.initial import batch_orders
 from scripts.tep_bp.training.parameters import n_parameters, parameter_hash
 from scripts.tep_bp.trial import Trial
 
-ROWS = 2048  # held samples at a time: a number of memory
-
 
 @torch.inference_mode()
 def fit_fused(data: Data, trials: list[Trial], train: dict, solver: dict) -> list[Fit]:
@@ -43,6 +41,9 @@ def _fit(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
     rooms = {
         size: Samples(x, trial.hidden, size) for size in {min(trial.batch, n), n % trial.batch or n}
     }
+    held = Samples(data.held_x.numpy(), trial.hidden, len(data.held_x))
+    held.gather(np.arange(held.n))
+    phases.lap("data")
     scores, diverged = [], None
     for epoch in range(1, train["epochs"] + 1):
         order = torch.randperm(n, generator=orders).numpy()
@@ -60,7 +61,7 @@ def _fit(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
         if diverged is None and not np.isfinite(network.flat).all():
             diverged = epoch
         if train["watch"] or epoch == train["epochs"]:
-            scores.append(predict(network, data))
+            scores.append(predict(network, held, data.held_y))
             phases.lap("evaluate")
     cost = phases.columns()
     own = network.parameters(data.x.shape[1])
@@ -78,16 +79,8 @@ def _fit(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
     )
 
 
-def predict(network: Network, data: Data) -> tuple[torch.Tensor, float]:
+def predict(network: Network, held: Samples, y: torch.Tensor) -> tuple[torch.Tensor, float]:
     """Classes (M,) of the held samples, and their mean cross-entropy."""
-    classes, total, held = [], 0.0, len(data.held_x)
-    for start in range(0, held, ROWS):
-        chosen = np.arange(start, min(start + ROWS, held))
-        samples = Samples(data.held_x.numpy(), network.trial.hidden, len(chosen))
-        samples.gather(chosen)
-        network.settle(samples)
-        logits = torch.from_numpy(network.logits(samples))
-        classes.append(logits.argmax(1))
-        y = data.held_y[start : start + ROWS]
-        total += functional.cross_entropy(logits, y, reduction="sum").item()
-    return torch.cat(classes), total / held
+    network.settle(held)
+    logits = torch.from_numpy(network.logits(held))
+    return logits.argmax(1), functional.cross_entropy(logits, y).item()

@@ -7,8 +7,9 @@ are contracted, nothing is reassociated, and NaN stays NaN.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from llvmlite import ir
@@ -19,7 +20,6 @@ from numba.extending import intrinsic
 LANES = 32  # of a tile of samples: two of the widest vectors
 NUMBER, WHOLE = ir.FloatType(), ir.IntType(32)
 ROUNDED = {"flags": ("contract", "nsz")}
-ROUNDER = 1.5 * 2**23  # added and subtracted, it leaves the nearest whole number
 
 
 def wide(builder: ir.IRBuilder, scalar: ir.Value, lanes: int) -> ir.Value:
@@ -65,10 +65,21 @@ class Lanes:
         chosen = self.builder.select(mask, self._other(then), self._other(otherwise))
         return Lanes(self.builder, chosen)
 
+    def equals(self, other: Lanes, then: float, otherwise: float) -> Lanes:
+        """Numbers by whether whole numbers are equal."""
+        mask = self.builder.icmp_signed("==", self.value, other.value)
+        kind = ir.VectorType(NUMBER, self.value.type.count)
+        pair = (ir.Constant(kind, [number] * kind.count) for number in (then, otherwise))
+        return Lanes(self.builder, self.builder.select(mask, *pair))
+
     def within(self, reach: float) -> Lanes:
         """Clamped to +-reach."""
         low = self.above(reach, reach, self)
-        return Lanes(self.builder, self._other(-reach)).above(low, -reach, low)
+        return self.filled(-reach).above(low, -reach, low)
+
+    def filled(self, number: float) -> Lanes:
+        """The number in as many lanes."""
+        return Lanes(self.builder, self._other(number))
 
     def power_of_two(self) -> Lanes:
         """2^self for whole numbers from -126 to 127."""
@@ -76,42 +87,6 @@ class Lanes:
         biased = self.builder.fptosi((self + 127.0).value, whole)
         bits = self.builder.shl(biased, ir.Constant(whole, [23] * whole.count))
         return Lanes(self.builder, self.builder.bitcast(bits, self.value.type))
-
-
-def tanh(x: Lanes) -> Lanes:
-    """x p(x^2) / q(x^2), as in Eigen's generic_fast_tanh_float and XLA; beyond 7.9 it is +-1."""
-    x = x.within(7.90531110763549805)
-    s = x * x
-    p = s * -2.76076847742355e-16 + 2.00018790482477e-13
-    for coefficient in (
-        -8.60467152213735e-11,
-        5.12229709037114e-08,
-        1.48572235717979e-05,
-        6.37261928875436e-04,
-        4.89352455891786e-03,
-    ):
-        p = p * s + coefficient
-    q = s * 1.19825839466702e-06 + 1.18534705686654e-04
-    for coefficient in (2.26843463243900e-03, 4.89352518554385e-03):
-        q = q * s + coefficient
-    return x * p / q
-
-
-def relu(x: Lanes) -> Lanes:
-    zero = x * 0.0 if False else Lanes(x.builder, x._other(0.0))
-    return zero.above(x, 0.0, x)
-
-
-def exp(x: Lanes) -> Lanes:
-    """2^k e^r, with the polynomial of Cephes' expf; arguments beyond +-87 count as +-87."""
-    x = x.within(87.0)
-    k = (x * 1.44269504 + ROUNDER) - ROUNDER
-    r = x - k * 0.693359375
-    r = r - k * -2.12194440e-4  # the two parts of log(2)
-    p = r * 1.9875691500e-4 + 1.3981999507e-3
-    for coefficient in (8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
-        p = p * r + coefficient
-    return (p * (r * r) + r + 1.0) * k.power_of_two()
 
 
 class Rows:
@@ -144,23 +119,49 @@ class Rows:
         return Lanes(self.builder, wide(self.builder, number, self.lanes))
 
 
-def instructions(lanes: int = LANES) -> Callable:
-    """Decorator: write(builder, *arguments) becomes a function for compiled code, without result.
+class Variable:
+    """Lanes that a loop changes; LLVM keeps them in a register."""
 
-    Its arrays arrive as `Rows`, its numbers as `Lanes` of equal numbers.
+    def __init__(self, start: Lanes):
+        self.builder = start.builder
+        self.place = cgutils.alloca_once_value(self.builder, start.value)
+
+    def get(self) -> Lanes:
+        return Lanes(self.builder, self.builder.load(self.place))
+
+    def set(self, lanes: Lanes) -> None:
+        self.builder.store(lanes.value, self.place)
+
+
+@contextlib.contextmanager
+def counted(rows: Rows) -> Iterator[ir.Value]:
+    """The body is repeated for each row number of `rows`."""
+    with cgutils.for_range(rows.builder, rows.count) as loop:
+        yield loop.index
+
+
+def lanewise(lanes: int = LANES) -> Callable:
+    """Decorator: write(context, *arguments) becomes a function for compiled code, without result.
+
+    Its arrays arrive as `Rows`, its numbers as `Lanes` of equal numbers. Arguments may overlap:
+    what is read after a write is what was written.
     """
 
     def decorate(write: Callable) -> Callable:
         def codegen(context, builder, signature, arguments):
-            found = []
+            given = []
             for kind, value in zip(signature.args, arguments, strict=True):
                 if isinstance(kind, types.Array):
-                    found.append(Rows(context, builder, kind, value, lanes))
+                    given.append(Rows(context, builder, kind, value, lanes))
                 else:
-                    found.append(Lanes(builder, wide(builder, value, lanes)))
-            write(builder, *found)
+                    given.append(Lanes(builder, wide(builder, value, lanes)))
+            write(context, *given)
             return context.get_dummy_value()
 
-        return codegen
+        def typed(context, *kinds):
+            return types.void(*kinds), codegen
+
+        typed.__signature__, typed.__name__ = inspect.signature(write), write.__name__
+        return intrinsic(typed)
 
     return decorate

@@ -7,116 +7,126 @@ The image rho(drive + W h + V e) is one product: `joined` is [W V], (d, d + C), 
 above e. `ball` is (omega, 1 - omega + mu, mu) of the heavy ball; (1, 0, 0) is the plain iteration.
 """
 
-import numpy as np
+from collections.abc import Callable
 
 from scripts.tep_bp.training.fused.compiled import inner
-from scripts.tep_bp.training.fused.elementwise import ONE, ZERO, activate, softmax
-from scripts.tep_bp.training.fused.products import LANES, eight_rows, onto_tile
+from scripts.tep_bp.training.fused.elementwise import (
+    copy_of,
+    relu,
+    softmax_error,
+    tanh,
+    zero_of,
+)
+from scripts.tep_bp.training.fused.lanes import Rows, lanewise
+from scripts.tep_bp.training.fused.products import onto_tile, sums
 
-MASK = 2  # in place of an activation: the image is multiplied by a mask
+RELU, TANH, MASK = 0, 1, 2  # what makes an image of a sum; MASK multiplies it by a mask
 
 
-@inner()
+def eight_steps(formula: Callable, heavy: bool) -> Callable:
+    """step(start, a, b, mask, omega, kept, mu, h, previous) of eight units, over `previous`.
+
+    h' = h + omega (image - h) + mu (h - previous), image = formula(start + a @ b, mask).
+    """
+
+    @lanewise()
+    def step(context, start: Rows, a: Rows, b: Rows, mask: Rows, omega, kept, mu, h, previous):
+        for row, total in enumerate(sums(start, a, b, 8)):
+            image = formula(total, mask[row])
+            if heavy:
+                image = image * omega + h[row] * kept - previous[row] * mu
+            previous[row] = image
+
+    return step
+
+
+FORMULAS = (lambda z, _: relu(z), lambda z, _: tanh(z), lambda z, mask: z * mask)
+plain_relu, plain_tanh, plain_mask = (eight_steps(formula, False) for formula in FORMULAS)
+heavy_relu, heavy_tanh, heavy_mask = (eight_steps(formula, True) for formula in FORMULAS)
+
+
+@inner
 def turn(start, weights, lines, activation, mask, ball, h, previous):
     """One step h' = h + omega (image - h) + mu (h - previous), written over `previous`.
 
     The image is rho(start + weights @ lines), or mask * (start + weights @ lines).
     """
     omega, kept, mu = ball
-    plain = omega == ONE and mu == ZERO
-    image = np.empty((8, LANES), np.float32)
+    plain = omega == 1 and mu == 0
     for row in range(0, len(h), 8):
-        old, new = h[row : row + 8], previous[row : row + 8]
-        eight_rows(start[row : row + 8], weights[row : row + 8], lines, image)
-        if activation == MASK:
-            for i in range(8):
-                for s in range(LANES):
-                    image[i, s] *= mask[row + i, s]
-        elif not plain:
-            activate(image, activation, image)
-        if plain and activation != MASK:
-            activate(image, activation, new)
-        elif plain:
-            new[:] = image
+        end = row + 8
+        first, a, factor = start[row:end], weights[row:end], mask[row:end]
+        old, new = h[row:end], previous[row:end]
+        if plain:
+            if activation == TANH:
+                plain_tanh(first, a, lines, factor, omega, kept, mu, old, new)
+            elif activation == RELU:
+                plain_relu(first, a, lines, factor, omega, kept, mu, old, new)
+            else:
+                plain_mask(first, a, lines, factor, omega, kept, mu, old, new)
+        elif activation == TANH:
+            heavy_tanh(first, a, lines, factor, omega, kept, mu, old, new)
+        elif activation == RELU:
+            heavy_relu(first, a, lines, factor, omega, kept, mu, old, new)
         else:
-            for i in range(8):
-                for s in range(LANES):
-                    new[i, s] = omega * image[i, s] + kept * old[i, s] - mu * new[i, s]
+            heavy_mask(first, a, lines, factor, omega, kept, mu, old, new)
 
 
-@inner()
-def first_step(image, ball, start, h):
-    """h = start + omega (image - start): from rest, there is no momentum."""
-    omega = ball[0]
-    for i in range(len(image)):
-        for s in range(LANES):
-            h[i, s] = (ONE - omega) * start[i, s] + omega * image[i, s]
+@inner
+def free(driven, weights, activation, steps, ball, state, previous, h):
+    """Write the state (d, LANES) after `steps` iterations from 0 to h.
 
-
-@inner()
-def free(driven, joined, activation, steps, ball, h):
-    """Write the state (d, LANES) after `steps` iterations from 0 to h."""
-    d = len(driven)
-    weights, image = joined[:, :d], np.empty_like(driven)
-    state, previous = np.zeros((2, d, LANES), np.float32)
-    activate(driven, activation, image)  # at 0 the image needs no product
-    first_step(image, ball, previous, state)
-    for _ in range(steps - 1):
-        turn(driven, weights, state, activation, driven, ball, state, previous)
-        state, previous = previous, state
-    h[:] = state
-
-
-@inner()
-def errors(h, head, head_bias, classes, first, n, sign, out):
-    """out (C, LANES) = sign (softmax(head h + head_bias) - onehot) of samples first, first + 1...
-
-    head is (C, d), head_bias (C, LANES). Columns beyond the n-th sample are 0.
+    state and previous (d, LANES) are room.
     """
+    zero_of(state, state)
+    zero_of(previous, previous)
+    # At 0 the image needs no product: a product over no lines.
+    turn(driven, weights[:, :0], state[:0], activation, driven, ball, state, previous)
+    for _ in range(steps - 1):
+        state, previous = previous, state
+        turn(driven, weights[:, :], state, activation, driven, ball, state, previous)
+    copy_of(previous, h)
+
+
+@inner
+def errors(h, head, head_bias, truth, numbers, weight, out):
+    """out (C, LANES) = weight (softmax(head h + head_bias) - onehot(truth))."""
     onto_tile(head_bias, head, h, out)
-    softmax(out)
-    for s in range(min(LANES, n - first)):
-        out[classes[first + s], s] -= ONE
-    if sign != ONE:
-        for c in range(len(out)):
-            for s in range(LANES):
-                out[c, s] *= sign
-    for s in range(n - first, LANES):
-        out[:, s] = ZERO
+    softmax_error(out, truth, numbers, weight)
 
 
-@inner()
-def nudged(driven, h, error, joined, head, head_bias, classes, first, n, sign, solver, out):
-    """Write the state (d, LANES) nudged by sign (+-1), from the free state h, to out.
+@inner
+def nudged(
+    driven, still, h, error, joined, reading, weight, activation, steps, ball, state, previous, out
+):  # fmt: skip
+    """Write the state (d, LANES) nudged by weight (1, LANES), +-1, from the free h to out.
 
-    `error` (C, LANES) is that of h; `still`, the image of h without a nudge, is shared by both signs.
+    `error` (C, LANES) is that of h, times weight; `still`, the sum at h without a nudge, is shared
+    by both signs. `reading` is (head, head_bias, truth, numbers); state and previous are room.
     """
-    activation, steps, ball, still = solver
-    d, rows = joined.shape
-    state, previous = np.empty((2, rows, LANES), np.float32)
-    for c in range(rows - d):
-        for s in range(LANES):
-            state[d + c, s] = sign * error[c, s]
-    # A plain step first: then `previous` is the start, and from rest there is no momentum.
-    previous[:d] = h
-    turn(still, joined[:, d:], state[d:], activation, still, ball, h, previous[:d])
-    state, previous = previous, state
-    previous[:d] = h
+    head, head_bias, truth, numbers = reading
+    d = len(h)
+    # From rest: the start is its own predecessor.
+    copy_of(h, previous)
+    turn(still, joined[:, d:], error, activation, still, ball, h, previous[:d])
+    copy_of(h, state)
     for _ in range(steps - 1):
-        errors(state[:d], head, head_bias, classes, first, n, sign, state[d:])
-        turn(driven, joined, state, activation, still, ball, state[:d], previous[:d])
         state, previous = previous, state
-    out[:] = state[:d]
+        errors(state[:d], head, head_bias, truth, numbers, weight, state[d:])
+        turn(driven, joined[:, :], state, activation, still, ball, state[:d], previous[:d])
+    copy_of(previous[:d], out)
 
 
-@inner()
-def adjoint(pushed, joined, mask, steps, ball, out):
-    """Write lambda = (pushed + W lambda) * mask after `steps` iterations from 0 to out (d, LANES)."""
-    d = len(pushed)
-    weights, image = joined[:, :d], pushed * mask
-    state, previous = np.zeros((2, d, LANES), np.float32)
-    first_step(image, ball, previous, state)
+@inner
+def adjoint(pushed, weights, mask, steps, ball, state, previous, out):
+    """Write lambda = (pushed + W lambda) * mask after `steps` iterations from 0 to out.
+
+    state and previous (d, LANES) are room.
+    """
+    zero_of(state, state)
+    zero_of(previous, previous)
+    turn(pushed, weights[:, :0], state[:0], MASK, mask, ball, state, previous)
     for _ in range(steps - 1):
-        turn(pushed, weights, state, MASK, mask, ball, state, previous)
         state, previous = previous, state
-    out[:] = state
+        turn(pushed, weights[:, :], state, MASK, mask, ball, state, previous)
+    copy_of(previous, out)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from scripts.tep_bp.training.data import Data
-from scripts.tep_bp.training.fused.elementwise import RELU, TANH
-from scripts.tep_bp.training.fused.products import LANES
+from scripts.tep_bp.training.fused.lanes import LANES
+from scripts.tep_bp.training.fused.loop import RELU, TANH
 from scripts.tep_bp.training.fused.steps import (
     ADJOINT,
     NUDGES,
@@ -18,7 +18,7 @@ from scripts.tep_bp.training.fused.steps import (
     teach,
     views,
 )
-from scripts.tep_bp.training.fused.update import contract, descend, gradient
+from scripts.tep_bp.training.fused.update import improve
 from scripts.tep_bp.training.initial import initial
 from scripts.tep_bp.trial import Trial
 
@@ -32,11 +32,11 @@ def eights(n: int) -> int:
 
 
 class Samples:
-    """n samples as lines (T, LANES, D') and tiles (T, D', LANES), and their states (T, d, LANES)."""
+    """Room for n samples as `lines` (T, LANES, D') and `tiles` (T, D', LANES), and their states."""
 
     def __init__(self, x: np.ndarray, hidden: int, n: int):
         tiles, inputs = math.ceil(n / LANES), eights(x.shape[1])
-        self.x, self.n = x, n
+        self.x, self.n = np.ascontiguousarray(x), n
         self.lines = np.zeros((tiles, LANES, inputs), np.float32)
         self.tiles = np.zeros((tiles, inputs, LANES), np.float32)
         self.driven, self.h = np.zeros((2, tiles, hidden, LANES), np.float32)
@@ -53,8 +53,7 @@ class Network:
         self.trial, self.train = trial, train
         recurrent, columns = trial.rule != "bp", eights(data.classes)
         self.shape = (eights(inputs), d, columns, data.classes, recurrent)
-        self.decayed = d * (eights(inputs) + columns + recurrent * d)
-        size = self.decayed + d + columns
+        size = d * (eights(inputs) + recurrent * d + columns + 1) + columns
         self.flat, self.found, self.m, self.v = np.zeros((4, size), np.float32)
         start = initial(trial, inputs, data.classes)
         w_x, w, w_o, _, _ = views.py_func(self.flat, self.shape)
@@ -66,7 +65,6 @@ class Network:
         omega, mu = solver["omega"], solver["mu"]
         self.ball = tuple(map(np.float32, (omega, 1 - omega + mu, mu)))
         self.free, self.nudged = solver["free"], solver["nudged"]
-        self.kept = np.float32(1 - np.float32(trial.lr * trial.weight_decay))
 
     def parameters(self, inputs: int) -> dict[str, torch.Tensor]:
         """Copies in the shapes and order of `initial`."""
@@ -101,19 +99,16 @@ class Network:
     def update(self, samples: Samples, error, moved, centre) -> None:
         """Gradient, Adam, and the cap of the recurrent weights."""
         n, trial, train = samples.n, self.trial, self.train
-        scale = np.float32(-1 / (2 * n * trial.beta) if trial.rule == "tep" else 1 / n)
-        gradient(
-            self.shape, samples.lines, samples.h, error, moved, centre, scale, n, self.found
-        )
+        scale = -1 / (2 * n * trial.beta) if trial.rule == "tep" else 1 / n
         self.count += 1
         one, two = train["betas"]
         rise, fall = 1 - one**self.count, 1 - two**self.count
         rates = (trial.lr / rise, 1 - one, two, 1 - two, 1 / math.sqrt(fall), train["adam_eps"])
-        rates = tuple(map(np.float32, rates))
-        descend(self.flat, self.found, self.m, self.v, self.decayed, self.kept, rates)
-        if self.shape[4]:
-            cap, steps = np.float32(train["spectral_cap"]), train["power_steps"]
-            contract(self.flat, self.shape, self.u, cap, steps)
+        improve(
+            self.flat, self.shape, samples.lines, samples.h, error, moved, centre, scale, n,
+            self.found, self.m, self.v, rates, trial.lr * trial.weight_decay,
+            self.u, train["spectral_cap"], train["power_steps"],
+        )  # fmt: skip
 
     def logits(self, samples: Samples) -> np.ndarray:
         """(n, C) of settled samples."""

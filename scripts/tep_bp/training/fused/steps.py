@@ -7,15 +7,26 @@ Tiles are (T, rows, LANES) for T tiles of samples, lines (T, LANES, columns) hav
 import numpy as np
 
 from scripts.tep_bp.training.fused.compiled import entry, inner
-from scripts.tep_bp.training.fused.elementwise import ONE, ZERO, activate, slope
-from scripts.tep_bp.training.fused.loop import adjoint, errors, free, nudged
-from scripts.tep_bp.training.fused.products import LANES, onto_tile
+from scripts.tep_bp.training.fused.elementwise import (
+    centred,
+    copy_of,
+    multiplied,
+    negative_of,
+    relu_of,
+    slope_relu_of,
+    slope_tanh_of,
+    tanh_of,
+    zero_of,
+)
+from scripts.tep_bp.training.fused.lanes import LANES
+from scripts.tep_bp.training.fused.loop import TANH, adjoint, errors, free, nudged
+from scripts.tep_bp.training.fused.products import onto_tile
 
 PIXEL = np.float32(255)
 PERCEPTRON, ADJOINT, NUDGES = 0, 1, 2  # how the errors come back: bp, rbp, tep
 
 
-@inner()
+@inner
 def views(flat, shape):
     """W_x (d, D'), W (d, d), W_o (d, C'), b (d,), b_o (C',) of `flat`, in this order.
 
@@ -35,7 +46,7 @@ def views(flat, shape):
 def gather(x, chosen, lines, tiles):
     """Samples x[chosen] (n, D) as lines (T, LANES, D') and as tiles (T, D', LANES), else 0."""
     inputs = x.shape[1]
-    lines[:] = ZERO
+    lines[:] = 0
     for i in range(len(chosen)):
         line, source = lines[i // LANES, i % LANES], x[chosen[i]]
         for j in range(inputs):
@@ -48,7 +59,7 @@ def gather(x, chosen, lines, tiles):
                 tiles[tile, j, s] = lines[tile, s, j]
 
 
-@inner()
+@inner
 def spread(column):
     """A column (rows,) over a tile (rows, LANES)."""
     tile = np.empty((len(column), LANES), np.float32)
@@ -63,28 +74,30 @@ def settle(flat, shape, tiles, activation, steps, ball, driven, h):
     """Fill `driven` (T, d, LANES), the drive of the samples, and h, their free states."""
     w_x, w, _, b, _ = views(flat, shape)
     bias = spread(b)
+    state, previous = np.empty_like(bias), np.empty_like(bias)
     for tile in range(len(tiles)):
         onto_tile(bias, w_x, tiles[tile], driven[tile])
         if len(w):
-            free(driven[tile], w, activation, steps, ball, h[tile])
+            free(driven[tile], w, activation, steps, ball, state, previous, h[tile])
+        elif activation == TANH:
+            tanh_of(driven[tile], h[tile])
         else:
-            activate(driven[tile], activation, h[tile])
+            relu_of(driven[tile], h[tile])
 
 
 @entry
 def read(flat, shape, h, out):
-    """Logits (C, LANES) of the states h (T, d, LANES), to out (T, C, LANES)."""
+    """Logits of the states h (T, d, LANES), to out (T, C, LANES)."""
     _, _, w_o, _, b_o = views(flat, shape)
     classes = out.shape[1]
     for tile in range(len(h)):
         onto_tile(spread(b_o[:classes]), w_o.T[:classes], h[tile], out[tile])
 
 
-@inner()
+@inner
 def joined_weights(w, w_o, classes, strength):
-    """[W, strength W_o] (d, d + C), where W (0, d) is left out."""
-    d = len(w_o)
-    units = d if len(w) else 0
+    """[W, strength W_o] (d, d + C); W may be (0, d)."""
+    d, units = len(w_o), len(w)
     joined = np.empty((d, units + classes), np.float32)
     for i in range(d):
         for j in range(units):
@@ -94,47 +107,63 @@ def joined_weights(w, w_o, classes, strength):
     return joined
 
 
+@inner
+def labels(y, first, sign):
+    """Classes (1, LANES) of the samples from `first` on, and sign, or 0 where there is none."""
+    truth, weight = np.zeros((1, LANES), np.int32), np.zeros((1, LANES), np.float32)
+    for s in range(min(LANES, len(y) - first)):
+        truth[0, s], weight[0, s] = y[first + s], sign
+    return truth, weight
+
+
 @entry
 def teach(flat, shape, kind, driven, h, y, beta, activation, steps, ball, error, moved, centre):
-    """What the errors at the free states h (T, d, LANES) of n samples with classes y (n,) move.
+    """What the errors at the free states h (T, d, LANES) of samples with classes y (n,) move.
 
     Fill error (T, C, LANES), p - onehot; moved (T, d, LANES), h+ - h- of `tep` or the adjoint; and
     centre, (h+ + h-) / 2 or h.
     """
     _, w, w_o, _, b_o = views(flat, shape)
     d, classes = shape[1], shape[3]
-    joined = joined_weights(w, w_o, classes, -beta if kind == NUDGES else ONE)
-    head, head_bias = np.ascontiguousarray(w_o.T[:classes]), spread(b_o[:classes])
+    joined = joined_weights(w, w_o, classes, -beta if kind == NUDGES else np.float32(1))
+    head, head_bias = w_o.T[:classes], spread(b_o[:classes])
     back = joined[:, joined.shape[1] - classes :]
-    still, mask, nothing = np.empty((3, d, LANES), np.float32)
-    nothing[:] = ZERO
-    n = len(y)
+    numbers = np.arange(classes).astype(np.int32).reshape(classes, 1)
+    still, mask = np.zeros((d, LANES), np.float32), np.empty((d, LANES), np.float32)
+    state = np.empty((d + classes, LANES), np.float32)
+    previous = np.empty_like(state)
     for tile in range(len(h)):
-        own, first = h[tile], tile * LANES
-        errors(own, head, head_bias, y, first, n, ONE, error[tile])
-        if kind != PERCEPTRON:
-            onto_tile(driven[tile], w, own, still)
+        own, wrong, towards, away = h[tile], error[tile], moved[tile], centre[tile]
+        truth, weight = labels(y, tile * LANES, np.float32(1))
+        errors(own, head, head_bias, truth, numbers, weight, wrong)
         if kind == NUDGES:
-            solver = (activation, steps, ball, still)
-            towards, away = moved[tile], centre[tile]
-            for sign, out in ((ONE, towards), (-ONE, away)):
+            reading = head, head_bias, truth, numbers
+            onto_tile(driven[tile], w, own, still)
+            for out in (towards, away):
                 nudged(
-                    driven[tile], own, error[tile], joined, head, head_bias, y, first, n, sign,
-                    solver, out,
+                    driven[tile], still, own, wrong, joined, reading, weight,
+                    activation, steps, ball, state, previous, out,
                 )  # fmt: skip
-            for i in range(d):
-                for s in range(LANES):
-                    plus, minus = towards[i, s], away[i, s]
-                    towards[i, s], away[i, s] = plus - minus, (plus + minus) / np.float32(2)
-        elif kind == ADJOINT:
-            activate(still, activation, still)
-            slope(still, activation, mask)
-            onto_tile(nothing, back, error[tile], still)
-            adjoint(still, joined, mask, steps, ball, moved[tile])
-            centre[tile] = own
+                negative_of(wrong, wrong)  # twice: it is what it was
+                negative_of(weight, weight)
+            centred(towards, away)
+            continue
+        copy_of(own, away)
+        if kind == ADJOINT:  # the slope is that of the next image
+            onto_tile(driven[tile], w, own, mask)
+            if activation == TANH:
+                tanh_of(mask, mask)
+            else:
+                relu_of(mask, mask)
         else:
-            slope(own, activation, mask)
-            onto_tile(nothing, back, error[tile], still)
-            for i in range(d):
-                for s in range(LANES):
-                    moved[tile, i, s] = still[i, s] * mask[i, s]
+            copy_of(own, mask)
+        if activation == TANH:
+            slope_tanh_of(mask, mask)
+        else:
+            slope_relu_of(mask, mask)
+        zero_of(still, still)
+        onto_tile(still, back, wrong, still)
+        if kind == ADJOINT:
+            adjoint(still, w, mask, steps, ball, state[:d], previous[:d], towards)
+        else:
+            multiplied(still, mask, towards)

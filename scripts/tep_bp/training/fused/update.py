@@ -3,14 +3,15 @@
 import numpy as np
 
 from scripts.tep_bp.training.fused.compiled import entry, inner
-from scripts.tep_bp.training.fused.elementwise import ONE, ZERO
-from scripts.tep_bp.training.fused.products import LANES, onto_tiles
+from scripts.tep_bp.training.fused.lanes import LANES
+from scripts.tep_bp.training.fused.products import onto_tiles
 from scripts.tep_bp.training.fused.steps import views
 
-HALF, SIDE = np.float32(0.5), 16
+ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
+SIDE = 16  # of a square that stays in the cache
 
 
-@inner()
+@inner
 def transposed(tiles, columns):
     """Lines (T, LANES, columns) of tiles (T, rows, LANES); columns beyond the rows are 0."""
     lines = np.zeros((len(tiles), LANES, columns), np.float32)
@@ -21,7 +22,7 @@ def transposed(tiles, columns):
     return lines
 
 
-@inner()
+@inner
 def symmetrise(w, scale):
     """w = scale / 2 (w + w'), exactly symmetric, in squares that stay in the cache."""
     half = HALF * scale
@@ -35,7 +36,7 @@ def symmetrise(w, scale):
                     w[j, i] = mean
 
 
-@inner()
+@inner
 def row_sums(tiles, scale, out):
     """out[i] = scale * sum of tiles (T, rows, LANES) over samples."""
     for i in range(tiles.shape[1]):
@@ -46,13 +47,14 @@ def row_sums(tiles, scale, out):
         out[i] = scale * total
 
 
-@entry
+@inner
 def gradient(shape, lines, h, error, moved, centre, scale, n, found):
     """Write the gradient of the mean cross-entropy of n samples to `found`.
 
     `scale` times what is `moved` is its gradient by the drive; lines are the samples.
     """
     w_x, w, w_o, b, b_o = views(found, shape)
+    scale = np.float32(scale)
     onto_tiles(moved, lines, w_x)
     for i in range(len(w_x)):
         for j in range(w_x.shape[1]):
@@ -69,13 +71,15 @@ def gradient(shape, lines, h, error, moved, centre, scale, n, found):
     row_sums(error, own, b_o)
 
 
-@entry
-def descend(flat, g, m, v, decayed, kept, rates):
-    """One step of Adam; the first `decayed` parameters are multiplied by `kept` (spec 1.9).
+@inner
+def descend(flat, g, m, v, decayed, decay, rates):
+    """One step of Adam; the first `decayed` parameters shrink by the share `decay` (spec 1.9).
 
     `rates` is lr / (1 - beta1^t), 1 - beta1, beta2, 1 - beta2, 1 / sqrt(1 - beta2^t), eps.
     """
-    lr, new, old_square, new_square, fall, eps = rates
+    lr, new, old_square = np.float32(rates[0]), np.float32(rates[1]), np.float32(rates[2])
+    new_square, fall, eps = np.float32(rates[3]), np.float32(rates[4]), np.float32(rates[5])
+    kept = ONE - np.float32(decay)
     for i in range(len(flat)):
         m[i] += new * (g[i] - m[i])
         v[i] = old_square * v[i] + new_square * (g[i] * g[i])
@@ -83,7 +87,7 @@ def descend(flat, g, m, v, decayed, kept, rates):
         flat[i] = (flat[i] * kept if i < decayed else flat[i]) - step
 
 
-@entry
+@inner
 def contract(flat, shape, u, cap, steps):
     """Cap the spectral norm of W as seen by `steps` power iterations from u (d,), which persists.
 
@@ -107,3 +111,16 @@ def contract(flat, shape, u, cap, steps):
         for i in range(len(w)):
             for j in range(len(w)):
                 w[i, j] *= shrunk
+
+
+@entry
+def improve(
+    flat, shape, lines, h, error, moved, centre, scale, n, found, m, v, rates, decay, u, cap, steps
+):  # fmt: skip
+    """One update of the parameters: gradient, Adam, and the cap where the network is recurrent."""
+    gradient(shape, lines, h, error, moved, centre, scale, n, found)
+    inputs, d, columns, _, recurrent = shape
+    units = d if recurrent else 0
+    descend(flat, found, m, v, d * (inputs + columns + units), decay, rates)
+    if recurrent:
+        contract(flat, shape, u, np.float32(cap), steps)

@@ -1,0 +1,68 @@
+"""The tiny search's configuration, and its search carried out in this process."""
+
+from pathlib import PurePosixPath
+
+import pandas as pd
+import yaml
+
+from scripts.lib.code import ROOT
+from scripts.tep_bp.design import jobs, plans
+from scripts.tep_bp.propose import WAYS
+from scripts.tep_bp.task import Task
+from scripts.tep_bp.tasks.sources import read
+from scripts.tep_bp.train import result
+
+SEED = 42
+
+
+def merged(config: dict, changes: dict) -> dict:
+    """The configuration with the changes over it, key by key, as Snakemake merges overlays."""
+    both = {key: (config[key], changes[key]) for key in config.keys() & changes.keys()}
+    nested = {key: merged(*pair) for key, pair in both.items() if isinstance(pair[1], dict)}
+    return config | changes | nested
+
+
+def configuration(**sections: dict) -> dict:
+    """That of tests/tiny_tep.yaml, without the gate, and further keys over it."""
+    shipped = yaml.safe_load((ROOT / "config/tep_bp.yaml").read_text())["tep_bp"]
+    tiny = yaml.safe_load((ROOT / "tests/tiny_tep.yaml").read_text())["tep_bp"]
+    found = merged(shipped, tiny)
+    plain = {"arms": {found["report"]["arm"]: {"solver": "plain"}}}
+    return merged(merged(found, plain), sections)
+
+
+class Search:
+    """Plans and run rows of the result arm, each made when it is asked for."""
+
+    def __init__(self, config: dict):
+        self.arm, self.task = config["report"]["arm"], self.task_of(config)
+        self.plans, self.jobs = plans(config, SEED), jobs(config, SEED)
+        self.made: dict[str, pd.DataFrame] = {}
+
+    @staticmethod
+    def task_of(config: dict) -> Task:
+        return read(config["tasks"][config["task"]], config["split_seed"])
+
+    def plan(self, name: str) -> pd.DataFrame:
+        """A plan, from the runs that it reads."""
+        spec = self.plans[name]
+        reads = [self.block(PurePosixPath(path).stem) for path in spec["reads"]]
+        known = pd.concat(reads, ignore_index=True) if reads else pd.DataFrame()
+        return WAYS[spec["way"]](spec, known)
+
+    def block(self, name: str) -> pd.DataFrame:
+        """Rows of a job of the result arm."""
+        if name not in self.made:
+            job = self.jobs[self.arm, name]
+            self.made[name] = pd.DataFrame(result(job, self.plan(job["plan"]), self.task, []))
+        return self.made[name]
+
+    def rows(self, rule: str, stage: str = "search") -> pd.DataFrame:
+        """All rows of a rule and stage in order of trial, without clocks."""
+        names = [
+            name
+            for (arm, name), job in self.jobs.items()
+            if (arm, job["rule"], job["stage"]) == (self.arm, rule, stage)
+        ]
+        found = pd.concat(map(self.block, names)).sort_values("trial", ignore_index=True)
+        return found[[name for name in found if not name.endswith("_s")]]

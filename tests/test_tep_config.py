@@ -1,0 +1,198 @@
+"""A mistake in the search's configuration is one clear sentence before the first job."""
+
+import functools
+
+import pytest
+import yaml
+
+from scripts.lib import config as configurations
+from scripts.lib.code import ROOT
+from scripts.lib.config import check_config, check_sections
+from scripts.tep_bp.axes import AXES
+from scripts.tep_bp.check import check_tep_bp
+from tests.mistakes import assert_refused
+from tests.tep_searches import merged
+
+STUDY = "tep_bp"
+CONFIG = yaml.safe_load((ROOT / "config/tep_bp.yaml").read_text())[STUDY]
+FAULTS = CONFIG["arms"]["legacy"]["faults"]
+
+# Through Snakemake: sections as YAML text, and what the sentence says.
+MISTAKES = {
+    "misspelt key": ({"searching": "{trials: 4}"}, "tep_bp.searching", "did you mean 'search'?"),
+    "unknown task": ({"task": "digit"}, "tep_bp.task is 'digit'", "did you mean 'digits'?"),
+}
+
+# Through the checks: keys to change, each by its place, and what the sentence says.
+CHANGES = {
+    "NaN bound": ({"space.lr": [float("nan"), 0.1]}, "space.lr[0] is nan", "finite"),
+    "endless bound": ({"space.beta": [0.1, float("inf")]}, "space.beta[1] is inf", "finite"),
+    "bounds upside down": ({"space.lr": [0.1, 0.01]}, "space.lr is [0.1, 0.01]", "[lowest,"),
+    "bound of zero": ({"space.beta": [0, 1.0]}, "space.beta is [0, 1.0]", "above 0"),
+    "impossible width": ({"space.hidden": [8, 12]}, "hidden lists 12", "multiples of 8"),
+    "no width": ({"space.hidden": []}, "space.hidden is []", "one value or more"),
+    "half a batch": ({"space.batch": [32.5]}, "space.batch lists 32.5", "whole numbers from 1"),
+    "unknown activation": (
+        {"space.activation": ["gelu"]},
+        "space.activation lists 'gelu'",
+        "one of tanh, relu",
+    ),
+    "misspelt hyperparameter": ({"space.width": [8]}, "space.width", "Use one of: hidden"),
+    "unknown kind of task": (
+        {"tasks.mine": {"kind": "mnst"}},
+        "tasks.mine.kind is 'mnst'",
+        "did you mean 'mnist'?",
+    ),
+    "key of another kind of task": (
+        {"tasks.digits.path": "digits.npz"},
+        "tasks.digits: a key of digits is 'path'",
+        "Use one of: kind",
+    ),
+    "unknown key of a task": (
+        {"tasks.parity.bit": 4},
+        "tasks.parity.bit is no key",
+        "did you mean 'bits'?",
+    ),
+    "npz without a path": ({"tasks.mine": {"kind": "npz"}}, "tasks.mine.path is missing", "npz"),
+    "name of a task with a space": ({"tasks.my own": {"kind": "digits"}}, "my own", "must match"),
+    "rounds that are cut": (
+        {"search.mode": "rounds", "search.trials": 310},
+        "search.trials is 310",
+        "multiple of search.block, 150",
+    ),
+    "no trials": ({"search.trials": 0}, "search.trials is 0", "at least 1"),
+    "unknown mode": ({"search.mode": "halved"}, "search.mode is 'halved'", "mean 'halving'?"),
+    "unknown rule": ({"search.rules": ["tep", "bptt"]}, "search.rules[1] is 'bptt'", "Use one of"),
+    "a rule twice": ({"search.rules": ["bp", "bp"]}, "search.rules", "must not repeat"),
+    "promotion of all": ({"search.halving.eta": 1}, "halving.eta is 1", "at least 2"),
+    "wrong type": ({"train.epochs": "many"}, "train.epochs is 'many'", "type integer"),
+    "cap that does not contract": (
+        {"train.spectral_cap": 1.0},
+        "train.spectral_cap is 1.0",
+        "less than 1",
+    ),
+    "misspelt option": (
+        {"arms.one_sided.train.diference": "centred"},
+        "arms.one_sided.train.diference",
+        "did you mean 'difference'?",
+    ),
+    "unstable solver": ({"solvers.economy.omega": 2}, "solvers.economy.omega is 2", "less than 2"),
+    "unknown solver": ({"arms.stacked.solver": "fast"}, "stacked.solver is 'fast'", "plain, econ"),
+    "no solver": ({"arms.mine": {"trainer": "stacked"}}, "tep_bp.arms.mine", "others the reverse"),
+    "faults and solver": (
+        {"arms.mine": {"trainer": "legacy", "solver": "plain", "faults": FAULTS}},
+        "tep_bp.arms.mine",
+        "faults and no solver",
+    ),
+    "faults of a trainer that has none": (
+        {"arms.stacked.faults": FAULTS},
+        "tep_bp.arms.stacked",
+        "takes faults and no solver, others the reverse",
+    ),
+    "one-sided stack": (
+        {"arms.stacked.train": {"difference": "one_sided"}},
+        "arms.stacked.train.difference is one_sided",
+        "stacked has only centred",
+    ),
+    "one side for all": (
+        {"train.difference": "one_sided"},
+        "train.difference is one_sided",
+        "has only centred",
+    ),
+    "unknown arm": ({"run.stackd": {"trials": 1}}, "run: arm is 'stackd'", "mean 'stacked'?"),
+    "keys of the result arm": ({"run.gated.trials": 3}, "run.gated takes no keys", "the search"),
+    "arm without trials": ({"run.stacked": {}}, "run.stacked needs the key trials", "."),
+    "sample beyond the first block": (
+        {"run.stacked.trials": 151},
+        "run.stacked.trials is 151",
+        "first block of the search has 150",
+    ),
+    "sample of few trials": (
+        {"search.trials": 20},
+        "run.reference.trials is 30",
+        "first block of the search has 20",
+    ),
+    "rule that is not searched": (
+        {"search.rules": ["tep", "bp"], "run.stacked.rules": ["rbp"]},
+        "run.stacked.rules is 'rbp'",
+        "Use one of: tep, bp",
+    ),
+    "gate of an arm that is off": (
+        {"run.economy.trials": 0},
+        "gate.economy is economy, which trains no trial of tep",
+        "give it some",
+    ),
+    "gate without tep": (
+        {"run.stacked.rules": ["bp"]},
+        "gate.exact is stacked, which trains no trial of tep",
+        "tep_bp.run",
+    ),
+    "gate of an unknown arm": ({"gate.exact": "plain"}, "gate.exact is 'plain'", "Use one of"),
+    "measured gate": (
+        {"measure.contestants.mine": {"arm": "gated"}},
+        "contestants.mine.arm is gated",
+        "whose solver is known",
+    ),
+    "measurement of an unknown task": (
+        {"measure.workloads.tep.task": "digit"},
+        "workloads.tep.task is 'digit'",
+        "did you mean 'digits'?",
+    ),
+    "unknown contestant": (
+        {"measure.workloads.bp.contestants": ["stackd"]},
+        "workloads.bp.contestants is 'stackd'",
+        "did you mean 'stacked'?",
+    ),
+    "unknown result": ({"report.arm": "gate"}, "report.arm is 'gate'", "did you mean 'gated'?"),
+    "agreement by no axis": ({"agreement.split": "fold"}, "agreement.split is 'fold'", "rule"),
+    "band of an unknown quantity": ({"band.worst": [0, 1]}, "band.worst", "Use one of: best"),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def schemas_are_read_once():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(configurations, "_read", functools.cache(configurations._read))
+        yield
+
+
+def checked(config: dict) -> None:
+    """All checks of workflow/rules/ on the section."""
+    check_config(config, ROOT / "workflow/schemas/tep_bp.schema.yaml", at=STUDY)
+    check_tep_bp(config)
+    check_sections({STUDY: config}, [STUDY], {STUDY: AXES})
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_search_is_one_sentence_before_any_job(fresh_tep, mistake):
+    sections, place, remedy = MISTAKES[mistake]
+    sentence = fresh_tep.refusal(**sections)
+    assert place in sentence
+    assert remedy in sentence
+
+
+@pytest.mark.parametrize("overlay", [None, "quick", "paper", "mnist"])
+def test_the_configurations_that_ship_are_faultless(overlay):
+    more = yaml.safe_load((ROOT / f"config/{overlay}.yaml").read_text()) if overlay else {}
+    checked(merged(CONFIG, more.get(STUDY, {})))
+
+
+@pytest.mark.parametrize("mistake", CHANGES)
+def test_a_change_for_the_worse_is_one_sentence(mistake):
+    changes, place, remedy = CHANGES[mistake]
+    assert_refused(CONFIG, changes, checked, place, remedy)
+
+
+def test_an_arm_that_is_off_may_name_a_rule_that_is_not_searched():
+    off = {arm: {"trials": 0} for arm, chosen in CONFIG["run"].items() if "rules" in chosen}
+    checked(merged(CONFIG, {"search": {"rules": ["tep", "rbp"]}, "run": off}))
+
+
+def test_a_missing_file_of_the_task_is_one_sentence_before_any_job(fresh_tep):
+    tasks = "{mine: {kind: mnist, path: nowhere/mnist.npz}}"
+    done = fresh_tep.snakemake(config=fresh_tep.overlay(task="mine", tasks=tasks))
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "nowhere/mnist.npz: cannot be read (No such file or directory)." in output
+    assert "Traceback" not in output
+    assert not (fresh_tep.folder / "results").exists()

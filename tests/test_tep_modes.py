@@ -1,0 +1,117 @@
+"""Modes of the search, carried out: blocks and waves change no number, rungs and rounds repeat."""
+
+import re
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+
+from scripts.tep_bp.design import jobs, plans, result_stage
+from scripts.tep_bp.search.plan import COLUMNS, trials
+from scripts.tep_bp.search.ranking import ranked
+from tests.tep_searches import SEED, Search, configuration
+
+RULES = ("tep", "bp")
+HALVING = {"mode": "halving", "trials": 18, "block": 4, "halving": {"epochs": [1, 2, 4], "eta": 3}}
+MODES = {
+    "plan": {"trials": 18, "block": 4},
+    "halving": HALVING,
+    "rounds": {"mode": "rounds", "trials": 20, "block": 4},
+}
+same = pd.testing.assert_frame_equal
+
+
+def search(**changes) -> Search:
+    return Search(configuration(search=changes))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_plan_reads_runs_that_a_job_makes_and_every_job_a_plan(mode):
+    config = configuration(search=MODES[mode], repeats={"top": 3, "seeds": 5, "block": 4})
+    made = {f"<results>/tep_bp/runs/{arm}/{block}.parquet" for arm, block in jobs(config, SEED)}
+    found = plans(config, SEED)
+    assert {job["plan"] for job in jobs(config, SEED).values()} <= found.keys()
+    assert all(set(plan["reads"]) <= made for plan in found.values())
+    # The workflow's constraints of wildcards.
+    assert all(re.fullmatch("[a-z0-9-]+", block) for _, block in jobs(config, SEED))
+    assert all(re.fullmatch("[a-z0-9_-]+", plan) for plan in found)
+    repeats = [job for (_, block), job in jobs(config, SEED).items() if "tep-repeat" in block]
+    assert [(job["start"], job["count"]) for job in repeats] == [(0, 4), (4, 4), (8, 4), (12, 3)]
+    assert {job["plan"] for job in repeats} == {"tep-repeat"}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_300_rows_are_the_same_from_one_job_and_from_many(rule):
+    one = search(trials=300, block=300).rows(rule)
+    assert one["trial"].tolist() == list(range(300))
+    assert one["parameter_hash"].nunique() == 300
+    for block in (128, 7):
+        same(search(trials=300, block=block).rows(rule), one)
+
+
+@pytest.mark.parametrize("mode", ["plan", "rounds"])
+def test_more_trials_leave_the_first_ones_as_they_are(mode):
+    few, more = (search(mode=mode, trials=n, block=10) for n in (20, 30))
+    for rule in RULES:
+        same(more.rows(rule)[:20], few.rows(rule))
+        assert more.rows(rule)["trial"].tolist() == list(range(30))
+
+
+def test_rungs_have_fewer_and_better_trials_that_are_trained_longer():
+    found = search(**HALVING)
+    for rule in RULES:
+        rungs = [found.rows(rule, f"rung{i}") for i in range(3)]
+        assert [len(rung) for rung in rungs] == [18, 6, 2]
+        assert [set(rung["epochs"]) for rung in rungs] == [{1}, {2}, {4}]
+        for before, after in pairwise(rungs):
+            best = ranked(before)["trial"][: len(after)]
+            assert after["trial"].tolist() == sorted(best)
+            kept = before[before["trial"].isin(best)]
+            same(after[COLUMNS], kept[COLUMNS].reset_index(drop=True))
+            # From scratch: its first epochs are those of the rung before.
+            epochs = before["epochs"][0]
+            assert [curve[:epochs] for curve in after["curve"]] == kept["curve"].tolist()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_promoted_trial_is_bit_for_bit_that_of_the_plain_search(rule):
+    halved = search(**HALVING).rows(rule, "rung2").drop(columns="stage")
+    plain = Search(configuration(search={"trials": 18, "block": 18}, train={"epochs": 4}))
+    expected = plain.rows(rule).drop(columns="stage")
+    expected = expected[expected["trial"].isin(halved["trial"])].reset_index(drop=True)
+    same(halved, expected)
+    other = Search(configuration(search={"trials": 18, "block": 18}, train={"epochs": 3}))
+    assert not set(other.rows(rule)["parameter_hash"]) & set(halved["parameter_hash"])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rounds_are_the_same_twice_and_leave_the_plan_after_the_first(rule):
+    first, second = (search(mode="rounds", trials=30, block=10).rows(rule) for _ in range(2))
+    same(first, second)
+    plan = trials(configuration()["space"], "sobol", 30, SEED)
+    same(first[COLUMNS][:10], plan[:10])
+    assert not (first["lr"][10:] == plan["lr"][10:]).any()
+    assert first["seed"].tolist() == plan["seed"].tolist()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_best_are_repeated_with_seeds_that_rules_share(mode):
+    config = configuration(search=MODES[mode], repeats={"top": 2, "seeds": 3, "block": 4})
+    found, n = Search(config), len(Search.task_of(config).parts["test"])
+    seeds = []
+    for rule in RULES:
+        again = found.rows(rule, "repeat")
+        best = ranked(found.rows(rule, result_stage(config)))["trial"][:2].tolist()
+        assert again["trial"].tolist() == list(range(6))
+        assert again["chosen"].tolist() == [trial for trial in best for _ in range(3)]
+        assert again["rank"].tolist() == [0, 0, 0, 1, 1, 1]
+        assert again["repeat"].tolist() == [0, 1, 2] * 2
+        assert all(len(hits) == n for hits in again["hits"])
+        assert [sum(hits) / n for hits in again["hits"]] == pytest.approx(again["test_accuracy"])
+        assert "val_accuracy" not in again
+        # Trained on training and validation samples.
+        steps = -(-48 // again["batch"]) * again["epochs"]
+        assert again["n_steps"].tolist() == steps.tolist()
+        seeds.append(again["seed"].tolist())
+    assert seeds[0] == seeds[1]
+    assert seeds[0][:3] == seeds[0][3:]

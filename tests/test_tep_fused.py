@@ -1,30 +1,28 @@
 """The compiled trainer against the reference: the same steps but for rounding (spec 7.2)."""
 
 import dataclasses
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 import torch
 
 from scripts.tep_bp.training.data import Data
 from scripts.tep_bp.training.fit import Fit
-from scripts.tep_bp.training.fused import compiled, elementwise, steps
-from scripts.tep_bp.training.fused.compile import compile_all
-from scripts.tep_bp.training.fused.elementwise import mapped, tanh_of
 from scripts.tep_bp.training.fused.fit import fit_fused
-from scripts.tep_bp.training.fused.lanes import LANES
-from scripts.tep_bp.training.fused.products import onto_tile, onto_tiles
-from scripts.tep_bp.training.reference.fit import fit_trial
+from scripts.tep_bp.training.fused.network import Network, Samples
+from scripts.tep_bp.training.reference.fit import fit_trial, network
 from scripts.tep_bp.trial import Trial
-from tests.tep_nets import ECONOMY, PLAIN, RULE_NAMES, TRAIN, digits, trial
+from tests.tep_nets import (
+    ECONOMY,
+    PLAIN,
+    RULE_NAMES,
+    TRAIN,
+    digits,
+    gradients,
+    relative,
+    trial,
+)
 
-ROOT = Path(__file__).parents[1]
 SINGLE = torch.float32
 # So large an eps leaves of Adam a step along the gradient, whose length then counts.
 DESCENT = TRAIN | {"adam_eps": 1e4, "epochs": 1}
@@ -70,6 +68,36 @@ def test_the_comparison_of_first_steps_sees_a_gradient_that_is_slightly_wrong():
     right = fit_trial(part(61), trial(lr=3e3, beta=0.2), DESCENT, PLAIN)
     for wrong in (trial(lr=3e3 * 1.0001, beta=0.2), trial(lr=3e3, beta=0.21)):
         assert gap([(right, fit_fused(part(61), [wrong], DESCENT, PLAIN)[0])]) > 1e-6
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("rule", RULE_NAMES)
+def test_the_gradient_of_each_parameter_is_that_of_the_reference(rule, solver, activation):
+    one, data = trial(rule, activation=activation, beta=0.7), part(61)
+    expected = gradients(network(one, data, solver), one, data.x, data.y)
+    own, samples = Network(data, one, TRAIN, solver), Samples(data.x.numpy(), one.hidden, 61)
+    samples.gather(np.arange(61))
+    own.settle(samples)
+    own.update(samples, *own.teach(samples, data.y.numpy()))
+    own.flat = own.found
+    for name, found in own.parameters(64).items():
+        assert relative({name: found}, expected, (name,)) <= 1e-5
+
+
+@pytest.mark.parametrize("rule", ["tep", "rbp"])
+def test_recurrent_weights_stay_exactly_symmetric_and_within_the_cap(rule, monkeypatch):
+    kept = []
+    whole = Network.parameters
+    monkeypatch.setattr(Network, "parameters", lambda *a: kept.append(whole(*a)) or kept[-1])
+    for hidden in (8, 40, 128):
+        norms = []
+        for cap in (0.9, 1e9):
+            train = TRAIN | {"spectral_cap": cap, "epochs": 8}
+            fit_fused(part(100), [trial(rule, hidden=hidden, lr=0.03)], train, ECONOMY)
+            norms.append(torch.linalg.matrix_norm(kept[-1]["W"], 2))
+            assert torch.equal(kept[-1]["W"], kept[-1]["W"].T)
+        assert 0.85 < norms[0] < 1 < norms[1]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -183,102 +211,3 @@ def test_double_precision_and_odd_widths_are_refused():
         fit_fused(digits(torch.float64), [trial()], TRAIN, PLAIN)
     with pytest.raises(ValueError, match="hidden is 12: the fused trainer needs a multiple of 8"):
         fit_fused(digits(SINGLE), [trial(hidden=12)], TRAIN, PLAIN)
-
-
-def over(function, x: np.ndarray) -> np.ndarray:
-    """What a compiled function of lanes makes of numbers."""
-    run = numba.njit(lambda x, out: function(x, out))
-    room = np.zeros((-(-len(x) // LANES), LANES), np.float32)
-    room.ravel()[: len(x)] = x
-    out = np.empty_like(room)
-    run(room, out)
-    return out.ravel()[: len(x)]
-
-
-def test_tanh_is_right_to_rounding():
-    x = np.linspace(-12, 12, 200_000, dtype=np.float32)
-    x = np.concatenate([x, np.geomspace(1e-30, 1, 20_000, dtype=np.float32)])
-    found = over(tanh_of, x)
-    assert np.max(np.abs(found / np.tanh(x.astype(np.float64)) - 1)) <= 3e-7
-    assert np.max(np.abs(found)) <= 1
-    limits = over(tanh_of, np.array([np.inf, -np.inf, 1e30, -1e30, 0, np.nan], np.float32))
-    assert limits[:5].tolist() == pytest.approx([1, -1, 1, -1, 0], abs=3e-7)
-    assert np.isnan(limits[5])
-
-
-def test_exp_is_right_to_rounding():
-    exp_of = mapped(elementwise.exp)
-    x = np.linspace(-87, 87, 200_001, dtype=np.float32)
-    found, exact = over(exp_of, x), np.exp(x.astype(np.float64))
-    assert np.max(np.abs(found / exact - 1)) <= 4 * 2**-24
-    limits = over(exp_of, np.array([-1e30, -np.inf, 0, np.nan], np.float32))
-    assert limits[:2].max() < 2e-38
-    assert limits[2] == 1
-    assert np.isnan(limits[3])
-
-
-@pytest.mark.parametrize("rows", [1, 2, 10, 19])
-@pytest.mark.parametrize("depth", [0, 1, 50])
-def test_products_of_tiles_are_products(rows, depth):
-    rng = np.random.default_rng(0)
-    start, a, b = (
-        rng.random(shape, np.float32) for shape in ((rows, LANES), (rows, depth), (depth, LANES))
-    )
-    out = np.empty_like(start)
-    numba.njit(lambda *arrays: onto_tile(*arrays))(start, a, b, out)
-    assert np.allclose(out, start + a @ b, rtol=1e-6)
-
-
-@pytest.mark.parametrize("columns", [8, 16, 24, 40, 64])
-def test_products_over_samples_are_sums_over_tiles(columns):
-    rng = np.random.default_rng(0)
-    a = rng.random((3, 16, LANES), np.float32)
-    b = rng.random((3, LANES, columns), np.float32)
-    out = np.empty((16, columns), np.float32)
-    numba.njit(lambda *arrays: onto_tiles(*arrays))(a, b, out)
-    assert np.allclose(out, (a @ b).sum(0), rtol=1e-5)
-
-
-def compiled_elsewhere(**places: str) -> int:
-    """How many entries a new process compiles, rather than find them in its cache."""
-    code = (
-        "from scripts.tep_bp.training.fused import compile, steps, update\n"
-        "compile.compile_all()\n"
-        "entries = [steps.gather, steps.settle, steps.read, steps.teach, update.improve]\n"
-        "print(sum(len(e.signatures) - sum(e.stats.cache_hits.values()) for e in entries))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT, env=os.environ | places, text=True, capture_output=True, check=True,
-    )  # fmt: skip
-    return int(done.stdout)
-
-
-def test_what_one_process_compiled_serves_the_next():
-    compile_all()
-    assert compiled_elsewhere() == 0
-
-
-@pytest.mark.slow
-def test_all_is_compiled_once_and_where_nothing_can_be_written_in_every_process(tmp_path):
-    cache, home, file = tmp_path / "cache", tmp_path / "home", tmp_path / "file"
-    assert compiled_elsewhere(NUMBA_CACHE_DIR=str(cache)) == 6
-    assert compiled_elsewhere(NUMBA_CACHE_DIR=str(cache)) == 0
-    package = shutil.copytree(ROOT / "scripts", home / "scripts")
-    file.touch()  # no folder can be made below a file, not even by root
-    for folder in package.rglob("__pycache__"):
-        shutil.rmtree(folder)
-    (package / "tep_bp/training/fused/__pycache__").touch()
-    below = {name: str(file / "below") for name in ("NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME")}
-    assert compiled_elsewhere(PYTHONPATH=str(home), PYTHONSAFEPATH="1", **below) == 6
-
-
-def test_an_edit_of_any_module_makes_what_was_compiled_stale(tmp_path):
-    package = Path(compiled.__file__).parent
-    assert compiled.sources(package) == compiled.SOURCES
-    assert steps.teach._cache._cache_file._source_stamp == compiled.SOURCES
-    for path in package.glob("*.py"):
-        copy = shutil.copytree(package, tmp_path / path.stem)
-        with (copy / path.name).open("a") as file:
-            file.write("# edited\n")
-        assert compiled.sources(copy) != compiled.SOURCES

@@ -1,5 +1,7 @@
 """Which trials each arm trains in which job, and all that the job of each needs to know."""
 
+from itertools import pairwise
+
 from scripts.lib.seeds import seed63, stream
 from scripts.tep_bp.search.rungs import rungs
 
@@ -59,7 +61,7 @@ def plans(config: dict, seed: int) -> dict[str, dict]:
             reads = runs_of(config, rule, "search", number)
             found[f"{rule}-{number:03d}"] = common | asked | {"reads": reads}
     steps = stages(config)
-    for (before, *_), (stage, _, keep) in zip(steps, steps[1:], strict=False):
+    for (before, *_), (stage, _, keep) in pairwise(steps):
         for rule in search["rules"]:
             reads = runs_of(config, rule, before)
             found[f"{rule}-{stage}"] = {"way": "promote", "keep": keep, "reads": reads}

@@ -1,9 +1,8 @@
 """What `measure` times in this study (contract, clause 4), by kind of work.
 
-A unit is a stratum [hidden, batch, round] of the search space: as many trials as the search has on
-average at this width and batch size. Whoever stacks trains all of them and is charged its share per
-trial; whoever trains one by one trains one of them. So every round costs each contestant one trial
-per stratum, and the sum over strata is that of a stratified sample.
+A unit [hidden, batch, round, number] is a trial; all widths and batch sizes have as many, so that a
+round is a stratified sample of the search. Whoever stacks does so with the trials of its round, and
+is charged for each its share.
 """
 
 from functools import cache
@@ -30,29 +29,33 @@ def task_at(path: str) -> Task:
     return read_task(Path(path))
 
 
-def stratum(spec: dict, unit: list) -> list[Trial]:
-    """The trials of a unit, each round's its own."""
-    hidden, size, round_ = unit
-    space = spec["space"] | {"hidden": [hidden], "batch": [size]}
-    seed = seed63(stream(spec["seed"], "tep_bp", "measure", *unit))
-    return as_trials(trials(space, "sobol", spec["stratum"], seed), spec["rule"])
+def drawn(spec: dict, units: list) -> list[Trial]:
+    """The trials of the units, numbered in their order; other ones in every round."""
+    plans = {}
+    for hidden, size, round_, _ in units:
+        space = spec["space"] | {"hidden": [hidden], "batch": [size]}
+        seed = seed63(stream(spec["seed"], "tep_bp", "measure", hidden, size, round_))
+        if (hidden, size, round_) not in plans:
+            plan = trials(space, "sobol", spec["trials"], seed)
+            plans[hidden, size, round_] = as_trials(plan, spec["rule"])
+    found = [plans[tuple(stratum)][number] for *stratum, number in units]
+    return [trial._replace(trial=place) for place, trial in enumerate(found)]
 
 
-def search(spec: dict, data: Data, chosen: list[Trial]) -> dict:
-    """Train the trials of a stratum, or one of them; columns per trial."""
-    one = spec["trainer"] == "reference"
+def search(spec: dict, data: Data, chosen: list[Trial]) -> list[dict]:
+    """Train all trials."""
     solver = spec["solvers"].get(spec["solver_name"])
-    done = TRAINERS[spec["trainer"]](data, chosen[:1] if one else chosen, spec | {"solver": solver})
-    fits = [fit for _, fit in done]
-    names = fits[0].cost
-    shared = {name: sum(fit.cost[name] for fit in fits) / len(fits) for name in names}
-    return {"n_steps": fits[0].n_steps, "n_trained": len(fits), "n_trials": 1} | shared
+    done = dict(TRAINERS[spec["trainer"]](data, chosen, spec | {"solver": solver}))
+    return [{"n_steps": done[trial].n_steps} | done[trial].cost for trial in chosen]
 
 
-def loading(spec: dict, data: Data, chosen: list[Trial]) -> dict:
-    """Batches of all epochs for one trial, without training."""
-    trial, train, count = chosen[0], spec["train"], 0
-    phases = Phases()
+def loading(spec: dict, data: Data, chosen: list[Trial]) -> list[dict]:
+    """The batches of all epochs of each trial, without training."""
+    return [_load(spec, data, trial) for trial in chosen]
+
+
+def _load(spec: dict, data: Data, trial: Trial) -> dict:
+    train, count, phases = spec["train"], 0, Phases()
     if spec["trainer"] == "reference":
         batches = loader(data, trial, train)
         for _ in range(train["epochs"]):
@@ -75,4 +78,5 @@ def run(spec: dict, inputs: dict, threads: int) -> list[dict]:
     path = next(path for path in inputs["data"] if Path(path).stem == spec["task"])
     data = data_of(task_at(path), ("train",), "val")
     common = {"status": "ok", "threads": threads, "device": "cpu"}
-    return [common | WORK[spec["work"]](spec, data, stratum(spec, unit)) for unit in spec["units"]]
+    done = WORK[spec["work"]](spec, data, drawn(spec, spec["units"]))
+    return [common | row for row in done]

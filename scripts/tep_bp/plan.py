@@ -4,9 +4,9 @@ from scripts.tep_bp.design import training_job
 
 
 def rounds(config: dict, workload: dict) -> list[list[list]]:
-    """Units [hidden, batch, round] of each round, the warm-up first; no rounds if no repeats.
+    """Units [hidden, batch, round, number] of each round, the warm-up first; none if no repeats.
 
-    A unit is a stratum of the search space: all trials of a width and a batch size.
+    A unit is a trial; every width and batch size has as many, `trials` of the workload.
     """
     space = config["space"]
     strata = [[hidden, batch] for hidden in space["hidden"] for batch in space["batch"]]
@@ -14,7 +14,11 @@ def rounds(config: dict, workload: dict) -> list[list[list]]:
     # Spread over the space where not all are wanted.
     chosen = [strata[(2 * i + 1) * len(strata) // (2 * wanted)] for i in range(wanted)]
     counted = range(workload["repeats"] + 1) if workload["repeats"] else ()
-    return [[[*stratum, number] for stratum in chosen] for number in counted]
+    numbers = range(workload["trials"])
+    return [
+        [[*stratum, round_, number] for stratum in chosen for number in numbers]
+        for round_ in counted
+    ]
 
 
 def tasks(config: dict) -> list[str]:
@@ -27,11 +31,10 @@ def measured_job(config: dict, seed: int, arm: str, workload: dict) -> dict:
     """Specification of an arm's job in a measured workload."""
     job = training_job(config, seed, arm, workload["rule"])
     space = config["space"]
-    share = config["search"]["trials"] // (len(space["hidden"]) * len(space["batch"]))
     return job | {
         "work": workload["work"],
         "task": workload.get("task", config["task"]),
         "space": space,
-        "stratum": max(share, 1),
+        "trials": workload["trials"],
         "train": job["train"] | {"epochs": workload["epochs"]},
     }

@@ -13,6 +13,7 @@ from scripts.tep_bp.tasks.sources import read
 from scripts.tep_bp.train import result
 
 SEED = 42
+STACKED = {"trainer": "stacked", "solver": "plain"}
 
 
 def merged(config: dict, changes: dict) -> dict:
@@ -23,12 +24,11 @@ def merged(config: dict, changes: dict) -> dict:
 
 
 def configuration(**sections: dict) -> dict:
-    """That of tests/tiny_tep.yaml, without the gate, and further keys over it."""
+    """That of tests/tiny_tep.yaml, its result stacked without a gate, and further keys over it."""
     shipped = yaml.safe_load((ROOT / "config/tep_bp.yaml").read_text())["tep_bp"]
     tiny = yaml.safe_load((ROOT / "tests/tiny_tep.yaml").read_text())["tep_bp"]
     found = merged(shipped, tiny)
-    plain = {"arms": {found["report"]["arm"]: {"solver": "plain"}}}
-    return merged(merged(found, plain), sections)
+    return merged(merged(found, {"arms": {found["report"]["arm"]: STACKED}}), sections)
 
 
 class Search:

@@ -123,16 +123,11 @@ CHANGES = {
         "give it some",
     ),
     "gate without tep": (
-        {"run.stacked.rules": ["bp"]},
-        "gate.exact is stacked, which trains no trial of tep",
+        {"run.fused.rules": ["bp"]},
+        "gate.exact is fused, which trains no trial of tep",
         "tep_bp.run",
     ),
     "gate of an unknown arm": ({"gate.exact": "plain"}, "gate.exact is 'plain'", "Use one of"),
-    "measured gate": (
-        {"measure.contestants.mine": {"arm": "gated"}},
-        "contestants.mine.arm is gated",
-        "whose solver is known",
-    ),
     "measurement of an unknown task": (
         {"measure.workloads.tep.task": "digit"},
         "workloads.tep.task is 'digit'",

@@ -9,11 +9,12 @@ import torch
 
 from scripts.tep_bp.gate import judged, result
 from scripts.tep_bp.search.plan import trials
+from scripts.tep_bp.solver import chosen_solver
 from scripts.tep_bp.tasks.sources import read
-from scripts.tep_bp.train import chosen_solver
 from scripts.tep_bp.training.bias import biases
 from scripts.tep_bp.training.cosines import cosines
 from tests.tep_nets import ECONOMY, PLAIN, TRAIN, digits, trial
+from tests.tep_searches import configuration
 from tests.tep_space import SPACE
 
 N = 60
@@ -174,7 +175,7 @@ def test_a_gate_that_fails_leaves_the_plain_solver_to_every_row_and_cries_out(fi
     (reason,) = gate["reasons"]
     assert reason.startswith("median cosine of gradients 0.999")
     found = pd.DataFrame(finished_tep.rows())
-    own = (found["arm"] == "gated") & (found["rule"] == "tep")
+    own = (found["arm"] == configuration()["report"]["arm"]) & (found["rule"] == "tep")
     assert set(before.loc[own, "solver"]) == {"economy"}
     assert set(found.loc[own, "solver"]) == {"plain"}
     assert not set(found.loc[own, "parameter_hash"]) & set(before.loc[own, "parameter_hash"])

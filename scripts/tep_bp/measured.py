@@ -2,7 +2,7 @@
 
 A unit [hidden, batch, round, number] is a trial; all widths and batch sizes have as many, so that a
 round is a stratified sample of the search. Whoever stacks does so with the trials of its round, and
-is charged for each its share.
+is charged for each its share. Inputs: the tasks (.npz) and the gate (.json).
 """
 
 from functools import cache
@@ -13,6 +13,7 @@ import torch
 from scripts.lib.seeds import seed63, stream
 from scripts.lib.timing import Phases
 from scripts.tep_bp.search.plan import as_trials, trials
+from scripts.tep_bp.solver import chosen_solver
 from scripts.tep_bp.task import Task
 from scripts.tep_bp.tasks.store import read_task
 from scripts.tep_bp.training.data import Data, data_of
@@ -44,8 +45,7 @@ def drawn(spec: dict, units: list) -> list[Trial]:
 
 def search(spec: dict, data: Data, chosen: list[Trial]) -> list[dict]:
     """Train all trials."""
-    solver = spec["solvers"].get(spec["solver_name"])
-    done = dict(TRAINERS[spec["trainer"]](data, chosen, spec | {"solver": solver}))
+    done = dict(TRAINERS[spec["trainer"]](data, chosen, spec))
     return [{"n_steps": done[trial].n_steps} | done[trial].cost for trial in chosen]
 
 
@@ -75,8 +75,10 @@ WORK = {"trials": search, "loading": loading}
 def run(spec: dict, inputs: dict, threads: int) -> list[dict]:
     """A row for each unit; status, threads and device as in run files."""
     torch.set_num_threads(threads)
-    path = next(path for path in inputs["data"] if Path(path).stem == spec["task"])
-    data = data_of(task_at(path), ("train",), "val")
+    tasks = {Path(path).stem: path for path in inputs["data"] if path.endswith(".npz")}
+    gates = [Path(path) for path in inputs["data"] if path.endswith(".json")]
+    spec = chosen_solver(spec, gates)
+    data = data_of(task_at(tasks[spec["task"]]), ("train",), "val")
     common = {"status": "ok", "threads": threads, "device": "cpu"}
     done = WORK[spec["work"]](spec, data, drawn(spec, spec["units"]))
     return [common | row for row in done]

@@ -1,6 +1,6 @@
 """What `measure` runs for this study: strata of the search space, jobs of the contestants."""
 
-from scripts.tep_bp.design import training_job
+from scripts.tep_bp.design import FOLDER, gated, training_job
 
 
 def rounds(config: dict, workload: dict) -> list[list[list]]:
@@ -25,6 +25,12 @@ def tasks(config: dict) -> list[str]:
     """Names of the tasks that workloads read."""
     active = [w for w in config["measure"]["workloads"].values() if w["repeats"]]
     return list(dict.fromkeys(workload.get("task", config["task"]) for workload in active))
+
+
+def data_files(config: dict) -> list[str]:
+    """Files that the measured script reads: tasks, and the gate where an arm waits for it."""
+    gate = [f"{FOLDER}/gate.json"] if gated(config) else []
+    return [f"{FOLDER}/tasks/{name}.npz" for name in tasks(config)] + gate
 
 
 def measured_job(config: dict, seed: int, arm: str, workload: dict) -> dict:

@@ -4,7 +4,6 @@ Writes runs/{arm}/{block}.parquet, a row a trial. Where the solver is `gated`, i
 gate.json names.
 """
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +15,7 @@ from scripts.lib.stage import arguments
 from scripts.lib.tables import write_runs
 from scripts.tep_bp.axes import AXES
 from scripts.tep_bp.search.plan import as_trials
+from scripts.tep_bp.solver import chosen_solver
 from scripts.tep_bp.task import Task
 from scripts.tep_bp.tasks.store import read_task
 from scripts.tep_bp.unit import rows
@@ -27,14 +27,6 @@ def part(plan: pd.DataFrame, spec: dict) -> pd.DataFrame:
     """The job's rows of a plan: of those with hidden at most `widest`, `count` from `start` on."""
     fitting = plan[plan["hidden"] <= (spec["widest"] or plan["hidden"].max())]
     return fitting.sort_values("trial").iloc[spec["start"] : spec["start"] + spec["count"]]
-
-
-def chosen_solver(spec: dict, gates: list[Path]) -> dict:
-    """The specification with the solver and its name, which a gate decides or the rule lacks."""
-    name = spec["solver_name"]
-    if name == "gated":
-        name = json.loads(gates[0].read_text(encoding="utf-8"))["solver"]
-    return spec | {"solver_name": name, "solver": spec["solvers"].get(name)}
 
 
 def result(spec: dict, plan: pd.DataFrame, task: Task, gates: list[Path]) -> list[dict]:

@@ -21,6 +21,13 @@ def by_stack(data: Data, trials: list[Trial], spec: dict) -> Trained:
     return _paired(stacked, lambda stack: fit_stack(data, stack, spec["train"], spec["solver"]))
 
 
+def fused(data: Data, trials: list[Trial], spec: dict) -> Trained:
+    """One by one, in compiled steps."""
+    from scripts.tep_bp.training.fused.fit import fit_fused
+
+    return _paired([trials], lambda all: fit_fused(data, all, spec["train"], spec["solver"]))
+
+
 def one_by_one(data: Data, trials: list[Trial], spec: dict) -> Trained:
     """The reference, whose imports take as long as many a stack."""
     from scripts.tep_bp.training.reference.fit import fit_trial
@@ -41,7 +48,12 @@ def _paired(stacked: list[list[Trial]], fit: Callable[[list[Trial]], list[Fit]])
     return [pair for stack in stacked for pair in zip(stack, fit(stack), strict=True)]
 
 
-TRAINERS = {"stacked": by_stack, "reference": one_by_one, "legacy": by_legacy_stack}
+TRAINERS = {
+    "stacked": by_stack,
+    "fused": fused,
+    "reference": one_by_one,
+    "legacy": by_legacy_stack,
+}
 
 
 def rows(spec: dict, trials: list[Trial], task: Task) -> list[dict]:

@@ -70,8 +70,9 @@ rule measure:
         code=lambda w: stamps("scripts/spine/measure.py", MEASURED[w.study]["script"]),
         spec=lambda w: canonical({"study": w.study, "plan": MEASURED[w.study]["plan"]}),
         script=lambda w: MEASURED[w.study]["script"],
+        cache=lambda w: f"{RESULTS}/{w.study}/numba",
     shell:
-        "python -m scripts.spine.measure --spec {params.spec:q} --script {params.script:q}"
+        "NUMBA_CACHE_DIR={params.cache:q} python -m scripts.spine.measure --spec {params.spec:q} --script {params.script:q}"
         " --data {input.data:q} --measurements {output.measurements:q} 2> >(tee {log:q} >&2)"
 
 

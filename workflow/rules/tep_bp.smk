@@ -1,6 +1,6 @@
-"""TEP against backprop: fetch, load -> propose -> train -> (gate ->) tables.
+"""TEP against backprop: fetch, load, kernel -> propose -> train -> gate -> tables.
 
-Makes <results>/tep_bp/{fetched,tasks,plans,runs,gate.json,gradient.parquet,tables,optuna.*};
+Makes <results>/tep_bp/{fetched,tasks,plans,runs,numba,gate.json,gradient.parquet,tables,optuna.*};
 announces its run files, measurement and chapter.
 """
 
@@ -38,7 +38,7 @@ if "tep_bp" in STUDIES:
         for (arm, block), job in TEP_JOBS.items()
     }
     MEASURED["tep_bp"] = {
-        "data": expand("<results>/tep_bp/tasks/{task}.npz", task=tep_plan.tasks(TEP)),
+        "data": tep_plan.data_files(TEP),
         "script": "scripts/tep_bp/measured.py",
         "plan": measurement_plan(
             TEP["measure"],
@@ -117,9 +117,32 @@ rule tep_bp_propose:
         " --plan {output.plan:q} 2> {log:q}"
 
 
+rule tep_bp_kernel:
+    """Compile the fused trainer once for all jobs."""
+    output:
+        compiled="<results>/tep_bp/kernel.json",
+    log:
+        "<results>/tep_bp/logs/kernel.log",
+    conda:
+        "../envs/isospeed.yaml"
+    params:
+        *stamps("scripts/tep_bp/kernel.py"),
+        spec=canonical({}),
+        cache=f"{RESULTS}/tep_bp/numba",
+    shell:
+        "NUMBA_CACHE_DIR={params.cache:q} python -m scripts.tep_bp.kernel"
+        " --spec {params.spec:q} --compiled {output.compiled:q} 2> {log:q}"
+
+
 rule tep_bp_train:
     """Train some trials of a plan by one implementation of one learning rule."""
     input:
+        # Not read: without it jobs that start at once would each compile.
+        kernel=lambda w: [
+            "<results>/tep_bp/kernel.json"
+            for trainer in [TEP_JOBS[w.arm, w.block]["trainer"]]
+            if trainer == "fused"
+        ],
         task=TEP_TASK,
         plan=lambda w: f"<results>/tep_bp/plans/{TEP_JOBS[w.arm, w.block]['plan']}.parquet",
         gates=lambda w: [
@@ -137,9 +160,10 @@ rule tep_bp_train:
     params:
         *TEP_TRAIN,
         spec=lambda w: canonical(TEP_JOBS[w.arm, w.block]),
+        cache=f"{RESULTS}/tep_bp/numba",
     shell:
-        "OMP_NUM_THREADS={threads} python -m scripts.tep_bp.train --spec {params.spec:q}"
-        " --threads {threads} --task {input.task:q} --plan {input.plan:q} --gates {input.gates:q}"
+        "OMP_NUM_THREADS={threads} NUMBA_CACHE_DIR={params.cache:q}"
+        " python -m scripts.tep_bp.train --spec {params.spec:q} --threads {threads} --task {input.task:q} --plan {input.plan:q} --gates {input.gates:q}"
         " --runs {output.runs:q} 2> >(tee {log:q} >&2)"
 
 
@@ -188,9 +212,7 @@ rule tep_bp_tables:
     """Anytime curves, re-evaluation, pairs, ablation of the source's faults, fixed points, gate."""
     input:
         runs="<results>/tep_bp/runs.parquet",
-        gate=(
-            ["<results>/tep_bp/gate.json"] if TEP_JOBS and tep_design.gate_reads(TEP) else []
-        ),
+        gate=(["<results>/tep_bp/gate.json"] if TEP_JOBS and tep_design.gate_reads(TEP) else []),
         gradient="<results>/tep_bp/gradient.parquet",
     output:
         tables=expand("<results>/tep_bp/tables/{table}.csv", table=tep_design.TABLES),

@@ -1,44 +1,16 @@
 """The memory recurrence as compiled loops that keep one sequence's memory in the cache.
 
 Compiled by Numba at the first call for float32 or float64 arrays, and kept on disk. No division and
-no logarithm: gates may round to exactly 0. Sums may be reassociated, which only the gradient of the
-attention has; the sign of zero may be lost.
+no logarithm: gates may round to exactly 0. Only the gradient of the attention has sums that may be
+reassociated.
 """
 
-from collections.abc import Callable
-
-import llvmlite.binding as llvm
-import numba
 import numpy as np
 
-OPTIONS = {"fastmath": {"contract", "reassoc", "nsz"}, "nogil": True, "error_model": "numpy"}
+from scripts.lib.compiled import entry
 
 
-def wide_vectors() -> str | None:
-    """Features of this processor with vectors as wide as it has; None where LLVM may choose.
-
-    LLVM halves vectors on CPUs that slow down at wide ones; here wide ones are a fifth faster.
-    """
-    try:
-        features = llvm.get_host_cpu_features()
-    except RuntimeError:  # not known on every platform
-        return None
-    return features.flatten() + ",-prefer-256-bit" if features.get("avx512f") else None
-
-
-# What the user set by NUMBA_CPU_FEATURES stays.
-numba.config.CPU_FEATURES = numba.config.CPU_FEATURES or wide_vectors()
-
-
-def compiled(function: Callable) -> Callable:
-    """The function compiled at its first call, and kept on disk where Numba can write."""
-    try:
-        return numba.njit(function, cache=True, **OPTIONS)
-    except RuntimeError:  # neither NUMBA_CACHE_DIR nor checkout nor home: compile in every process
-        return numba.njit(function, **OPTIONS)
-
-
-@compiled
+@entry
 def read_forward(w, e, a, m0, lengths, chunk, reads, kept):
     """Fill reads (S, D), and with the memory before every `chunk`-th step kept (., N, D).
 
@@ -64,7 +36,7 @@ def read_forward(w, e, a, m0, lengths, chunk, reads, kept):
             row += 1
 
 
-@compiled
+@entry
 def read_backward(w, e, a, lengths, chunk, kept, grad, d_w, d_e, d_a, d_m0):
     """Fill d_w, d_e, d_a, d_m0 for the gradient `grad` (S, D) of the reads.
 

@@ -24,6 +24,7 @@ from scripts.tep_bp.trial import Trial
 
 KINDS = {"bp": PERCEPTRON, "rbp": ADJOINT, "tep": NUDGES}
 ACTIVATIONS = {"relu": RELU, "tanh": TANH}
+NO_LOOP = {"omega": 1.0, "mu": 0.0, "free": 0, "nudged": 0}  # the compiled steps take numbers
 
 
 def eights(n: int) -> int:
@@ -62,6 +63,7 @@ class Network:
         w[:] = start["W"][: len(w)]
         self.u, self.count = start["u"].float().numpy(), 0
         self.activation = ACTIVATIONS[trial.activation]
+        solver = solver if recurrent else NO_LOOP
         omega, mu = solver["omega"], solver["mu"]
         self.ball = tuple(map(np.float32, (omega, 1 - omega + mu, mu)))
         self.free, self.nudged = solver["free"], solver["nudged"]

@@ -6,7 +6,8 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
-from scripts.tep_bp.design import jobs, plans, result_stage
+from scripts.tep_bp.design import gate_reads, jobs, plans, result_stage
+from scripts.tep_bp.outcome.fixed_points import economy
 from scripts.tep_bp.search.plan import COLUMNS, trials
 from scripts.tep_bp.search.ranking import ranked
 from tests.tep_searches import SEED, Search, configuration
@@ -38,6 +39,18 @@ def test_every_plan_reads_runs_that_a_job_makes_and_every_job_a_plan(mode):
     repeats = [job for (_, block), job in jobs(config, SEED).items() if "tep-repeat" in block]
     assert [(job["start"], job["count"]) for job in repeats] == [(0, 4), (4, 4), (8, 4), (12, 3)]
     assert {job["plan"] for job in repeats} == {"tep-repeat"}
+
+
+def test_the_gate_reads_jobs_of_tep_by_both_arms_and_is_absent_without_them():
+    config = configuration()
+    arms = [config["gate"][side] for side in ("exact", "economy")]
+    assert gate_reads(config) == [f"<results>/tep_bp/runs/{arm}/tep-000.parquet" for arm in arms]
+    assert {(arm, "tep-000") for arm in arms} <= jobs(config, SEED).keys()
+    for arm in arms:
+        assert gate_reads(configuration(run={arm: {"trials": 0}})) == []
+        assert gate_reads(configuration(run={arm: {"rules": ["bp"], "trials": 2}})) == []
+    assert gate_reads(configuration(search={"rules": ["bp", "rbp"]})) == []
+    assert economy({}).empty
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -96,7 +109,8 @@ def test_rounds_are_the_same_twice_and_leave_the_plan_after_the_first(rule):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_best_are_repeated_with_seeds_that_rules_share(mode):
-    config = configuration(search=MODES[mode], repeats={"top": 2, "seeds": 3, "block": 4})
+    repeats = {"top": 2, "seeds": 3, "block": 4}
+    config = configuration(search=MODES[mode], repeats=repeats, space={"batch": [8]})
     found, n = Search(config), len(Search.task_of(config).parts["test"])
     seeds = []
     for rule in RULES:
@@ -109,9 +123,8 @@ def test_the_best_are_repeated_with_seeds_that_rules_share(mode):
         assert all(len(hits) == n for hits in again["hits"])
         assert [sum(hits) / n for hits in again["hits"]] == pytest.approx(again["test_accuracy"])
         assert "val_accuracy" not in again
-        # Trained on training and validation samples.
-        steps = -(-48 // again["batch"]) * again["epochs"]
-        assert again["n_steps"].tolist() == steps.tolist()
+        # On the 38 training and 10 validation samples.
+        assert (again["n_steps"] == 6 * again["epochs"]).all()
         seeds.append(again["seed"].tolist())
     assert seeds[0] == seeds[1]
     assert seeds[0][:3] == seeds[0][3:]

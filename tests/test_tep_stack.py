@@ -1,10 +1,9 @@
-"""A trial is the same bits whoever is in its stack (spec 5.2, 7.2), and its books balance."""
+"""A trial is the same bits whoever is in its stack, one that diverges too (spec 5.2, 7.2)."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch.linalg import matrix_norm
 
 from scripts.lib.timing import Phases
 from scripts.tep_bp.search.plan import as_trials
@@ -16,7 +15,6 @@ from scripts.tep_bp.training.adam import Adam
 from scripts.tep_bp.training.contraction import contract
 from scripts.tep_bp.training.data import Data
 from scripts.tep_bp.training.fit import Fit
-from scripts.tep_bp.training.flops import trial_flops
 from scripts.tep_bp.training.initial import batch_orders
 from scripts.tep_bp.training.rules import tep
 from scripts.tep_bp.training.rules.head import probabilities
@@ -64,8 +62,12 @@ def outcomes(data: Data, stack: list[Trial], solver: dict = PLAIN) -> dict[Trial
 
 def unlike(data: Data, trials: list[Trial], solver: dict = PLAIN) -> set[str]:
     """Ways of stacking in which some trial is not what it is in the whole stack."""
-    whole, ways = outcomes(data, trials, solver), {"in five": [trials[:5]]}
-    ways |= {"reversed": [trials[::-1]], "alone": [[one] for one in trials[2:6]]}
+    whole = outcomes(data, trials, solver)
+    ways = {
+        "in five": [trials[:5]],
+        "reversed": [trials[::-1]],
+        "alone": [[t] for t in trials[2:6]],
+    }
     return {
         way
         for way, stacks in ways.items()
@@ -211,20 +213,18 @@ def test_a_diverging_trial_leaves_its_neighbours_alone_and_never_wins(rule):
     wild = calm[2]._replace(lr=1e37)
     stack = [*calm[:2], wild, *calm[3:]]
     fits, expected = fit_stack(data, stack, TRAIN, PLAIN), outcomes(data, calm)
-    for place, (one, fit) in enumerate(zip(stack, fits, strict=True)):
+    for place, fit in enumerate(fits):
         assert fit.status == ("diverged" if place == 2 else "ok")
         assert (fit.loss is None) == (place == 2)
         assert (outcome(fit) == expected[calm[place]]) == (place != 2)
-        assert one.trial == place
     assert fits[2].diverged_epoch == 1
-    assert 0 <= fits[2].accuracy <= 1
 
 
 def test_the_row_of_a_diverged_trial_has_its_real_score_and_the_last_rank():
     calm = [one._replace(activation="relu", lr=1e-2) for one in many("tep", 16, 64, 4)]
     spec = {"arm": "stacked", "stage": "search", "trainer": "stacked", "train": TRAIN}
-    spec |= {"solver": PLAIN, "solver_name": "plain", "elements": 65536, "faults": None}
-    spec |= {"parts": ["train"], "held": "val"}
+    spec |= {"solver": PLAIN, "solver_name": "plain", "elements": 65536, "parts": ["train"]}
+    spec |= {"held": "val"}
     wild = calm[0]._replace(lr=1e30)
     found = pd.DataFrame(rows(spec, [wild, *calm[1:]], read({"kind": "digits"}, 0)))
     lost = found.iloc[0]
@@ -235,70 +235,3 @@ def test_the_row_of_a_diverged_trial_has_its_real_score_and_the_last_rank():
     # It does not win among equals either.
     tied = found.assign(val_accuracy=lost["val_accuracy"])
     assert 0 not in top(tied, 3)["trial"].tolist()
-
-
-@pytest.mark.parametrize("rule", RULE_NAMES)
-def test_classes_that_only_fill_a_line_get_neither_probability_nor_gradient(rule):
-    data, trials = digits(SINGLE, 125), many(rule, 16, 64, 4)
-    trials.sort(key=lambda one: one.activation != "tanh")
-    with torch.inference_mode():
-        *_, (own, rho) = training(data, trials, TRAIN, PLAIN, Phases())
-        x, y = batch(data, torch.arange(61).expand(4, 61))
-        h = rho(dynamics.drive(x, own.W_x, own.b))
-        p, found = probabilities(h, own), own.like()
-        beta = torch.full((4, 1, 1), 0.2)
-        GRADIENTS[rule](x, y, own, rho, beta, PLAIN, found, Phases())
-    assert (p[..., 10:] == 0).all()
-    assert (p[..., :10] > 0).all()
-    assert (own.W_o[..., 10:] == 0).all()
-    assert (own.b_o[..., 10:] == -1e4).all()
-    for part in (found.W_o, found.b_o):
-        assert (part[..., 10:] == 0).all()
-        assert (part[..., :10] != 0).any()
-
-
-def test_the_recurrent_weights_stay_symmetric_and_below_the_cap():
-    data, trials = digits(SINGLE, 125), [one._replace(lr=0.05) for one in many("tep", 32, 64, 4)]
-    trials.sort(key=lambda one: one.activation != "tanh")
-    norms = {}
-    for cap, steps in ((0.9, 50), (0.9, 2), (1e3, 2)):
-        train = TRAIN | {"spectral_cap": cap, "power_steps": steps}
-        with torch.inference_mode():
-            *_, (own, _) = training(data, trials, train, PLAIN, Phases())
-            assert torch.equal(own.W, own.W.mT)
-            norms[cap, steps] = matrix_norm(own.W, 2)
-    assert (norms[0.9, 50] <= 0.902).all()
-    assert (norms[0.9, 50] >= 0.8).all()
-    # Few iterations see less than the norm while the weights still move fast.
-    assert (norms[0.9, 2] <= 1.05).all()
-    assert (norms[1e3, 2] > 1.2).all()
-
-
-def test_long_power_iterations_leave_exactly_the_cap_and_small_weights_as_they_are():
-    rng = torch.Generator().manual_seed(0)
-    w = torch.randn(3, 24, 24, generator=rng, dtype=DOUBLE)
-    w[1] /= 100
-    u, before = torch.ones(3, 24, dtype=DOUBLE), (w + w.mT) / 2
-    contract(w, u, 0.9, 3000)
-    assert torch.equal(w[1], before[1])
-    for i in (0, 2):
-        expected = before[i] * (0.9 / matrix_norm(before[i], 2))
-        assert (w[i] - expected).abs().max() <= 1e-9
-
-
-# GFLOP of a trial of 30 epochs in spec 5.1, to the digits that are printed there.
-TABLE = {
-    "tep": {8: "0.52", 16: "1.5", 32: "4.6", 64: "15.8", 128: "58", 256: "222"},
-    "bp": {8: "0.10", 16: "0.19", 32: "0.39", 64: "0.78", 128: "1.6", 256: "3.1"},
-}
-
-
-@pytest.mark.parametrize("rule", TABLE)
-def test_flops_are_those_of_the_specification(rule):
-    data = digits(SINGLE, 1149)
-    assert (len(data.x), len(data.held_x)) == (1149, 288)
-    for hidden, printed in TABLE[rule].items():
-        one = trial(rule, hidden=hidden)
-        found = trial_flops(one, data, TRAIN | {"epochs": 30}, PLAIN) / 1e9
-        half_a_digit = 0.5 * 10 ** -len(printed.partition(".")[2])
-        assert found == pytest.approx(float(printed), rel=0.03, abs=half_a_digit)

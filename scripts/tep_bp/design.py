@@ -78,6 +78,8 @@ def training_job(config: dict, seed: int, arm: str, rule: str) -> dict:
     job = {"arm": arm, "rule": rule, "seed": seed, "trainer": options["trainer"]}
     job["train"] = config["train"] | {"watch": True} | options.get("train", {})
     job["solver_name"] = "none" if rule == "bp" else options.get("solver", "none")
+    if job["solver_name"] == "gated" and rule != "tep":
+        job["solver_name"] = "plain"  # the gate says nothing about other rules
     job["solvers"] = {} if job["solver_name"] == "none" else config["solvers"]
     job["faults"] = options.get("faults")
     return job | {"elements": config["elements"], "parts": ["train"], "held": "val"}

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy.stats import qmc
 
 from scripts.lib.config import ConfigError, check_member
 from scripts.lib.seeds import numpy_rng, seed63, stream
@@ -55,6 +54,8 @@ def as_trials(table: pd.DataFrame, rule: str) -> list[Trial]:
 
 
 def _sobol(n: int, rng: np.random.Generator) -> np.ndarray:
+    from scipy.stats import qmc  # which takes longer to import than many a trial to train
+
     # A power of two is drawn and cut: asked for any other number, SciPy warns.
     points = qmc.Sobol(len(DIMENSIONS), scramble=True, rng=rng)
     return points.random_base2(math.ceil(math.log2(n)))[:n]

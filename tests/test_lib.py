@@ -249,6 +249,13 @@ def test_a_study_s_own_tables_and_figures_reach_its_chapter(tmp_path):
     assert extras([]) == {"tables": {}, "figures": {}}
 
 
+def test_a_table_without_rows_is_shown_as_none_whether_it_has_a_header_or_not(tmp_path):
+    (tmp_path / "svd.csv").write_text("\n")
+    (tmp_path / "grid.csv").write_text("arm,accuracy\n")
+    found = extras([tmp_path / "svd.csv", tmp_path / "grid.csv"])
+    assert found["tables"] == {"svd": [], "grid": []}
+
+
 def test_every_measured_call_says_which_part_of_the_study_it_belongs_to():
     entry = {"contestant": "a", "spec": {"arm": "a"}}
     plan = [

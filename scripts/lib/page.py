@@ -48,8 +48,13 @@ def only(table: pd.DataFrame, wanted: dict) -> pd.DataFrame:
     return table
 
 
+def rows_of(path: Path) -> list[dict]:
+    """Rows of a CSV file; none if it has not even a header."""
+    return records(pd.read_csv(path)) if path.read_text(encoding="utf-8").strip() else []
+
+
 def extras(paths: Sequence[Path]) -> dict:
     """A study's own tables by file name (rows of CSV) and figures (SVG texts in JSON)."""
-    tables = {path.stem: records(pd.read_csv(path)) for path in paths if path.suffix == ".csv"}
+    tables = {path.stem: rows_of(path) for path in paths if path.suffix == ".csv"}
     figures = [json.loads(path.read_text()) for path in paths if path.suffix == ".json"]
     return {"tables": tables, "figures": dict(pair for part in figures for pair in part.items())}

@@ -59,7 +59,7 @@ def test_arms_of_a_unit_share_its_seed(five, study):
     runs = pd.read_parquet(five.folder / f"results/{study}/runs.parquet")
     axes = axes_of(pq.read_table(five.folder / f"results/{study}/runs.parquet"))
     assert (runs.groupby(axes)["seed"].nunique() == 1).all()
-    # Learning rules are compared pairwise: trials of one number share their seed, and so do repeats.
+    # Learning rules are compared pairwise: trials of one number share their seed, as do repeats.
     units = ["stage", "trial"] if study == "tep_bp" else axes
     runs = runs[runs["stage"] != "repeat"] if study == "tep_bp" else runs
     assert runs["seed"].nunique() == len(runs[units].drop_duplicates())

@@ -75,7 +75,8 @@ def test_the_expected_grid_is_every_run_of_the_result_arm(config):
         unit[1:] for (arm, _), job in jobs.items() if arm == "resident" for unit in job["units"]
     ]
     assert design.expected(config) == units
-    assert len(units) == (9 * 4 + 4) * 3
+    cells = len(config["representations"]) * len(config["layers"]) + 4
+    assert len(units) == cells * config["runs"]
 
 
 def test_more_runs_or_representations_change_no_other_unit(config):
@@ -150,8 +151,9 @@ def test_contestants_of_a_workload_differ_only_in_their_arm(config):
     reference, again, *others = by_name["train"]["contestants"]
     assert reference | {"contestant": "reference_again"} == again
     assert by_name["train"]["where"] == "train"
+    epochs = config["measure"]["workloads"]["train"]["max_epochs"]
     for other in others:
-        assert other["spec"]["train"] == reference["spec"]["train"] | {"max_epochs": 4}
+        assert other["spec"]["train"] == reference["spec"]["train"] | {"max_epochs": epochs}
         assert other["spec"]["columns"] == reference["spec"]["columns"]
     assert [entry["workers"] for entry in others] == [1, 1, config["measure"]["workers"]]
     assert set(plan.measured_families(config)) == {"norms", "moments", "quantiles", "spectral"}

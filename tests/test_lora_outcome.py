@@ -1,10 +1,12 @@
 """Intervals and tests behind the tables of the ablation: the textbook's, and honest coverage."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from scripts.lora_ablation.outcome import holm, paired_p, percentiles, resampled_means, wilson
+from scripts.lora_ablation.projection import stages
 
 
 def test_wilson_is_the_textbook_interval():
@@ -76,3 +78,13 @@ def test_the_paired_test_is_students():
     assert paired_p(np.zeros(5)) == 1
     assert paired_p(np.ones(5)) == 0
     assert np.isnan(paired_p(np.ones(1)))
+
+
+def test_a_stage_that_was_not_measured_has_no_projected_cost():
+    measured = pd.DataFrame({"workload": ["train"], "contestant": ["a"], "fit_s": [2.0]})
+    runs = pd.DataFrame({"arm": ["a"], "stage": ["train"], "n_epochs": [3]})
+    spec = {"arm": "a", "contestants": ["a"], "adapters": [100], "passes": 2, "batch": 7}
+    spec |= {"cells": 1, "runs": 1}
+    assert stages(measured, runs, spec) == []
+    (row,) = stages(measured.assign(n_steps=4), runs, spec)
+    assert (row["stage"], row["cost_ms"], row["model_s"]) == ("train", 500.0, 15.0)

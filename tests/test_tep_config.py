@@ -179,7 +179,11 @@ def test_a_change_for_the_worse_is_one_sentence(mistake):
 
 
 def test_an_arm_that_is_off_may_name_a_rule_that_is_not_searched():
-    off = {arm: {"trials": 0} for arm, chosen in CONFIG["run"].items() if "rules" in chosen}
+    off = {
+        arm: {"trials": 0}
+        for arm, chosen in CONFIG["run"].items()
+        if "bp" in chosen.get("rules", [])
+    }
     checked(merged(CONFIG, {"search": {"rules": ["tep", "rbp"]}, "run": off}))
 
 

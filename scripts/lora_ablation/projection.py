@@ -26,6 +26,8 @@ def stages(measured: pd.DataFrame, runs: pd.DataFrame, spec: dict) -> list[dict]
         ("features", "n_adapters"),
         ("train", "n_steps"),
     ):
+        if counter not in measured:  # no workload with this work
+            continue
         for name, cost in per_unit(measured, stage, counter, spec["contestants"]).items():
             for adapters in spec["adapters"]:
                 times = adapters

@@ -45,6 +45,25 @@ def paired_interval(differences: np.ndarray, confidence: float = 0.90) -> Estima
     return found._replace(low=found.value - reach, high=found.value + reach)
 
 
+def trimmed_interval(
+    differences: np.ndarray, confidence: float = 0.95, share: float = 0.1, draws: int = 10_000
+) -> Estimate:
+    """Mean without the `share` largest and the `share` smallest, with a bootstrap interval.
+
+    For differences with heavy tails. The resampling is seeded by a constant. NaN for n < 2.
+    """
+    differences = np.asarray(differences, float)
+    n = len(differences)
+    if n < 2:
+        return Estimate(math.nan, math.nan, math.nan, math.nan, n)
+    samples = differences[np.random.default_rng(0).integers(0, n, (draws, n))]
+    means = stats.trim_mean(samples, share, axis=1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    value = float(stats.trim_mean(differences, share))
+    return Estimate(value, float(means.std()), float(low), float(high), n)
+
+
 def ratio_of_medians(
     slower: np.ndarray, faster: np.ndarray, confidence: float = 0.95, draws: int = 10_000
 ) -> Estimate:

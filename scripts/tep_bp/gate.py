@@ -2,8 +2,11 @@
 
 It may if, over paired trials, the mean change of the validation accuracy is within `margin` and its
 95 % interval covers 0, enough of the best trials stay the best, and gradients on trained networks
-point the same way (Departs: the median network's, not every one's). Else `solver` is the exact one,
-and `reasons` say why.
+point the same way. Else `solver` is the exact one, and `reasons` say why.
+
+Departs: a tenth of the trials on each side does not enter the mean, and the median network's gradient
+decides. A few trials (relu, large steps) amplify rounding: the exact solver in float32 and in
+float64 differs by 0.5 points in the plain mean over 60 trials, more than the margin.
 """
 
 import json
@@ -14,7 +17,7 @@ import torch
 
 from scripts.lib.files import replacing
 from scripts.lib.stage import arguments
-from scripts.lib.stats import paired_interval
+from scripts.lib.stats import trimmed_interval
 from scripts.tep_bp.search.plan import as_trials
 from scripts.tep_bp.search.ranking import SCORE, top
 from scripts.tep_bp.task import Task
@@ -34,7 +37,7 @@ def judged(spec: dict, runs: pd.DataFrame, networks: pd.DataFrame) -> dict:
     """
     sides = {arm: runs[runs["arm"] == arm] for arm in (spec["exact"], spec["economy"])}
     exact, economy = (side.set_index("trial")[SCORE] for side in sides.values())
-    change = paired_interval((economy - exact).dropna().to_numpy(float), 0.95)
+    change = trimmed_interval((economy - exact).dropna().to_numpy(float))
     best = [set(top(side, BEST)["trial"]) for side in sides.values()]
     overlap, least = len(best[0] & best[1]), min(spec["overlap"], len(best[0]))
     middle, lowest = networks["economy"].median(), networks.min()

@@ -4,9 +4,9 @@ It may if, over paired trials, the mean change of the validation accuracy is wit
 95 % interval covers 0, enough of the best trials stay the best, and gradients on trained networks
 point the same way. Else `solver` is the exact one, and `reasons` say why.
 
-Departs: a tenth of the trials on each side does not enter the mean, and the median network's gradient
-decides. A few trials (relu, large steps) amplify rounding: the exact solver in float32 and in
-float64 differs by 0.5 points in the plain mean over 60 trials, more than the margin.
+Departs: a tenth of the trials on each side does not enter the mean, and the median network's
+gradient decides. A few trials (relu, large steps) amplify rounding: the exact solver in float32 and
+in float64 differs by 0.5 points in the plain mean over 60 trials, more than the margin.
 """
 
 import json

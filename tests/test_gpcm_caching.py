@@ -43,9 +43,7 @@ def test_an_edit_of_the_classical_model_trains_nothing_again(finished_gpcm):
 
 
 def test_comments_and_time_stamps_rerun_nothing(finished_gpcm):
-    finished_gpcm.edit(
-        "scripts/deep_gpcm/memory/kernel.py", "OPTIONS = ", "# Of Numba.\nOPTIONS = "
-    )
+    finished_gpcm.edit("scripts/deep_gpcm/memory/kernel.py", "@entry", "# By Numba.\n@entry")
     (finished_gpcm.folder / "scripts/deep_gpcm/train.py").touch()
     assert finished_gpcm.jobs() == {}
 

@@ -90,7 +90,7 @@ def test_rounds_name_the_fold_and_a_number_and_start_with_a_warm_up():
 def test_a_measured_job_is_the_arm_s_and_says_what_to_do():
     found = measured_job(CONFIG, 42, "padded", WORKLOADS["step_t49"])
     assert {name: found[name] for name in ("arm", "work", "steps", "memory")} == {
-        "arm": "padded", "work": "step", "steps": 2, "memory": "fused",
+        "arm": "padded", "work": "step", "steps": WORKLOADS["step_t49"]["steps"], "memory": "fused",
     }  # fmt: skip
     assert found["train"] == CONFIG["train"] | {"padding": "masked"}
     assert measured_job(CONFIG, 42, "fused", WORKLOADS["loading"])["steps"] == 0

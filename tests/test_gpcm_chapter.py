@@ -1,18 +1,14 @@
 """The chapter: it says what the tables say, for any data, and stands without any of them."""
 
 import re
-from html import unescape
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from jinja2 import Environment, FileSystemLoader
 
 from scripts.deep_gpcm.draw import CHARTS
-from scripts.lib.page import records, shown
+from scripts.lib.page import records
+from tests.chapters import rendered, words
 from tests.gpcm_outcome import outcome
-
-WORDS = Path(__file__).parents[1] / "workflow/report"
 
 
 def chapter(tables: dict | None = None, **study) -> str:
@@ -21,18 +17,7 @@ def chapter(tables: dict | None = None, **study) -> str:
         study["tables"] = {name: records(table) for name, table in tables.items()}
         drawn = {name: "<svg></svg>" if len(tables[name]) else "" for name in CHARTS}
         study["figures"] = drawn | {"recovery": drawn["points"]}
-    env = Environment(
-        loader=FileSystemLoader(WORDS), autoescape=True, finalize=shown, trim_blocks=True
-    )
-    return env.get_template("deep_gpcm.html").render(study={"study": "deep_gpcm"} | study)
-
-
-def words(text: str) -> str:
-    """What a reader reads, cells divided by bars, without the figures."""
-    text = re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
-    text = re.sub(r"</t[dh]>", " | ", text)
-    text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", "", text)))
-    return text.replace("\N{EN DASH}", "-").replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    return rendered("deep_gpcm", study)
 
 
 def rule(arm: str, level: str, **tests: tuple) -> list[dict]:

@@ -4,12 +4,10 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
-from jinja2 import Environment, FileSystemLoader
 
 from scripts.lora_ablation.charts import (
     accuracy_by_selection,
@@ -18,10 +16,10 @@ from scripts.lora_ablation.charts import (
     learning_curves,
 )
 from scripts.lora_ablation.draw import figures, shown_by_class
-from scripts.spine.report import records, shown
+from scripts.spine.report import records
+from tests.chapters import rendered
 from tests.svgs import assert_self_contained, assert_well_formed_and_apart
 
-WORDS = Path(__file__).parents[1] / "workflow/report"
 LAYERS = ["all", "visual", "text", "half0", "half1"]
 NAMES = ["stats", "ensemble"]
 
@@ -76,10 +74,7 @@ def name_of(svg: str) -> str:
 
 def chapter(**study) -> str:
     """The chapter as the page includes it."""
-    env = Environment(
-        loader=FileSystemLoader(WORDS), autoescape=True, finalize=shown, trim_blocks=True
-    )
-    return env.get_template("lora_ablation.html").render(study=study)
+    return rendered("lora_ablation", study)
 
 
 def test_figures_are_well_formed_and_share_no_id(tables):

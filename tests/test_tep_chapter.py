@@ -2,20 +2,17 @@
 
 import json
 import re
-from html import unescape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
-from jinja2 import Environment, FileSystemLoader
 
-from scripts.lib.page import extras, shown
+from scripts.lib.page import extras
 from scripts.tep_bp.design import TABLES
 from scripts.tep_bp.draw import CHARTS
+from tests.chapters import rendered, words
 from tests.tep_outcome import FAILED, outcome, runs
-
-WORDS = Path(__file__).parents[1] / "workflow/report"
 
 
 def chapter(tables: dict | None = None, **study) -> str:
@@ -29,18 +26,7 @@ def chapter(tables: dict | None = None, **study) -> str:
             drawn = {name: "<svg></svg>" if len(tables[name]) else "" for name in CHARTS}
             paths[-1].write_text(json.dumps(drawn))
             study |= extras(paths)
-    env = Environment(
-        loader=FileSystemLoader(WORDS), autoescape=True, finalize=shown, trim_blocks=True
-    )
-    return env.get_template("tep_bp.html").render(study={"study": "tep_bp"} | study)
-
-
-def words(text: str) -> str:
-    """What a reader reads, cells divided by bars, without the figures."""
-    text = re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
-    text = re.sub(r"</t[dh]>", " | ", text)
-    text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", "", text)))
-    return text.replace("\N{EN DASH}", "-").replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    return rendered("tep_bp", study)
 
 
 def assert_sound(text: str) -> None:

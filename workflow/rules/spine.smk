@@ -102,6 +102,7 @@ rule report:
     """One self-contained page: results, agreement, cost, claims."""
     input:
         template="workflow/report/page.html.j2",
+        macros="workflow/report/macros.html",
         prose=[path for s in STUDIES if exists(path := f"workflow/report/{s}.html")],
         ratios="<results>/ratios.csv",
         ledger="<results>/ledger.csv",

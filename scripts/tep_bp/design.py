@@ -17,9 +17,7 @@ SHARED = "search-000"  # the plan from which sampled arms take their trials
 
 def result_stage(config: dict) -> str:
     """The stage whose trials are ranked: the search, or the last rung of halving."""
-    search = config["search"]
-    last = len(search["halving"]["epochs"]) - 1
-    return f"rung{last}" if search["mode"] == "halving" else "search"
+    return stages(config)[-1][0]
 
 
 def blocks(n: int, size: int) -> list[tuple[int, int]]:
@@ -184,13 +182,13 @@ def tables_job(config: dict, seed: int) -> dict:
     """Specification of the tables: whom they are about."""
     legacy = [arm for arm in config["run"] if config["arms"][arm]["trainer"] == "legacy"]
     shown = [arm for arm in legacy if config["run"][arm].get("trials", 1)]
-    trials = next(n for name, _, n in stages(config) if name == result_stage(config))
+    stage, _, trials = stages(config)[-1]
     return {
         "arm": config["report"]["arm"],
         "reference": config["agreement"]["reference"],
         "rules": config["search"]["rules"],
         "legacy": shown,
-        "stage": result_stage(config),
+        "stage": stage,
         "trials": trials,
         "repeats": config["repeats"]["seeds"],
         "top": config["repeats"]["top"],

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 from scripts.deep_gpcm.sequences.generator import read
 from tests.project import Project
 
-# Folds: fused two of each data set; reference, function two and no_erase one of `small`; adamw one.
-TRAINED = 4 + 2 + 2 + 1 + 1
+# Both folds a job: fused on both data sets; reference, function, no_erase on `small`; adamw.
+TRAINED = 2 + 3 + 1
 BASELINES = 1 + 2 + 2  # item_marginal, gpcm, bayes
 SPINE = {"aggregate": 1, "agree": 1, "measure": 1, "ledger": 1, "report": 1}
 TABLES = {"deep_gpcm_tables": 1, "deep_gpcm_ladder": 1, "deep_gpcm_draw": 1}
@@ -56,7 +56,7 @@ def test_another_data_set_loads_and_trains_itself_alone(finished_gpcm):
         == {
             "deep_gpcm_load": 1,
             "deep_gpcm_features": 1,
-            "deep_gpcm_train": 2,
+            "deep_gpcm_train": 1,
             "deep_gpcm_baseline": 2,
         }
         | SCIENCE
@@ -74,13 +74,18 @@ def test_an_option_of_one_arm_trains_that_arm_alone(finished_gpcm):
 
 
 def test_a_fold_is_the_same_bits_alone_and_beside_others(finished_gpcm):
+    together = finished_gpcm.rows("runs/fused/A-0.parquet")
+    assert [row["fold"] for row in together] == [0, 1]
     files = ["runs/fused/A-0.parquet", "runs/fused/A-1.parquet"]
-    before = [finished_gpcm.rows(file) for file in files]
-    for file in files:
-        (finished_gpcm.results / file).unlink()
     targets = [f"results/deep_gpcm/{file}" for file in files]
-    finished_gpcm.make(*targets, cores=1)
-    assert [finished_gpcm.rows(file) for file in files] == before
+    finished_gpcm.make(*targets, config=finished_gpcm.overlay(block="1"), cores=1)
+    assert [row for file in files for row in finished_gpcm.rows(file)] == together
+    assert [len(finished_gpcm.rows(file)) for file in files] == [1, 1]
+
+
+def test_an_arm_has_blocks_of_its_own(finished_gpcm):
+    config = finished_gpcm.overlay(run="{reference: {block: 1}}")
+    assert finished_gpcm.jobs("science", config=config)["deep_gpcm_train"] == 2
 
 
 def test_the_fold_and_answers_on_disk_are_those_of_the_generator(finished_gpcm):
@@ -111,9 +116,9 @@ def test_a_log_of_ones_own_runs_through_by_one_key(fresh_gpcm):
         "results/deep_gpcm/runs/gpcm/mine.parquet",
         config=config,
     )
-    (row,) = fresh_gpcm.rows("runs/fused/mine-0.parquet")
-    assert row["status"] == "ok"
-    assert row["n_test"] == 30
+    rows = fresh_gpcm.rows("runs/fused/mine-0.parquet")
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert [row["n_test"] for row in rows] == [30, 30]
     assert len(fresh_gpcm.rows("runs/gpcm/mine.parquet")) == 2
     assert json.loads((fresh_gpcm.results / "kernel.json").read_text())["compile_s"] > 0
 

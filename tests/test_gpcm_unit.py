@@ -164,16 +164,17 @@ def test_a_window_of_a_student_is_a_sequence_of_its_own():
 
 
 def command(job: dict, files: tuple, folder) -> list[str]:
-    """The training stage's command line, writing into `folder`."""
+    """The training stage's command line for two folds of the same file, writing into `folder`."""
     outputs = [f"--{name}={folder / name}.parquet" for name in ("runs", *TABLES)]
-    inputs = [f"--fold={files[0]}", f"--items={files[1]}", "--threads=1"]
+    inputs = ["--folds", *[str(files[0])] * 2, f"--items={files[1]}", "--threads=1"]
     words = ["-m", "scripts.deep_gpcm.train", "--spec", json.dumps(job), *inputs, *outputs]
     return [sys.executable, *words]
 
 
 def test_a_unit_is_the_same_bits_in_a_fresh_process_and_after_any_other_work(tmp_path):
     files = fold_file(fold(), tmp_path)
-    jobs = {name: arm(name) | {"unit": UNIT} for name in ("reference", "fused")}
+    folds = {"data": UNIT[0], "folds": [UNIT[1] + 1, UNIT[1]]}
+    jobs = {name: arm(name) | folds for name in ("reference", "fused")}
     running = {
         name: subprocess.Popen(command(job, files, tmp_path / name), cwd=ROOT)
         for name, job in jobs.items()
@@ -187,9 +188,11 @@ def test_a_unit_is_the_same_bits_in_a_fresh_process_and_after_any_other_work(tmp
         assert running[name].wait() == 0
         assert untimed(here.row) == untimed(again.row)
         stamp = digest(job, stamps("scripts/deep_gpcm/train.py"))
-        (row,) = read_runs(tmp_path / name / "runs.parquet", AXES, stamp).to_pylist()
+        other, row = read_runs(tmp_path / name / "runs.parquet", AXES, stamp).to_pylist()
+        assert (other["fold"], row["fold"]) == (UNIT[1] + 1, UNIT[1])
         assert untimed(row) == untimed(here.row)
         for table in TABLES:
-            written = pq.read_table(tmp_path / name / f"{table}.parquet").to_pandas()
+            mine = [("fold", "=", UNIT[1])]
+            written = pq.read_table(tmp_path / name / f"{table}.parquet", filters=mine).to_pandas()
             assert equal(getattr(here, table), getattr(again, table))
             assert written.equals(pa.table(getattr(here, table)).to_pandas())

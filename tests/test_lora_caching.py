@@ -7,14 +7,14 @@ import pytest
 from tests.project import Project
 
 FEATURES = "scripts/lora_ablation/representations"
-# 3 representations x (all, visual), a curve, and one cell of each of four other arms.
-TRAINING = {"lora_ablation_train": 11}
+# A job for each of three representations, and one for each of four other arms.
+TRAINING = {"lora_ablation_train": 7}
 TABLES = {"lora_ablation_tables": 1, "lora_ablation_draw": 1}
 SPINE = {"aggregate": 1, "agree": 1, "measure": 1, "ledger": 1, "report": 1}
 AFTER_TRAINING = SPINE | TABLES | {"lora_ablation_costs": 1}
 # Some runs, so that a test need not train them all.
-CELL = "results/lora_ablation/runs/resident/simple_stats-all-100.parquet"
-WHOLE = "results/lora_ablation/runs/resident/ensemble-visual-100.parquet"
+CELL = "results/lora_ablation/runs/resident/simple_stats-0.parquet"
+WHOLE = "results/lora_ablation/runs/resident/ensemble-0.parquet"
 
 
 def files(project: Project, folder: str) -> dict[str, tuple[int, bytes]]:
@@ -34,23 +34,23 @@ def test_the_second_run_of_the_ablation_has_nothing_to_do(finished_lora):
 
 
 @pytest.mark.parametrize(
-    ("family", "old", "new", "cells"),
+    ("family", "old", "new", "trained"),
     [
-        # frequency and ensemble, all and visual
-        ("frequency", "EPS = 1e-8", "EPS = 1e-7", 4),
-        # simple_stats and ensemble, all and visual; the curve; the four other arms
-        ("moments", "EPS = 1e-8", "EPS = 1e-7", 9),
+        # frequency and ensemble
+        ("frequency", "EPS = 1e-8", "EPS = 1e-7", 2),
+        # simple_stats and ensemble; the four other arms
+        ("moments", "EPS = 1e-8", "EPS = 1e-7", 6),
     ],
 )
 def test_an_edit_of_a_family_recomputes_it_and_the_cells_that_use_it(
-    finished_lora, family, old, new, cells
+    finished_lora, family, old, new, trained
 ):
     finished_lora.edit(f"{FEATURES}/{family}.py", old, new)
     done = finished_lora.snakemake("--dry-run", "--until", "lora_ablation_features")
     output = done.stdout + done.stderr
     assert output.count("rule lora_ablation_features:") == 2
     assert output.count(f"output: results/lora_ablation/features/{family}/") == 2
-    expected = {"lora_ablation_features": 2, "lora_ablation_train": cells}
+    expected = {"lora_ablation_features": 2, "lora_ablation_train": trained}
     expected["lora_ablation_prepare"] = 5  # the families are what the arms are compared with
     assert finished_lora.jobs() == expected | AFTER_TRAINING
 
@@ -85,14 +85,22 @@ def test_more_runs_train_the_new_ones_alone(finished_lora):
     before, units = cell_rows(finished_lora, CELL), finished_lora.trained()
     config = finished_lora.overlay(runs="3")
     jobs = finished_lora.jobs("science", config=config)
-    assert jobs == {"lora_ablation_train": 7, "aggregate": 1, "agree": 1}
+    assert jobs == {"lora_ablation_train": 3, "aggregate": 1, "agree": 1}
     finished_lora.make(CELL, config=config)
     assert {name.split("/")[-1] for name in finished_lora.trained() - units} == {
-        "train_simple_stats_all_100_2.json"
+        f"train_simple_stats_{cell}_2.json" for cell in ("all_100", "visual_100", "all_50")
     }
     after = cell_rows(finished_lora, CELL)
-    assert after[:2] == before
-    assert [row["run"] for row in after] == [0, 1, 2]
+    assert [row for row in after if row["run"] < 2] == before
+    assert [row["run"] for row in after] == [0, 1, 2] * 3
+
+
+def test_cells_cut_into_other_jobs_train_nothing_again(finished_lora):
+    before, units = cell_rows(finished_lora, CELL), finished_lora.trained()
+    files = [CELL.replace("-0", f"-{number}") for number in (0, 1)]
+    finished_lora.make(*files, config=finished_lora.overlay(block="2"))
+    assert finished_lora.trained() == units
+    assert [row for file in files for row in cell_rows(finished_lora, file)] == before
 
 
 def test_shards_and_cores_change_no_bit_of_a_run(finished_lora):
@@ -104,7 +112,7 @@ def test_shards_and_cores_change_no_bit_of_a_run(finished_lora):
     assert shards == {"adapters-000000-000019", "adapters-000020-000031"}
     assert cell_rows(finished_lora, WHOLE) == before
     # A unit's folder is a digest of what it was trained on, too.
-    assert len(finished_lora.trained()) == 2
+    assert len(finished_lora.trained()) == 4
     assert finished_lora.trained() <= units
 
 
@@ -123,5 +131,5 @@ def test_the_weights_themselves_are_a_representation(finished_lora):
     representations = "[simple_stats, flat_vec]"
     config = finished_lora.overlay(representations=representations, train=train)
     finished_lora.make(weights, config=config)
-    (row, _) = cell_rows(finished_lora, weights)
+    row, *_ = cell_rows(finished_lora, weights)
     assert (row["status"], row["n_features"]) == ("ok", 99_648)

@@ -5,7 +5,7 @@ import pytest
 
 from scripts.lib.tables import write_table
 from scripts.lora_ablation import design
-from scripts.lora_ablation.cells import features, read_cell, weights
+from scripts.lora_ablation.cells import cell_jobs, features, read_cell, weights
 from scripts.lora_ablation.layout import Layout
 from scripts.lora_ablation.representations.catalogue import (
     FAMILIES,
@@ -92,7 +92,9 @@ def test_a_cell_has_classes_in_alphabetical_order_and_the_split_of_the_index(tmp
     split = ["train", "val", "train", "test", "train", "train", "train"]
     write_table(index, {"label": list("cabbacb"), "split": split})
     values, files = family(tmp_path, "entropy", 4)
-    job = design.training_job(configuration(), 42, "resident", "info_theoretic", "text", 50)
+    (job,) = cell_jobs(
+        design.training_job(configuration(), 42, "resident", [("info_theoretic", "text", 50)])
+    )
     found = read_cell(job, LAYOUT, index, files)
     assert (found.classes, found.y.tolist()) == (["a", "b", "c"], [2, 0, 1, 1, 0, 2, 1])
     assert np.array_equal(found.x, values[:, 2:].reshape(N, -1))

@@ -8,7 +8,9 @@ import pytest
 
 from scripts.lib.config import ConfigError
 from scripts.lib.plan import measurement_plan
+from scripts.lib.spec import canonical
 from scripts.lora_ablation import design, plan
+from scripts.lora_ablation.cells import cell_jobs
 from scripts.lora_ablation.check import STAGES_OF_WORK, check_lora_ablation
 from scripts.lora_ablation.layout import Layout
 from scripts.lora_ablation.measured import WORK
@@ -64,17 +66,38 @@ def test_run_limits_the_cells_of_an_arm(config):
         (name, "all", share) for name in ("simple_stats", "ensemble") for share in (25, 50)
     ]
     jobs = design.jobs(config, 42)
-    assert len(jobs[("resident", "stats-visual-100")]["units"]) == config["runs"] == 3
-    assert len(jobs[("reference", "spectral-all-100")]["units"]) == 2
-    assert not [cell for arm, cell in jobs if arm == "scripted"]
+    all_, visual, _ = jobs["resident", "stats-0"]["cells"]
+    assert [cell["tensors"] for cell in (all_, visual)] == ["all", "visual"]
+    assert len(visual["units"]) == config["runs"] == 3
+    assert [len(cell["units"]) for cell in jobs["reference", "spectral-0"]["cells"]] == [2]
+    assert not [cells for arm, cells in jobs if arm == "scripted"]
+
+
+def test_a_job_has_cells_of_one_representation_and_no_more_than_a_block(config):
+    cells = {}
+    for size in (1, 2, 5):
+        jobs = design.jobs(config | {"block": size}, 42)
+        assert max(len(job["cells"]) for job in jobs.values()) == size
+        for (_, name), job in jobs.items():
+            (representation,) = {unit[1] for cell in job["cells"] for unit in cell["units"]}
+            assert name.rpartition("-")[0] == representation
+            assert job["columns"] == design.columns(representation)
+        # Cut differently, the cells of an arm are told the same.
+        cells[size] = sorted(canonical(cell) for job in jobs.values() for cell in cell_jobs(job))
+    assert cells[1] == cells[2] == cells[5]
+    assert len(cells[1]) == sum(len(design.cells(config, arm)) for arm in config["run"])
 
 
 def test_the_expected_grid_is_every_run_of_the_result_arm(config):
     jobs = design.jobs(config, 42)
     units = [
-        unit[1:] for (arm, _), job in jobs.items() if arm == "resident" for unit in job["units"]
+        unit[1:]
+        for (arm, _), job in jobs.items()
+        if arm == "resident"
+        for cell in job["cells"]
+        for unit in cell["units"]
     ]
-    assert design.expected(config) == units
+    assert sorted(design.expected(config)) == sorted(units)
     cells = len(config["representations"]) * len(config["layers"]) + 4
     assert len(units) == cells * config["runs"]
 
@@ -82,7 +105,7 @@ def test_the_expected_grid_is_every_run_of_the_result_arm(config):
 def test_more_runs_or_representations_change_no_other_unit(config):
     before = design.jobs(config, 42)
     after = design.jobs(config | {"runs": 5, "representations": ["stats", "product"]}, 42)
-    old, new = before[("resident", "stats-all-100")], after[("resident", "stats-all-100")]
+    old, new = (cell_jobs(jobs["resident", "stats-0"])[0] for jobs in (before, after))
     assert new["units"][:3] == old["units"]
     assert old | {"units": []} == new | {"units": []}
 
@@ -99,9 +122,9 @@ def test_every_representation_of_the_configuration_is_made_of_columns_that_exist
             assert job["names"][position] == number
             assert job["pairs"] is (name == "product")
     assert design.columns(design.WEIGHTS) == []
-    job = design.training_job(config, 42, "resident", "flat_vec", "all", 100)
+    job = design.training_job(config, 42, "resident", [("flat_vec", "all", 100)])
     assert design.feature_files(job) == ["<results>/lora_ablation/tensors/{shard}.npy"]
-    job = design.training_job(config, 42, "resident", "simple_stats", "all", 100)
+    job = design.training_job(config, 42, "resident", [("simple_stats", "all", 100)])
     folder = "<results>/lora_ablation/features"
     assert design.feature_files(job) == [
         f"{folder}/{family}/{{shard}}.parquet" for family in ("norms", "moments", "quantiles")
@@ -110,16 +133,16 @@ def test_every_representation_of_the_configuration_is_made_of_columns_that_exist
 
 def test_an_arm_changes_only_the_training_that_it_names(config):
     jobs = {
-        arm: design.training_job(config, 42, arm, "spectral", "all", 100)
+        arm: design.training_job(config, 42, arm, [("spectral", "all", 100)])
         for arm in ("resident", "batch_256", "half_layers", "legacy_cond")
     }
     base = jobs["resident"]
     assert base["train"] == config["train"]
     assert jobs["batch_256"]["train"] == base["train"] | {"batch": 256}
-    assert jobs["half_layers"]["tensors"] == "half0"
-    assert jobs["half_layers"]["units"] == base["units"][:2]
+    (cell,), (base_cell,) = jobs["half_layers"]["cells"], base["cells"]
+    assert cell == {"tensors": "half0", "units": base_cell["units"][:2]}
     assert jobs["legacy_cond"]["train"]["legacy_cond"] is True
-    shorter = design.training_job(config, 42, "resident", "spectral", "all", 100, max_epochs=4)
+    shorter = design.training_job(config, 42, "resident", [("spectral", "all", 100)], max_epochs=4)
     assert shorter["train"] == base["train"] | {"max_epochs": 4}
 
 

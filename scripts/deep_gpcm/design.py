@@ -1,5 +1,7 @@
 """Which folds each arm computes, and all that the job of each needs to know."""
 
+from scripts.lib.blocks import blocks
+
 # Tables of the chapter.
 CHAPTER = (
     *("scores", "recovery", "calibration", "confusion", "convergence", "categories", "learning"),
@@ -60,13 +62,15 @@ def training_job(config: dict, seed: int, arm: str) -> dict:
 
 
 def training_jobs(config: dict, seed: int) -> dict[tuple[str, str, int], dict]:
-    """Specification of each training job by (arm, data, fold)."""
+    """Specification of each training job by (arm, data, block): some folds of a data set."""
     return {
-        (arm, data, fold): training_job(config, seed, arm) | {"unit": [data, fold]}
+        (arm, data, number): training_job(config, seed, arm) | {"data": data, "folds": folds}
         for arm in config["run"]
         if "evaluation" in config["arms"][arm]
         for data, count in cells(config, arm).items()
-        for fold in range(count)
+        for number, folds in enumerate(
+            blocks(list(range(count)), config["run"][arm].get("block", config["block"]))
+        )
     }
 
 
@@ -89,7 +93,7 @@ def baseline_jobs(config: dict, seed: int) -> dict[tuple[str, str], dict]:
 def made(kind: str, jobs: dict, baselines: dict) -> list[str]:
     """Files of one kind that training jobs and, for two kinds, baselines write."""
     folder = f"<results>/deep_gpcm/{kind}"
-    found = [f"{folder}/{arm}/{data}-{fold}.parquet" for arm, data, fold in jobs]
+    found = [f"{folder}/{arm}/{data}-{block}.parquet" for arm, data, block in jobs]
     if kind in ("predictions", "estimates"):
         found += [f"{folder}/{arm}/{data}.parquet" for arm, data in baselines]
     return found

@@ -1,6 +1,7 @@
 """How a rule calls a stage script: which Python, and what it passes on the command line."""
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -19,6 +20,8 @@ def arguments(**converters: Callable) -> argparse.Namespace:
 
     A converter is `Path`, `int` or a list of one type (`[Path]`: any number of values).
     """
+    # What the imports made stays: to search it for garbage, at the exit too, costs half a second.
+    gc.freeze()
     parser = argparse.ArgumentParser(prog=Path(sys.argv[0]).name)
     parser.add_argument("--spec", type=json.loads, required=True, metavar="JSON")
     for name, convert in converters.items():

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 
 from scripts.lib.memory import traced_tensor_peak
 from scripts.lib.timing import peak_rss_mb
@@ -26,23 +26,31 @@ def call_study(module: str, spec: dict, inputs: dict, threads: int, trace: bool)
 
 
 def import_study(module: str) -> None:
-    """In a worker: pay the imports before anything is timed."""
+    """In a worker: pay the imports before anything is timed; be like any script otherwise."""
     importlib.import_module(module)
+    # A worker would start processes of its own, those of a DataLoader, in the way it was started.
+    set_start_method(None, force=True)
 
 
 def start_workers(calls: list[dict], module: str) -> dict[str, list[ProcessPoolExecutor]]:
-    """Worker processes of each contestant, with its number of threads and the study imported."""
+    """Worker processes of each contestant, with its number of threads and the study imported.
+
+    Those with one thread are forked from one process that has imported it; others import it
+    themselves, because libraries read the number of threads when they are loaded.
+    """
     os.environ["KINETO_LOG_LEVEL"] = "99"  # the profiler announces itself in every log
+    one_thread = get_context("forkserver")
+    one_thread.set_forkserver_preload([module])
     pools, imports = {}, []
-    for entry in {call["contestant"]: call for call in calls}.values():
+    by_name = {call["contestant"]: call for call in calls}
+    # The fork server starts, and reads the environment, with the first of its workers.
+    for name, entry in sorted(by_name.items(), key=lambda item: item[1]["threads"]):
         # NumPy's BLAS too: its idle threads spin and would be timed with the next unit.
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(entry["threads"])))
-        group = [
-            ProcessPoolExecutor(1, mp_context=get_context("spawn")) for _ in range(entry["workers"])
-        ]
-        # The process starts, and reads the environment, at the first call.
-        imports += [pool.submit(import_study, module) for pool in group]
-        pools[entry["contestant"]] = group
+        context = one_thread if entry["threads"] == 1 else get_context("spawn")
+        pools[name] = [ProcessPoolExecutor(1, mp_context=context) for _ in range(entry["workers"])]
+        # A process starts at its first call.
+        imports += [pool.submit(import_study, module) for pool in pools[name]]
     for ready in imports:
         ready.result()
     return pools

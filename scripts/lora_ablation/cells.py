@@ -1,4 +1,4 @@
-"""From feature files and the index to what one cell trains on."""
+"""From a training job, feature files and the index to what each cell trains on."""
 
 from pathlib import Path
 
@@ -53,8 +53,14 @@ def features(
     return np.stack(chosen, axis=2).reshape(len(chosen[0]), -1)
 
 
+def cell_jobs(job: dict) -> list[dict]:
+    """What the job says of each of its cells by itself."""
+    shared = {name: value for name, value in job.items() if name != "cells"}
+    return [shared | cell for cell in job["cells"]]
+
+
 def read_cell(spec: dict, layout: Layout, index: Path, files: list[Path]) -> Cell:
-    """The cell of a training job; classes are coded in alphabetical order."""
+    """The cell of a job of one; classes are coded in alphabetical order."""
     table = pq.read_table(index, columns=["label", "split"])
     classes, y = np.unique(np.array(table["label"].to_pylist()), return_inverse=True)
     tensors = layout.selected(spec["tensors"], spec["seed"])

@@ -1,5 +1,6 @@
 """Which shards, cells and runs there are, and all that the job of each needs to know."""
 
+from scripts.lib.blocks import blocks
 from scripts.lora_ablation.adapters.sources import fingerprints
 from scripts.lora_ablation.representations.catalogue import (
     FAMILIES,
@@ -58,18 +59,20 @@ def cells(config: dict, arm: str) -> list[tuple[str, str, int]]:
     return found
 
 
-def cell_name(representation: str, layers: str, share: int) -> str:
-    """Name of a cell's files."""
-    return f"{representation}-{layers}-{share}"
-
-
 def jobs(config: dict, seed: int) -> dict[tuple[str, str], dict]:
-    """Specification of every training job by (arm, cell name), in the order of `run`."""
-    return {
-        (arm, cell_name(*cell)): training_job(config, seed, arm, *cell)
-        for arm in config["run"]
-        for cell in cells(config, arm)
-    }
+    """Specification of every training job by (arm, name of its files), in the order of `run`.
+
+    A job trains up to `block` cells of one representation, so it reads that one's families only.
+    """
+    found = {}
+    for arm in config["run"]:
+        by_representation: dict[str, list] = {}
+        for cell in cells(config, arm):
+            by_representation.setdefault(cell[0], []).append(cell)
+        for name, chosen in by_representation.items():
+            for number, part in enumerate(blocks(chosen, config["block"])):
+                found[arm, f"{name}-{number}"] = training_job(config, seed, arm, part)
+    return found
 
 
 def columns(representation: str) -> list[list]:
@@ -93,9 +96,9 @@ def family_job(family: str) -> dict:
 
 
 def training_job(
-    config: dict, seed: int, arm: str, representation: str, layers: str, share: int, **changes
+    config: dict, seed: int, arm: str, chosen: list[tuple[str, str, int]], **changes
 ) -> dict:
-    """Specification of one training job: everything that can change its numbers.
+    """Specification of the job of some cells of one representation: all that can change a number.
 
     `changes` overrides options of `train` (a measured workload shortens the training).
     """
@@ -105,10 +108,15 @@ def training_job(
         "arm": arm,
         "trainer": options["trainer"],
         "seed": seed,
-        "columns": columns(representation),
-        "tensors": options.get("layers", layers),
+        "columns": columns(chosen[0][0]),
         "train": config["train"] | options.get("train", {}) | changes,
-        "units": [["train", representation, layers, share, run] for run in range(runs)],
+        "cells": [
+            {
+                "tensors": options.get("layers", layers),
+                "units": [["train", representation, layers, share, run] for run in range(runs)],
+            }
+            for representation, layers, share in chosen
+        ],
     }
 
 

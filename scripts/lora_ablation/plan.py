@@ -42,8 +42,9 @@ def measured_job(config: dict, seed: int, arm: str, workload: dict) -> dict:
         spec["source"] = generated(workload["adapters"] * (workload["repeats"] + 1))
     if "trainer" in options:
         changes = {key: workload[key] for key in ("max_epochs",) if key in workload}
-        job = training_job(config, seed, arm, "", "all", 100, **changes)
-        spec |= {key: job[key] for key in ("trainer", "tensors", "train")}
+        job = training_job(config, seed, arm, [("", "all", 100)], **changes)
+        spec |= {key: job[key] for key in ("trainer", "train")}
+        spec["tensors"] = job["cells"][0]["tensors"]
         spec["columns"] = {name: columns(name) for name in workload.get("representations", [])}
     return spec
 

@@ -15,7 +15,7 @@ configfile: "config/deep_gpcm.yaml"
 
 
 GPCM = config["deep_gpcm"]
-# {(arm, data, fold): specification of its training job}, {(arm, data): that of a baseline's}
+# {(arm, data, block): specification of its training job}, {(arm, data): that of a baseline's}
 GPCM_JOBS, GPCM_BASELINES = {}, {}
 GPCM_TRAIN = stamps("scripts/deep_gpcm/train.py")
 GPCM_BASELINE = stamps("scripts/deep_gpcm/baseline.py")
@@ -33,8 +33,8 @@ if "deep_gpcm" in STUDIES:
     GPCM_JOBS = gpcm_design.training_jobs(GPCM, config["seed"])
     GPCM_BASELINES = gpcm_design.baseline_jobs(GPCM, config["seed"])
     RUNS["deep_gpcm"] = {
-        f"<results>/deep_gpcm/runs/{arm}/{data}-{fold}.parquet": digest(job, GPCM_TRAIN)
-        for (arm, data, fold), job in GPCM_JOBS.items()
+        f"<results>/deep_gpcm/runs/{arm}/{data}-{block}.parquet": digest(job, GPCM_TRAIN)
+        for (arm, data, block), job in GPCM_JOBS.items()
     } | {
         f"<results>/deep_gpcm/runs/{arm}/{data}.parquet": digest(job, GPCM_BASELINE)
         for (arm, data), job in GPCM_BASELINES.items()
@@ -56,7 +56,6 @@ if "deep_gpcm" in STUDIES:
 
 wildcard_constraints:
     data="[A-Za-z0-9_]+",
-    fold="[0-9]+",
     table="[a-z0-9_]+",
 
 
@@ -146,20 +145,23 @@ rule deep_gpcm_kernel:
 
 
 rule deep_gpcm_train:
-    """Train one fold by one arm and predict its test students."""
+    """Train some folds of one data set by one arm and predict their test students."""
     input:
-        fold="<results>/deep_gpcm/folds/{data}/{fold}.parquet",
+        folds=lambda w: [
+            f"<results>/deep_gpcm/folds/{w.data}/{fold}.parquet"
+            for fold in GPCM_JOBS[w.arm, w.data, int(w.block)]["folds"]
+        ],
         item_table="<results>/deep_gpcm/data/{data}/items.parquet",
         # Not read: without it jobs that start at once would each compile.
         kernel="<results>/deep_gpcm/kernel.json",
     output:
-        runs="<results>/deep_gpcm/runs/{arm}/{data}-{fold}.parquet",
-        histories="<results>/deep_gpcm/histories/{arm}/{data}-{fold}.parquet",
-        losses="<results>/deep_gpcm/losses/{arm}/{data}-{fold}.parquet",
-        predictions="<results>/deep_gpcm/predictions/{arm}/{data}-{fold}.parquet",
-        estimates="<results>/deep_gpcm/estimates/{arm}/{data}-{fold}.parquet",
+        runs="<results>/deep_gpcm/runs/{arm}/{data}-{block}.parquet",
+        histories="<results>/deep_gpcm/histories/{arm}/{data}-{block}.parquet",
+        losses="<results>/deep_gpcm/losses/{arm}/{data}-{block}.parquet",
+        predictions="<results>/deep_gpcm/predictions/{arm}/{data}-{block}.parquet",
+        estimates="<results>/deep_gpcm/estimates/{arm}/{data}-{block}.parquet",
     log:
-        "<results>/deep_gpcm/logs/train/{arm}/{data}-{fold}.log",
+        "<results>/deep_gpcm/logs/train/{arm}/{data}-{block}.log",
     conda:
         "../envs/isospeed.yaml"
     threads: 1
@@ -167,12 +169,12 @@ rule deep_gpcm_train:
         mem_mb=2000,
     params:
         *GPCM_TRAIN,
-        spec=lambda w: canonical(GPCM_JOBS[w.arm, w.data, int(w.fold)]),
+        spec=lambda w: canonical(GPCM_JOBS[w.arm, w.data, int(w.block)]),
         cache=f"{RESULTS}/deep_gpcm/numba",
     shell:
         "NUMBA_CACHE_DIR={params.cache:q} python -m scripts.deep_gpcm.train"
-        " --spec {params.spec:q} --threads {threads} --fold {input.fold:q} --items {input.item_table:q}"
-        " --runs {output.runs:q} --histories {output.histories:q} --losses {output.losses:q}"
+        " --spec {params.spec:q} --threads {threads} --folds {input.folds:q}"
+        " --items {input.item_table:q} --runs {output.runs:q} --histories {output.histories:q} --losses {output.losses:q}"
         " --predictions {output.predictions:q} --estimates {output.estimates:q}"
         " 2> >(tee {log:q} >&2)"
 

@@ -15,7 +15,7 @@ configfile: "config/lora_ablation.yaml"
 
 
 LORA = config["lora_ablation"]
-# {shard: specification of its load job}, {(arm, cell): specification of its training job}
+# {shard: specification of its load job}, {(arm, cells): specification of its training job}
 LORA_SHARDS, LORA_JOBS = {}, {}
 LORA_TRAIN = stamps("scripts/lora_ablation/train.py")
 LORA_PREPARE = stamps("scripts/lora_ablation/prepare.py")
@@ -33,8 +33,8 @@ if "lora_ablation" in STUDIES:
         raise WorkflowError(str(error)) from None
     LORA_JOBS = lora_design.jobs(LORA, config["seed"])
     RUNS["lora_ablation"] = {
-        f"<results>/lora_ablation/runs/{arm}/{cell}.parquet": digest(job, LORA_TRAIN)
-        for (arm, cell), job in LORA_JOBS.items()
+        f"<results>/lora_ablation/runs/{arm}/{cells}.parquet": digest(job, LORA_TRAIN)
+        for (arm, cells), job in LORA_JOBS.items()
     } | {
         f"<results>/lora_ablation/runs/{arm}/prepare.parquet": digest(
             lora_design.prepare_job(LORA, config["seed"], arm), LORA_PREPARE
@@ -71,7 +71,7 @@ if "lora_ablation" in STUDIES:
 wildcard_constraints:
     shard=r"adapters-\d+-\d+",
     family="[a-z]+",
-    cell=r"[a-z_]+-[a-z0-9_]+-\d+",
+    cells=r"[a-z_]+-\d+",
 
 
 rule lora_ablation_load:
@@ -148,19 +148,19 @@ rule lora_ablation_features:
 
 
 rule lora_ablation_train:
-    """All runs of one cell by one arm; finished runs survive a kill."""
+    """All runs of some cells of one representation by one arm; finished runs survive a kill."""
     input:
         layout=lambda w: f"<results>/lora_ablation/tensors/{next(iter(LORA_SHARDS))}.json",
         index="<results>/lora_ablation/index.parquet",
         features=lambda w: expand(
-            lora_design.feature_files(LORA_JOBS[w.arm, w.cell]), shard=LORA_SHARDS
+            lora_design.feature_files(LORA_JOBS[w.arm, w.cells]), shard=LORA_SHARDS
         ),
     output:
-        runs="<results>/lora_ablation/runs/{arm}/{cell}.parquet",
-        histories="<results>/lora_ablation/histories/{arm}/{cell}.parquet",
-        predictions="<results>/lora_ablation/predictions/{arm}/{cell}.parquet",
+        runs="<results>/lora_ablation/runs/{arm}/{cells}.parquet",
+        histories="<results>/lora_ablation/histories/{arm}/{cells}.parquet",
+        predictions="<results>/lora_ablation/predictions/{arm}/{cells}.parquet",
     log:
-        "<results>/lora_ablation/logs/train/{arm}/{cell}.log",
+        "<results>/lora_ablation/logs/train/{arm}/{cells}.log",
     conda:
         "../envs/isospeed.yaml"
     threads: 1
@@ -168,7 +168,7 @@ rule lora_ablation_train:
         mem_mb=2000,
     params:
         *LORA_TRAIN,
-        spec=lambda w: canonical(LORA_JOBS[w.arm, w.cell]),
+        spec=lambda w: canonical(LORA_JOBS[w.arm, w.cells]),
         units=f"{RESULTS}/lora_ablation/units",
     shell:
         "python -m scripts.lora_ablation.train --spec {params.spec:q} --threads {threads}"
@@ -220,8 +220,8 @@ rule lora_ablation_tables:
     input:
         runs="<results>/lora_ablation/runs.parquet",
         predictions=expand(
-            "<results>/lora_ablation/predictions/{cell}.parquet",
-            cell=[f"{arm}/{cell}" for arm, cell in LORA_JOBS if arm == LORA["report"]["arm"]],
+            "<results>/lora_ablation/predictions/{cells}.parquet",
+            cells=[f"{arm}/{cells}" for arm, cells in LORA_JOBS if arm == LORA["report"]["arm"]],
         ),
     output:
         grid="<results>/lora_ablation/tables/grid.csv",

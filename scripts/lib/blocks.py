@@ -1,0 +1,10 @@
+"""Units into jobs: blocks of one size, so that a longer list leaves full blocks alone."""
+
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def blocks(items: list[T], size: int) -> list[list[T]]:
+    """The items in their order, `size` to a block; the last block may be smaller."""
+    return [items[start : start + size] for start in range(0, len(items), size)]

@@ -1,4 +1,4 @@
-"""Measured processes: the study is imported, threads are as asked, and all else as in any script."""
+"""Measured processes: the study is imported, threads are as asked, the rest as in any script."""
 
 import multiprocessing
 import os

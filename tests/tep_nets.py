@@ -26,6 +26,7 @@ TRAIN = {
     "watch": True,
     "workers": 0,
     "persistent": False,
+    "proposal": "none",
     "difference": "centred",
 }
 

@@ -99,6 +99,26 @@ CHANGES = {
         "train.difference is one_sided",
         "has only centred",
     ),
+    "proposal to a stack": (
+        {"arms.stacked.train": {"proposal": "bfloat16"}},
+        "arms.stacked.train.proposal is bfloat16",
+        "stacked has only none, reference has all",
+    ),
+    "unknown proposal": (
+        {"arms.compiled.train.proposal": "compield"},
+        "arms.compiled.train.proposal is 'compield'",
+        "did you mean 'compiled'?",
+    ),
+    "proposal for a rule without it": (
+        {"run.warm_start": {"rules": ["tep", "bp"], "trials": 2}},
+        "run.warm_start.rules must be [tep]",
+        "warm_start is proposed for its free phase",
+    ),
+    "stack that cannot stop": (
+        {"arms.stacked.solver": "adaptive"},
+        "arms.stacked.solver is adaptive, which has a tol",
+        "only the trainer reference stops",
+    ),
     "unknown arm": ({"run.stackd": {"trials": 1}}, "run: arm is 'stackd'", "mean 'stacked'?"),
     "keys of the result arm": ({"run.gated.trials": 3}, "run.gated takes no keys", "the search"),
     "arm without trials": ({"run.stacked": {}}, "run.stacked needs the key trials", "."),
@@ -108,9 +128,9 @@ CHANGES = {
         "first block of the search has 150",
     ),
     "sample of few trials": (
-        {"search.trials": 20},
-        "run.reference.trials is 30",
-        "first block of the search has 20",
+        {"search.trials": 10},
+        "run.reference.trials is 20",
+        "first block of the search has 10",
     ),
     "rule that is not searched": (
         {"search.rules": ["tep", "bp"], "run.stacked.rules": ["rbp"]},

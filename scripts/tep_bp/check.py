@@ -42,10 +42,16 @@ def _check_arm(where: str, arm: dict, config: dict) -> None:
     if not legacy:
         check_member(arm["solver"], [*config["solvers"], "gated"], f"{where}.solver")
     train = config["train"] | arm.get("train", {})
-    if arm["trainer"] not in ("reference", "legacy") and train["difference"] != "centred":
+    for key, only in (("difference", "centred"), ("proposal", "none")):
+        if arm["trainer"] not in ("reference", "legacy") and train[key] != only:
+            raise ConfigError(
+                f"Config: {where}.train.{key} is {train[key]}; the trainer {arm['trainer']} has "
+                f"only {only}, reference has all."
+            )
+    if arm["trainer"] != "reference" and "tol" in config["solvers"].get(arm.get("solver"), {}):
         raise ConfigError(
-            f"Config: {where}.train.difference is {train['difference']}; the trainer "
-            f"{arm['trainer']} has only centred, reference has both."
+            f"Config: {where}.solver is {arm['solver']}, which has a tol; only the trainer "
+            "reference stops at one."
         )
 
 
@@ -60,8 +66,16 @@ def _check_sample(where: str, arm: str, chosen: dict, config: dict) -> None:
             f"Config: {where}.trials is {chosen['trials']}; the first block of the search has "
             f"{shared}."
         )
-    for rule in chosen.get("rules", ()) if chosen.get("trials") else ():
+    if not chosen.get("trials"):
+        return
+    rules = chosen.get("rules", config["search"]["rules"])
+    for rule in rules:
         check_member(rule, config["search"]["rules"], f"{where}.rules")
+    proposal = (config["train"] | config["arms"][arm].get("train", {}))["proposal"]
+    if proposal != "none" and rules != ["tep"]:
+        raise ConfigError(
+            f"Config: {where}.rules must be [tep]: {proposal} is proposed for its free phase."
+        )
 
 
 def _check_gate(config: dict) -> None:

@@ -5,6 +5,7 @@ only the starting point, the order of the batches and the form of the result.
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import torch
 import torch._dynamo  # the first optimizer of a process would load it, on the clock of its trial
@@ -19,6 +20,11 @@ from scripts.tep_bp.training.flops import trial_flops
 from scripts.tep_bp.training.initial import batch_orders, initial
 from scripts.tep_bp.training.parameters import n_parameters, parameter_hash
 from scripts.tep_bp.training.reference.networks import Perceptron, Recurrent
+from scripts.tep_bp.training.reference.proposals import (
+    LastStates,
+    compile_free,
+    gradient_cosine,
+)
 from scripts.tep_bp.training.reference.rules import RULES
 from scripts.tep_bp.trial import Trial
 
@@ -64,10 +70,12 @@ def adam(net: Perceptron, trial: Trial, train: dict) -> torch.optim.Optimizer:
 def loader(data: Data, trial: Trial, train: dict) -> DataLoader:
     """Batches of one epoch each time it is iterated; the last may be smaller.
 
-    `train` has workers (processes) and persistent (kept from epoch to epoch).
+    `train` has workers (processes) and persistent (kept from epoch to epoch). For a warm start
+    row numbers come with samples and classes.
     """
+    rows = (torch.arange(len(data.x)),) if train["proposal"] == "warm_start" else ()
     return DataLoader(
-        TensorDataset(data.x, data.y),
+        TensorDataset(data.x, data.y, *rows),
         batch_size=trial.batch,
         sampler=EpochPermutation(len(data.x), batch_orders(trial)),
         num_workers=train["workers"],
@@ -92,22 +100,30 @@ def fit_trial(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
     """Train and score one trial, single-process but for `train["workers"]` of the DataLoader.
 
     `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch (score after every
-    epoch), workers, persistent, difference; `solver` has omega, mu, free, nudged. Random: weights
-    and batch orders, by trial.seed. A trial that diverges is trained to the end.
+    epoch), workers, persistent, difference, proposal; `solver` has omega, mu, free, nudged and
+    perhaps tol. Random: weights and batch orders, by trial.seed. A trial that diverges is trained
+    to the end.
     """
     clock = Phases()
     net = network(trial, data, solver)
     optimizer = adam(net, trial, train)
     batches, learn = loader(data, trial, train), RULES[trial.rule]
-    curve, losses, diverged_epoch, n_steps = [], [], None, 0
+    curve, losses, diverged_epoch = [], [], None
+    n_steps = n_iterations = 0
+    if train["proposal"] == "compiled":
+        compile_free(net, trial, numbers(data.x[: trial.batch]))
+        clock.lap("compile")
+    last = LastStates(net, data) if train["proposal"] == "warm_start" else None
     for epoch in range(1, train["epochs"] + 1):
-        for x, y in batches:
+        for x, y, *rows in batches:
             x = numbers(x)
             clock.lap("data")
-            learn(net, x, y, trial, train, clock)
+            with last.of(*rows) if last else nullcontext():
+                learn(net, x, y, trial, train, clock)
             optimizer.step()
             if isinstance(net, Recurrent):
                 net.contract(train["spectral_cap"], train["power_steps"])
+                n_iterations += net.taken
             clock.lap("update")
             n_steps += 1
         if diverged_epoch is None and not finite(net):
@@ -118,6 +134,11 @@ def fit_trial(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
             losses.append(loss)
         clock.lap("evaluate")
     own = {name: parameter.detach() for name, parameter in net.named_parameters()}
+    found, cost = audit(own, data, trial, solver), clock.columns()
+    if isinstance(net, Recurrent):
+        cost["n_iterations"] = n_iterations  # of the free phases
+    if train["proposal"] == "bfloat16":
+        found["gradient_cosine"] = gradient_cosine(net, data, trial, train)
     return Fit(
         curve=curve,
         losses=losses,
@@ -127,6 +148,6 @@ def fit_trial(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
         n_parameters=n_parameters(own),
         n_steps=n_steps,
         flops=trial_flops(trial, data, train, solver),
-        cost=clock.columns(),
-        audit=audit(own, data, trial, solver),
+        cost=cost,
+        audit=found,
     )

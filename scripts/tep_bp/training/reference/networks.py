@@ -41,7 +41,9 @@ class Perceptron(nn.Module):
 class Recurrent(Perceptron):
     """h* = rho(x W_x + b + h* W), logits h* W_o + b_o, with symmetric W (spec 1.9, TEP-R).
 
-    `solver` has free and nudged (numbers of iterations), omega and mu (heavy ball).
+    `solver` has free and nudged (numbers of iterations), omega and mu (heavy ball), and may have
+    tol: the free phase stops once no unit moves further. `origin` is where it starts, 0 if None;
+    `settled` and `taken` are the states that it left and its iterations.
     """
 
     names = ("W_x", "b", "W", "W_o", "b_o")
@@ -50,18 +52,27 @@ class Recurrent(Perceptron):
         super().__init__(start, activation)
         self.register_buffer("u", start["u"])
         self.solver = solver
+        self.origin: Tensor | None = None
+        self.settled: Tensor | None = None
+        self.taken = 0
 
     def loop(self, drive: Tensor, h: Tensor) -> Tensor:
         """One turn, rho(drive + h W)."""
         return self.rho(torch.addmm(drive, h, self.W))
 
     def free(self, drive: Tensor) -> Tensor:
-        """The free phase: iterated from 0."""
+        """The free phase."""
 
         def step(h: Tensor) -> Tensor:
             return self.loop(drive, h)
 
-        return relaxed(step, torch.zeros_like(drive), self.solver["free"], self.solver)
+        h = torch.zeros_like(drive) if self.origin is None else self.origin
+        if "tol" in self.solver:
+            self.settled, self.taken = until(step, h, self.solver["free"], self.solver["tol"])
+        else:
+            self.taken = self.solver["free"]
+            self.settled = relaxed(step, h, self.taken, self.solver)
+        return self.settled
 
     def state(self, x: Tensor) -> Tensor:
         return self.free(self.drive(x))
@@ -75,6 +86,15 @@ class Recurrent(Perceptron):
             norm = v.norm()
             self.u = v / norm
         self.W.mul_((cap / norm).clamp(max=1))
+
+
+def until(step: Callable[[Tensor], Tensor], h: Tensor, most: int, tol: float) -> tuple[Tensor, int]:
+    """Plain iterations from h until no entry changes by more than tol, `most` at most; how many."""
+    for taken in range(1, most + 1):
+        h, previous = step(h), h
+        if (h - previous).abs().max() <= tol:
+            return h, taken
+    return h, most
 
 
 def relaxed(step: Callable[[Tensor], Tensor], h: Tensor, steps: int, solver: dict) -> Tensor:

@@ -25,17 +25,20 @@ def bp(net: Perceptron, x: Tensor, y: Tensor, trial: Trial, train: dict, clock: 
 def tep(net: Recurrent, x: Tensor, y: Tensor, trial: Trial, train: dict, clock: Phases) -> None:
     """Equilibrium propagation: what a nudge of strength beta shifts (spec 1.9).
 
-    `train["difference"]` is centred (nudged both ways; bias O(beta^2)) or one_sided (O(beta)).
+    `train["difference"]` is centred (nudged both ways; bias O(beta^2)) or one_sided (O(beta));
+    with the proposal bfloat16 both phases are computed in it.
     """
-    drive = net.drive(x)
-    free = net.free(drive)
-    clock.lap("free")
-    plus = nudged(net, drive, free, y, trial.beta)
-    if train["difference"] == "centred":
-        minus, span = nudged(net, drive, free, y, -trial.beta), 2 * trial.beta
-    else:
-        minus, span = free, trial.beta
-    clock.lap("nudged")
+    with torch.autocast("cpu", torch.bfloat16, enabled=train["proposal"] == "bfloat16"):
+        drive = net.drive(x)
+        free = net.free(drive)
+        clock.lap("free")
+        plus = nudged(net, drive, free, y, trial.beta)
+        if train["difference"] == "centred":
+            minus, span = nudged(net, drive, free, y, -trial.beta), 2 * trial.beta
+        else:
+            minus, span = free, trial.beta
+        clock.lap("nudged")
+    free, plus, minus = (h.to(x.dtype) for h in (free, plus, minus))
     span *= len(x)
     shift = minus - plus
     net.W_x.grad = x.T @ shift / span

@@ -128,9 +128,9 @@ CHANGES = {
         "first block of the search has 150",
     ),
     "sample of few trials": (
-        {"search.trials": 10},
-        "run.reference.trials is 20",
-        "first block of the search has 10",
+        {"search.trials": 20},
+        "run.reference.trials is 30",
+        "first block of the search has 20",
     ),
     "rule that is not searched": (
         {"search.rules": ["tep", "bp"], "run.stacked.rules": ["rbp"]},

@@ -35,12 +35,13 @@ def test_the_adaptive_solver_stops_at_its_tolerance_near_the_fixed_point(activat
     with torch.no_grad():
         drive = net.drive(x)
         h = net.free(drive)
-        assert 5 < net.taken < ADAPTIVE["free"]
+        taken = net.taken
+        assert 5 < taken < ADAPTIVE["free"]
         assert (net.loop(drive, h) - h).abs().max() <= ADAPTIVE["tol"]
         net.solver = SETTLED
         # |W| <= 0.9, so the distance left is at most nine times the last step.
         assert (net.free(drive) - h).abs().max() <= 10 * ADAPTIVE["tol"]
-        net.solver = {**PLAIN, "free": net.taken - 3}
+        net.solver = {**PLAIN, "free": taken - 2}
         short = net.free(drive)
         assert (net.loop(drive, short) - short).abs().max() > ADAPTIVE["tol"]
 
@@ -141,6 +142,7 @@ def test_the_cosine_is_reported_with_a_training_in_bfloat16():
     assert "gradient_cosine" not in fit_trial(data, trial(), TRAIN, PLAIN).audit
 
 
+@pytest.mark.filterwarnings("ignore")  # of the compiler, on its own parts
 def test_the_compiled_free_phase_is_the_eager_one_for_every_shape():
     for hidden, n in ((32, 64), (16, 33)):
         one, (x, _) = trial(hidden=hidden), batch(n, torch.float32)

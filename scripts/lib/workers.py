@@ -40,7 +40,8 @@ def start_workers(calls: list[dict], module: str) -> dict[str, list[ProcessPoolE
     """
     os.environ["KINETO_LOG_LEVEL"] = "99"  # the profiler announces itself in every log
     one_thread = get_context("forkserver")
-    one_thread.set_forkserver_preload([module])
+    # The first optimizer of a process imports torch._dynamo: here once for all, and untimed.
+    one_thread.set_forkserver_preload([module, "torch._dynamo"])
     pools, imports = {}, []
     by_name = {call["contestant"]: call for call in calls}
     # The fork server starts, and reads the environment, with the first of its workers.

@@ -4,8 +4,9 @@
 or warm_start (each sample's free phase starts where its last one ended).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -19,9 +20,14 @@ from scripts.tep_bp.trial import Trial
 SAMPLES = 256  # on which a gradient in bfloat16 is compared
 
 
-@torch.compile(dynamic=True)
+@cache
+def compiled_free() -> Callable:
+    """`free_phase`, compiled once per process and activation for all shapes."""
+    return torch.compile(free_phase, dynamic=True)
+
+
 def free_phase(drive: Tensor, W: Tensor, activation: str, steps: int) -> Tensor:
-    """`steps` of the plain iteration from 0, compiled once per activation for all shapes."""
+    """`steps` of the plain iteration from 0."""
     h = torch.zeros_like(drive)
     for _ in range(steps):
         h = ACTIVATIONS[activation](torch.addmm(drive, h, W))
@@ -34,7 +40,7 @@ def compile_free(net: Recurrent, trial: Trial, x: Tensor) -> None:
 
     def free(drive: Tensor) -> Tensor:
         # As a plain tensor: the shape of a parameter would be compiled in.
-        return free_phase(drive, net.W.data, trial.activation, net.solver["free"])
+        return compiled_free()(drive, net.W.data, trial.activation, net.solver["free"])
 
     net.free, net.taken = free, net.solver["free"]
     free(net.drive(x))

@@ -37,7 +37,7 @@ def biases(data: Data, spec: dict) -> list[dict]:
     for beta in spec["betas"]:
         for difference in DIFFERENCES:
             nudged = trial._replace(beta=beta)
-            tep(net, x, y, nudged, {"difference": difference}, Phases())
+            tep(net, x, y, nudged, spec["train"] | {"difference": difference}, Phases())
             found = torch.cat([getattr(net, name).grad.flatten() for name in NAMES])
             row = {"beta": beta, "difference": difference}
             row["error"] = ((found - truth).norm() / truth.norm()).item()

@@ -71,7 +71,7 @@ def test_in_double_precision_ten_epochs_have_the_same_curves(rule, solver):
         assert b.audit == pytest.approx(a.audit, rel=1e-6, abs=1e-9)
         counts = [(f.n_steps, f.n_parameters, f.flops, f.diverged_epoch) for f in (a, b)]
         assert counts[0] == counts[1]
-        assert set(a.cost) == set(b.cost)
+        assert set(a.cost) - {"n_iterations"} == set(b.cost)  # counted by the reference alone
 
 
 @pytest.mark.parametrize("rule", RULE_NAMES)

@@ -66,6 +66,8 @@ rule measure:
     conda:
         "../envs/isospeed.yaml"
     threads: workflow.cores
+    # Before tables and figures, which would keep it waiting one by one.
+    priority: 1
     params:
         code=lambda w: stamps("scripts/spine/measure.py", MEASURED[w.study]["script"]),
         spec=lambda w: canonical({"study": w.study, "plan": MEASURED[w.study]["plan"]}),

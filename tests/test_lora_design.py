@@ -210,6 +210,14 @@ MISTAKES = {
         {"run": {"columns": {}}},
         "lora_ablation.run.columns is to train cells, but the arm has no trainer.",
     ),
+    "comparison of an arm that only trains": (
+        {"prepare": {"arms": ["reference", "stacked"]}},
+        "lora_ablation.prepare.arms has stacked, which neither loads nor computes features.",
+    ),
+    "comparison of nobody": (
+        {"prepare": {"arms": ["reference", "colums"]}},
+        "lora_ablation.prepare.arms is 'colums' (did you mean 'columns'?)",
+    ),
     "more runs than there are": (
         {"run": {"reference": {"runs": 9}}},
         "lora_ablation.run.reference.runs is 9, more than runs.",

@@ -39,6 +39,12 @@ def check_lora_ablation(config: dict) -> None:
     for arm, limits in config["run"].items():
         check_member(arm, arms, f"{here}.run: arm")
         _check_run(f"{here}.run.{arm}", arm, limits, config)
+    for arm in config["prepare"]["arms"]:
+        check_member(arm, arms, f"{here}.prepare.arms")
+        if not {"load", "features"} & set(arms[arm]):
+            raise ConfigError(
+                f"Config: {here}.prepare.arms has {arm}, which neither loads nor computes features."
+            )
     for name, workload in config["measure"]["workloads"].items():
         _check_workload(f"{here}.measure.workloads.{name}", workload, config)
 

@@ -134,11 +134,6 @@ def feature_files(job: dict) -> list[str]:
     return found or [f"{folder}/tensors/{{shard}}.npy"]
 
 
-def prepare_arms(config: dict) -> list[str]:
-    """Arms that load tensors or compute features in a way of their own."""
-    return [arm for arm, options in config["arms"].items() if {"load", "features"} & set(options)]
-
-
 def prepare_job(config: dict, seed: int, arm: str) -> dict:
     """Specification of the job that loads and computes features of some adapters by one arm."""
     options = config["arms"][arm]

@@ -39,7 +39,7 @@ if "lora_ablation" in STUDIES:
         f"<results>/lora_ablation/runs/{arm}/prepare.parquet": digest(
             lora_design.prepare_job(LORA, config["seed"], arm), LORA_PREPARE
         )
-        for arm in lora_design.prepare_arms(LORA)
+        for arm in LORA["prepare"]["arms"]
     }
     MEASURED["lora_ablation"] = {
         "data": [

@@ -123,6 +123,8 @@ rule tep_bp_kernel:
         compiled="<results>/tep_bp/kernel.json",
     log:
         "<results>/tep_bp/logs/kernel.log",
+    # The longest chain of jobs begins with it.
+    priority: 1
     conda:
         "../envs/isospeed.yaml"
     params:

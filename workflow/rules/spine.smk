@@ -63,11 +63,11 @@ rule measure:
         measurements="<results>/{study}/measurements.parquet",
     log:
         "<results>/{study}/logs/measure.log",
+    # Before tables and figures, which would keep it waiting one by one.
+    priority: 1
     conda:
         "../envs/isospeed.yaml"
     threads: workflow.cores
-    # Before tables and figures, which would keep it waiting one by one.
-    priority: 1
     params:
         code=lambda w: stamps("scripts/spine/measure.py", MEASURED[w.study]["script"]),
         spec=lambda w: canonical({"study": w.study, "plan": MEASURED[w.study]["plan"]}),

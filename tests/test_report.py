@@ -56,6 +56,20 @@ def test_phases_are_exclusive_and_add_up_to_the_training_time(finished):
     assert parts.to_numpy() == pytest.approx(measured["fit_s"].to_numpy(), abs=1e-9)
 
 
+def test_the_time_of_jobs_is_split_into_their_units_and_the_rest(finished):
+    jobs = pd.read_csv(finished.results / "jobs.csv").set_index("arm")
+    runs = pd.read_parquet(finished.results / "runs.parquet")
+    assert jobs["units"].to_dict() == runs["arm"].value_counts().to_dict()
+    assert jobs["jobs"].to_dict() == {"reference": 2, "antithetic": 2, "exact": 1}
+    assert jobs["work_cpu_s"].to_numpy() == pytest.approx(
+        runs.groupby("arm")["cpu_s"].sum()[jobs.index].to_numpy()
+    )
+    # The rest is at least the import of torch.
+    assert (jobs["job_cpu_s"] > jobs["work_cpu_s"] + 0.3 * jobs["jobs"]).all()
+    page = page_of(finished)
+    assert "Where the time went" in page
+
+
 def test_markup_in_a_title_stays_text(finished):
     title = "title: Engression replications"
     finished.edit("config/engression.yaml", title, "title: '<b>bold</b> & co'")

@@ -54,6 +54,7 @@ CHANGES = {
         "did you mean 'bits'?",
     ),
     "npz without a path": ({"tasks.mine": {"kind": "npz"}}, "tasks.mine.path is missing", "npz"),
+    "parity of nothing": ({"tasks.mine": {"kind": "parity"}}, "mine.bits is missing", "parity"),
     "name of a task with a space": ({"tasks.my own": {"kind": "digits"}}, "my own", "must match"),
     "rounds that are cut": (
         {"search.mode": "rounds", "search.trials": 310},

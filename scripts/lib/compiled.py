@@ -1,9 +1,14 @@
 """How loops are compiled by Numba: wide vectors, floating-point liberties, a cache on disk."""
 
+import json
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import llvmlite.binding as llvm
 import numba
+
+from scripts.lib.files import replacing
 
 # Sums may be reassociated, products and sums contracted, the sign of zero lost; a NaN stays a NaN.
 OPTIONS = {"fastmath": {"contract", "reassoc", "nsz"}, "nogil": True, "error_model": "numpy"}
@@ -43,3 +48,12 @@ def entry(function: Callable, sources: str | None = None) -> Callable:
     if sources:
         dispatcher._cache._cache_file._source_stamp = sources
     return dispatcher
+
+
+def compile_once(compile_all: Callable[[], None], path: Path) -> None:
+    """Fill Numba's cache for all jobs, and write the wall seconds that took: {"compile_s": s}."""
+    start = time.perf_counter()
+    compile_all()
+    text = json.dumps({"compile_s": time.perf_counter() - start})
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

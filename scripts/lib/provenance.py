@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from scripts.lib.code import ROOT
@@ -40,6 +41,7 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+@cache
 def provenance() -> dict:
     """Commit (with a dirty flag), versions and processor, as stored in every table's metadata."""
     return {

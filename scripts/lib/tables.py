@@ -1,6 +1,7 @@
 """Tables on disk: Parquet with provenance in its metadata, and the row contract of run files."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,12 @@ def check_rows(rows: list[dict], axes: list[str], where: str) -> None:
 
 
 def write_runs(path: str | Path, rows: list[dict], axes: list[str], **metadata: Any) -> None:
-    """Check run rows against the contract and write them.
+    """Check run rows against the contract and write them, with the CPU time of the process so far.
 
     A row that lacks a metric of another row (a failed unit) gets a null there.
     """
     check_rows(rows, axes, str(path))
-    write_table(path, same_keys(rows), **metadata)
+    write_table(path, same_keys(rows), job_cpu_s=time.process_time(), **metadata)
 
 
 def read_runs(path: str | Path, axes: list[str], job_digest: str) -> pa.Table:

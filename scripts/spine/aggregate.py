@@ -1,24 +1,44 @@
-"""Stack a study's run files: runs.parquet, and summary.csv with a Monte Carlo error per mean.
+"""Stack a study's run files: runs.parquet, and what they say in all: summary.csv and jobs.csv.
 
-summary.csv has one row per arm, cell and metric: kind (mean or proportion), value, sd, mcse,
-low and high (95 %), units used, n_not_ok units left out because they diverged or failed.
+summary.csv has one row per arm, cell and metric, with its Monte Carlo error: kind (mean or
+proportion), value, sd, mcse, low and high (95 %), units used, n_not_ok units left out because they
+diverged or failed.
+jobs.csv has one row per arm: jobs, units, job_cpu_s of the processes that made its run files, and
+work_cpu_s, the part that its units account for; the rest is start-up, reading and writing.
 """
 
 import logging
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from scripts.lib.stage import arguments
 from scripts.lib.stats import Estimate, mean, proportion
-from scripts.lib.tables import read_runs, write_csv, write_table
+from scripts.lib.tables import read_metadata, read_runs, write_csv, write_table
 
 
 def stack(files: list[Path], jobs: list[str], axes: list[str]) -> pa.Table:
     """All run files as one table; `jobs` holds the digest that each file must carry."""
     tables = [read_runs(path, axes, job) for path, job in zip(files, jobs, strict=True)]
     return pa.concat_tables(tables, promote_options="permissive")
+
+
+def job_costs(files: list[Path], table: pa.Table) -> list[dict]:
+    """Rows of jobs.csv; a job that found units finished already spent less than they took."""
+    spent, jobs = Counter(), Counter()
+    for path in files:
+        arm = pq.read_table(path, columns=["arm"])["arm"][0].as_py()
+        spent[arm] += read_metadata(path)["job_cpu_s"]
+        jobs[arm] += 1
+    runs = table.select(["arm", "cpu_s"]).to_pandas().groupby("arm", sort=False)["cpu_s"]
+    return [
+        {"arm": arm, "jobs": jobs[arm], "units": len(cpu_s), "job_cpu_s": spent[arm]}
+        | {"work_cpu_s": min(cpu_s.sum(), spent[arm])}
+        for arm, cpu_s in runs
+    ]
 
 
 def columns(estimate: Estimate) -> dict[str, float]:
@@ -46,9 +66,10 @@ def summarise(
 
 
 if __name__ == "__main__":
-    args = arguments(files=[Path], runs=Path, summary=Path)
+    args = arguments(files=[Path], runs=Path, summary=Path, jobs=Path)
     axes = args.spec["axes"]
     table = stack(args.files, args.spec["jobs"], axes)
     write_table(args.runs, table)
     write_csv(args.summary, summarise(table.to_pandas(), axes[:-1], **args.spec["summary"]))
+    write_csv(args.jobs, job_costs(args.files, table))
     logging.info("%d rows from %d run files", len(table), len(args.files))

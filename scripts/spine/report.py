@@ -15,7 +15,7 @@ from scripts.lib.tables import read_metadata
 
 def chapter(options: dict, ratios: pd.DataFrame, own: list[Path], *paths: Path) -> dict:
     """What the page says of one study; `own`: its own files for the page; `paths`: runs, summary,
-    agreement, measurements."""
+    agreement, measurements, jobs."""
     runs, measured = pd.read_parquet(paths[0]), pd.read_parquet(paths[3])
     summary, agreement = pd.read_csv(paths[1]), pd.read_csv(paths[2])
     study, cores = runs["study"].iloc[0], measured["workers"] * measured["threads"]
@@ -29,6 +29,8 @@ def chapter(options: dict, ratios: pd.DataFrame, own: list[Path], *paths: Path) 
         "study": study,
         "sources": {path.name: read_metadata(path) for path in (paths[0], paths[3])},
         "units": records(units.reset_index()), "costs": costs(measured),
+        "jobs": pd.read_csv(paths[4]).sum(numeric_only=True).to_dict(),
+        "measured_s": measured["wall_s"].sum(),
         "load": measured["load_before"].agg(["min", "max"]).to_dict() | {"cores": cores.max()},
         "cells": nested(cells, options["axes"][:-1], "metric"),
         "agreement": records(agreement), "bars": stacked_shares(seconds),
@@ -40,10 +42,11 @@ def chapter(options: dict, ratios: pd.DataFrame, own: list[Path], *paths: Path) 
 
 if __name__ == "__main__":
     args = arguments(template=Path, ratios=Path, ledger=Path, runs=[Path], summaries=[Path],
-                     agreements=[Path], measurements=[Path], chapters=[Path],
+                     agreements=[Path], measurements=[Path], jobs=[Path], chapters=[Path],
                      page=Path)  # fmt: skip
     ratios, ledger = pd.read_csv(args.ratios), records(pd.read_csv(args.ledger))
-    tables = zip(args.runs, args.summaries, args.agreements, args.measurements, strict=True)
+    tables = zip(args.runs, args.summaries, args.agreements, args.measurements, args.jobs,
+                 strict=True)  # fmt: skip
     own = iter(args.chapters)
     studies = [
         chapter(options, ratios, list(islice(own, options["chapter"])), *paths)

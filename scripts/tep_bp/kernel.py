@@ -3,18 +3,12 @@
 The cache is the folder NUMBA_CACHE_DIR. A job that finds it empty compiles for itself.
 """
 
-import json
-import time
 from pathlib import Path
 
-from scripts.lib.files import replacing
+from scripts.lib.compiled import compile_once
 from scripts.lib.stage import arguments
 from scripts.tep_bp.training.fused.compile import compile_all
 
 if __name__ == "__main__":
     args = arguments(compiled=Path)
-    start = time.perf_counter()
-    compile_all()
-    text = json.dumps({"compile_s": time.perf_counter() - start})
-    with replacing(args.compiled) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    compile_once(compile_all, args.compiled)

@@ -17,6 +17,7 @@ rule aggregate:
     output:
         runs="<results>/{study}/runs.parquet",
         summary="<results>/{study}/summary.csv",
+        jobs="<results>/{study}/jobs.csv",
     log:
         "<results>/{study}/logs/aggregate.log",
     conda:
@@ -32,7 +33,7 @@ rule aggregate:
         ),
     shell:
         "python -m scripts.spine.aggregate --spec {params.spec:q} --files {input.runs:q}"
-        " --runs {output.runs:q} --summary {output.summary:q} 2> {log:q}"
+        " --runs {output.runs:q} --summary {output.summary:q} --jobs {output.jobs:q} 2> {log:q}"
 
 
 rule agree:
@@ -110,6 +111,7 @@ rule report:
         ledger="<results>/ledger.csv",
         runs=expand("<results>/{study}/runs.parquet", study=STUDIES),
         summaries=expand("<results>/{study}/summary.csv", study=STUDIES),
+        jobs=expand("<results>/{study}/jobs.csv", study=STUDIES),
         agreements=expand("<results>/{study}/agreement.csv", study=STUDIES),
         measurements=expand("<results>/{study}/measurements.parquet", study=STUDIES),
         chapters=[path for s in STUDIES for path in CHAPTERS.get(s, [])],
@@ -138,6 +140,6 @@ rule report:
     shell:
         "python -m scripts.spine.report --spec {params.spec:q} --template {input.template:q}"
         " --ratios {input.ratios:q} --ledger {input.ledger:q} --runs {input.runs:q}"
-        " --summaries {input.summaries:q} --agreements {input.agreements:q}"
+        " --summaries {input.summaries:q} --jobs {input.jobs:q} --agreements {input.agreements:q}"
         " --measurements {input.measurements:q} --chapters {input.chapters:q}"
         " --page {output.page:q} 2> {log:q}"

@@ -20,12 +20,12 @@ TASK_KEYS = {
 
 
 def read(task: dict, split_seed: int, fetched: Path | None = None) -> Task:
-    """A task with its parts; LoadError (one sentence) at the first fault.
+    """A task with its parts; LoadError (one sentence) at the first fault of what is read.
 
+    `task` has the keys of its kind: the configuration is checked before the first job.
     `split_seed` draws the parts, and the bits of xor and parity. `fetched` is the file that
     `fetch.py` brought, of a task that is `downloaded`.
     """
-    _check_keys(task)
     found = _samples(task, split_seed, fetched)
     classes = int(found.y.max()) + 1
     return Task(found.name, found.x, found.y, classes, split(found, split_seed))
@@ -50,17 +50,6 @@ def fingerprint(task: dict) -> str:
     except OSError as error:
         raise LoadError(f"{path}: cannot be read ({error.strerror}).") from error
     return digest([(file.as_posix(), stat.st_size, stat.st_mtime_ns) for file, stat in found])
-
-
-def _check_keys(task: dict) -> None:
-    kind = task.get("kind")
-    if kind not in TASK_KEYS:
-        raise LoadError(f"No task of kind {kind!r}; use one of {', '.join(TASK_KEYS)}.")
-    needed, possible = TASK_KEYS[kind]
-    if missing := [key for key in needed if key not in task]:
-        raise LoadError(f"A task of kind {kind} needs the key {missing[0]!r}.")
-    if unknown := sorted(set(task) - {"kind", *needed, *possible}):
-        raise LoadError(f"A task of kind {kind} has no key {unknown[0]!r}.")
 
 
 def _samples(task: dict, seed: int, fetched: Path | None) -> Samples:

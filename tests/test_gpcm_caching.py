@@ -84,7 +84,7 @@ def test_a_fold_is_the_same_bits_alone_and_beside_others(finished_gpcm):
 
 
 def test_an_arm_has_blocks_of_its_own(finished_gpcm):
-    config = finished_gpcm.overlay(run="{reference: {block: 1}}")
+    config = with_more(finished_gpcm, "run: {reference: {block: 1}}")
     assert finished_gpcm.jobs("science", config=config)["deep_gpcm_train"] == 2
 
 

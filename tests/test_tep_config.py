@@ -115,6 +115,16 @@ CHANGES = {
         "run.warm_start.rules must be [tep]",
         "warm_start is proposed for its free phase",
     ),
+    "heavy ball that stops": (
+        {"solvers.adaptive.mu": 0.2},
+        "solvers.adaptive has a tol",
+        "needs omega 1 and mu 0",
+    ),
+    "proposal to the source's block": (
+        {"arms.legacy.train": {"proposal": "compiled"}},
+        "arms.legacy.train.proposal is compiled",
+        "legacy has only none",
+    ),
     "stack that cannot stop": (
         {"arms.stacked.solver": "adaptive"},
         "arms.stacked.solver is adaptive, which has a tol",

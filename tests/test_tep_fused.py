@@ -108,7 +108,7 @@ def test_the_first_epoch_is_the_same_but_for_rounding(rule, solver, activation):
         assert gap([(a, b)]) <= 1e-5
         counts = [(f.n_steps, f.n_parameters, f.flops, f.diverged_epoch) for f in (a, b)]
         assert counts[0] == counts[1]
-        assert set(a.cost) == set(b.cost)
+        assert set(a.cost) - {"n_iterations"} == set(b.cost)  # counted by the reference alone
 
 
 @pytest.mark.parametrize("rule", RULE_NAMES)

@@ -21,6 +21,11 @@ def check_tep_bp(config: dict) -> None:
             f"Config: {HERE}.search.trials is {search['trials']}; in rounds it must be a multiple "
             f"of search.block, {search['block']}."
         )
+    for name, solver in config["solvers"].items():
+        if "tol" in solver and (solver["omega"], solver["mu"]) != (1, 0):
+            raise ConfigError(
+                f"Config: {HERE}.solvers.{name} has a tol, which needs omega 1 and mu 0."
+            )
     for name, arm in arms.items():
         _check_arm(f"{HERE}.arms.{name}", arm, config)
     for arm, chosen in config["run"].items():
@@ -43,7 +48,7 @@ def _check_arm(where: str, arm: dict, config: dict) -> None:
         check_member(arm["solver"], [*config["solvers"], "gated"], f"{where}.solver")
     train = config["train"] | arm.get("train", {})
     for key, only in (("difference", "centred"), ("proposal", "none")):
-        if arm["trainer"] not in ("reference", "legacy") and train[key] != only:
+        if arm["trainer"] != "reference" and train[key] != only:
             raise ConfigError(
                 f"Config: {where}.train.{key} is {train[key]}; the trainer {arm['trainer']} has "
                 f"only {only}, reference has all."

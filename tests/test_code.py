@@ -24,7 +24,7 @@ def tree(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(code, "ROOT", tmp_path)
-    caches = (code._tree, code.file_digest, code.closure)
+    caches = (code._tree, code._imports, code.file_digest, code.closure)
     for cache in caches:
         cache.cache_clear()
     yield tmp_path
@@ -34,7 +34,7 @@ def tree(tmp_path, monkeypatch):
 
 def stamps_after(tree, name: str, text: str) -> list[str]:
     (tree / name).write_text(text)
-    for cache in (code._tree, code.file_digest, code.closure):
+    for cache in (code._tree, code._imports, code.file_digest, code.closure):
         cache.cache_clear()
     return code.stamps("scripts/a/train.py")
 

@@ -14,6 +14,7 @@ def _tree(path: Path) -> ast.Module:
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
+    """The tree itself, changed; its imports are left."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(tree):
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
@@ -24,8 +25,7 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
 @functools.cache
 def file_digest(path: Path) -> str:
     """Digest of the parsed source: comments, layout and docstrings do not count."""
-    source = path.read_text(encoding="utf-8")
-    meaning = ast.dump(_without_docstrings(ast.parse(source, str(path))))
+    meaning = ast.dump(_without_docstrings(_tree(path)))
     return hashlib.sha256(meaning.encode()).hexdigest()[:12]
 
 
@@ -55,6 +55,13 @@ def _files_of(parts: list[str]) -> list[Path]:
 
 
 @functools.cache
+def _imports(path: Path) -> list[Path]:
+    """Files of this repository that a file imports by itself."""
+    package = list(path.relative_to(ROOT).parent.parts)
+    return [file for parts in _imported_names(_tree(path), package) for file in _files_of(parts)]
+
+
+@functools.cache
 def closure(script: str) -> tuple[Path, ...]:
     """The script (path from the repository root) and all it imports from `scripts`, sorted.
 
@@ -67,9 +74,7 @@ def closure(script: str) -> tuple[Path, ...]:
         if path in seen:
             continue
         seen.add(path)
-        package = list(path.relative_to(ROOT).parent.parts)
-        for parts in _imported_names(_tree(path), package):
-            todo += _files_of(parts)
+        todo += _imports(path)
     return tuple(sorted(seen))
 
 

@@ -42,7 +42,8 @@ def _check_finite(value: Any, where: str) -> None:
 
 
 def _read(path: Path) -> dict:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=fast)
 
 
 def check_member(value: str, allowed: Iterable[str], where: str) -> None:

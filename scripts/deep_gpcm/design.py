@@ -1,6 +1,6 @@
 """Which folds each arm computes, and all that the job of each needs to know."""
 
-from scripts.lib.blocks import blocks
+from scripts.lib.blocks import cut
 
 # Tables of the chapter.
 CHAPTER = (
@@ -69,7 +69,7 @@ def training_jobs(config: dict, seed: int) -> dict[tuple[str, str, int], dict]:
         if "evaluation" in config["arms"][arm]
         for data, count in cells(config, arm).items()
         for number, folds in enumerate(
-            blocks(list(range(count)), config["run"][arm].get("block", config["block"]))
+            cut(list(range(count)), config["run"][arm].get("block", config["block"]))
         )
     }
 

@@ -2,6 +2,8 @@
 
 from itertools import product
 
+from scripts.lib.blocks import cut
+
 AXES = ["law", "n", "rep"]
 
 
@@ -10,9 +12,7 @@ def blocks(reps: int, size: int) -> dict[str, list[int]]:
 
     A block is a fixed range of replications, so raising `reps` leaves full blocks alone.
     """
-    starts = range(0, reps, size)
-    ranges = [range(start, min(start + size, reps)) for start in starts]
-    return {f"reps-{r[0]:03d}-{r[-1]:03d}": list(r) for r in ranges}
+    return {f"reps-{r[0]:03d}-{r[-1]:03d}": list(r) for r in cut(range(reps), size)}
 
 
 def all_units(config: dict, reps: list[int]) -> list[list]:

@@ -11,6 +11,8 @@ import yaml
 from referencing import Registry, Resource
 
 ROOT_SECTIONS = ("studies", "seed", "pathvars")
+# The compiled parser where PyYAML has it: every call of Snakemake reads the schemas.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class ConfigError(ValueError):
@@ -42,8 +44,7 @@ def _check_finite(value: Any, where: str) -> None:
 
 
 def _read(path: Path) -> dict:
-    fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=fast)
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
 
 
 def check_member(value: str, allowed: Iterable[str], where: str) -> None:

@@ -1,6 +1,6 @@
 """Which shards, cells and runs there are, and all that the job of each needs to know."""
 
-from scripts.lib.blocks import blocks
+from scripts.lib.blocks import cut
 from scripts.lora_ablation.adapters.sources import fingerprints
 from scripts.lora_ablation.representations.catalogue import (
     FAMILIES,
@@ -16,9 +16,8 @@ def shards(config: dict, adapters: int) -> dict[str, tuple[int, int]]:
 
     A shard is a fixed range of rows, so adding adapters leaves full shards alone.
     """
-    size = config["shard"]
-    ranges = [(start, min(start + size, adapters)) for start in range(0, adapters, size)]
-    return {f"adapters-{start:06d}-{stop - 1:06d}": (start, stop) for start, stop in ranges}
+    parts = cut(range(adapters), config["shard"])
+    return {f"adapters-{rows[0]:06d}-{rows[-1]:06d}": (rows.start, rows.stop) for rows in parts}
 
 
 def load_jobs(config: dict, seed: int, adapters: int) -> dict[str, dict]:
@@ -70,7 +69,7 @@ def jobs(config: dict, seed: int) -> dict[tuple[str, str], dict]:
         for cell in cells(config, arm):
             by_representation.setdefault(cell[0], []).append(cell)
         for name, chosen in by_representation.items():
-            for number, part in enumerate(blocks(chosen, config["block"])):
+            for number, part in enumerate(cut(chosen, config["block"])):
                 found[arm, f"{name}-{number}"] = training_job(config, seed, arm, part)
     return found
 

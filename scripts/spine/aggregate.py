@@ -8,37 +8,36 @@ work_cpu_s, the part that its units account for; the rest is start-up, reading a
 """
 
 import logging
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from scripts.lib.stage import arguments
 from scripts.lib.stats import Estimate, mean, proportion
 from scripts.lib.tables import read_metadata, read_runs, write_csv, write_table
 
 
-def stack(files: list[Path], jobs: list[str], axes: list[str]) -> pa.Table:
-    """All run files as one table; `jobs` holds the digest that each file must carry."""
-    tables = [read_runs(path, axes, job) for path, job in zip(files, jobs, strict=True)]
-    return pa.concat_tables(tables, promote_options="permissive")
+def read(files: list[Path], jobs: list[str], axes: list[str]) -> list[pa.Table]:
+    """The run files; `jobs` holds the digest that each must carry."""
+    return [read_runs(path, axes, job) for path, job in zip(files, jobs, strict=True)]
 
 
-def job_costs(files: list[Path], table: pa.Table) -> list[dict]:
+def job_costs(files: list[Path], tables: list[pa.Table]) -> list[dict]:
     """Rows of jobs.csv; a job that found units finished already spent less than they took."""
-    spent, jobs = Counter(), Counter()
-    for path in files:
-        arm = pq.read_table(path, columns=["arm"])["arm"][0].as_py()
-        spent[arm] += read_metadata(path)["job_cpu_s"]
-        jobs[arm] += 1
-    runs = table.select(["arm", "cpu_s"]).to_pandas().groupby("arm", sort=False)["cpu_s"]
-    return [
-        {"arm": arm, "jobs": jobs[arm], "units": len(cpu_s), "job_cpu_s": spent[arm]}
-        | {"work_cpu_s": min(cpu_s.sum(), spent[arm])}
-        for arm, cpu_s in runs
-    ]
+    jobs = pd.DataFrame(
+        {
+            "arm": table["arm"][0].as_py(),
+            "jobs": 1,
+            "units": len(table),
+            "job_cpu_s": read_metadata(path)["job_cpu_s"],
+            "work_cpu_s": table["cpu_s"].to_pandas().sum(),
+        }
+        for path, table in zip(files, tables, strict=True)
+    )
+    arms = jobs.groupby("arm", sort=False).sum().reset_index()
+    arms["work_cpu_s"] = arms[["work_cpu_s", "job_cpu_s"]].min(axis=1)
+    return arms.to_dict("records")
 
 
 def columns(estimate: Estimate) -> dict[str, float]:
@@ -68,8 +67,9 @@ def summarise(
 if __name__ == "__main__":
     args = arguments(files=[Path], runs=Path, summary=Path, jobs=Path)
     axes = args.spec["axes"]
-    table = stack(args.files, args.spec["jobs"], axes)
+    tables = read(args.files, args.spec["jobs"], axes)
+    table = pa.concat_tables(tables, promote_options="permissive")
     write_table(args.runs, table)
     write_csv(args.summary, summarise(table.to_pandas(), axes[:-1], **args.spec["summary"]))
-    write_csv(args.jobs, job_costs(args.files, table))
+    write_csv(args.jobs, job_costs(args.files, tables))
     logging.info("%d rows from %d run files", len(table), len(args.files))

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+from scripts.lib.blocks import cut
 from scripts.lib.seeds import seed63, stream
 from scripts.tep_bp.search.rungs import rungs
 
@@ -22,7 +23,7 @@ def result_stage(config: dict) -> str:
 
 def blocks(n: int, size: int) -> list[tuple[int, int]]:
     """(first, count) of the jobs that share n trials; appended trials move none."""
-    return [(start, min(size, n - start)) for start in range(0, n, size)]
+    return [(part[0], len(part)) for part in cut(range(n), size)]
 
 
 def stages(config: dict) -> list[tuple[str, int, int]]:

@@ -1,5 +1,6 @@
 """The representations are the source's: golden values, dimensions, orders, and odd tensors."""
 
+import ctypes
 import json
 
 import numpy as np
@@ -134,6 +135,24 @@ def test_the_norms_are_those_of_numpy():
     for w, found in zip(x, norms.compute(x), strict=True):
         expected = [np.linalg.norm(w), np.linalg.norm(w, 1), np.linalg.norm(w, np.inf)]
         assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_rows_of_five_give_no_warning_whatever_was_left_on_the_stack(monkeypatch):
+    class Stack(ctypes.Structure):
+        _fields_ = [("words", ctypes.c_uint32 * 16384)]
+
+    signalling_nans = Stack((ctypes.c_uint32 * 16384)(*[0x7FA00000] * 16384))
+    by_value, ones = ctypes.CDLL(None).abs, np.ones  # an argument by value is copied to the stack
+
+    def ones_then_spill(*args):
+        made = ones(*args)
+        by_value(signalling_nans)
+        return made
+
+    x = np.random.default_rng(3).standard_normal((1, 2, 5)).astype(np.float32)
+    before = norms.compute(x)
+    monkeypatch.setattr(np, "ones", ones_then_spill)
+    assert np.array_equal(norms.compute(x), before)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (1, 9), (2, 5), (3, 11)])

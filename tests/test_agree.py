@@ -1,7 +1,6 @@
 """Agreement: what passes, what fails, and that nothing is concluded from too little."""
 
 import io
-import math
 
 import numpy as np
 import pandas as pd
@@ -123,17 +122,14 @@ def test_at_most_does_not_pass_what_is_not_a_number():
     assert not check_metric(both, "deviation", "at_most", 1.0, ["law", "n"])["passed"]
 
 
-@pytest.mark.parametrize(("outside", "passed"), [(0, True), (4, True), (5, False), (20, False)])
-def test_mostly_fails_where_fewer_pairs_keep_the_margin_than_nine_of_ten_give_by_chance(
-    outside, passed
-):
+@pytest.mark.parametrize(("outside", "passed"), [(0, True), (2, True), (3, False), (20, False)])
+def test_mostly_asks_nine_pairs_of_ten_to_keep_the_margin(outside, passed):
     both = pd.DataFrame({"law": ["a"] * 20, "n": 1, "hits_ref": 0.5, "hits_arm": 0.51})
     both.loc[: outside - 1, "hits_arm"] = 9.0
     both.loc[: outside // 2 - 1, "hits_arm"] = np.nan
     row = check_metric(both, "hits", "mostly", 0.0100001, ["law", "n"])
     assert row["passed"] is passed
-    p = sum(math.comb(20, k) * 0.9**k * 0.1 ** (20 - k) for k in range(21 - outside))
-    assert row["note"] == f"{20 - outside} of 20 within, p = {p:.2g}"
+    assert row["note"] == f"{20 - outside} of 20 within"
 
 
 def test_a_metric_that_the_reference_lacks_in_a_part_is_not_tested_there():

@@ -39,14 +39,6 @@ def proportion(successes: int, n: int, confidence: float = 0.95) -> Estimate:
     return Estimate(p, math.sqrt(p * (1 - p) / n), interval.low, interval.high, n)
 
 
-def chance_of_so_few(successes: int, n: int, share: float) -> float:
-    """Probability of at most `successes` in `n` if each succeeds with probability `share`.
-
-    The p-value of the one-sided exact binomial test.
-    """
-    return float(special.bdtr(successes, n, share))
-
-
 def paired_interval(differences: np.ndarray, confidence: float = 0.90) -> Estimate:
     """Mean paired difference with Student's interval.
 

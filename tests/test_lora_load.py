@@ -86,11 +86,11 @@ def test_the_index_joins_shards_in_the_order_of_rows_and_splits_them(monkeypatch
     assert set(index["split"].to_pylist()) == {"train", "val", "test"}
 
 
-def test_ten_adapters_or_fewer_are_marked_as_a_smoke_test(monkeypatch, tmp_path):
+def test_ten_adapters_or_fewer_are_one_sentence_and_no_index(monkeypatch, tmp_path):
     flags = load_shards(monkeypatch, generated_source(3), tmp_path, [0, 3])
-    assert join(monkeypatch, flags) is None
-    split = pq.read_table(tmp_path / "index.parquet")["split"].to_pylist()
-    assert split == ["smoke"] * 3
+    assert "has 3 adapters; a split into train, val and test needs 11" in refused(
+        monkeypatch, flags
+    )
 
 
 def test_adapters_that_repeat_another_are_counted_in_the_log(monkeypatch, tmp_path, caplog):

@@ -23,7 +23,7 @@ def reason(error: Exception | str) -> str:
         return "nested too deeply"
     if isinstance(error, KeyError):
         return f"no entry {error}"
-    told = isinstance(error, OSError) and error.strerror or str(error) or type(error).__name__
+    told = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
     clause = " ".join(told.split()).rstrip(".").replace(". ", "; ")
     return _shortened(clause, LONGEST_REASON, LONGEST_REASON - 50, 40)
 

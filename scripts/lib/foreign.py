@@ -107,11 +107,8 @@ def check_size(claimed: int, where: str | Path, there: int = MOST) -> None:
 def unpacked(path: str | Path) -> Iterator[IO[bytes]]:
     """A file as a stream, through gzip if it is packed; read no more of it than is expected."""
     check_file(path)
-    with foreign(path):
-        file = Path(path).open("rb")
-    with file:
+    with foreign(path), Path(path).open("rb") as file:
         packed = file.read(len(GZIP)) == GZIP
-        file.seek(0)
-        fault = "cannot be unpacked" if packed else "cannot be read"
-        with foreign(path, fault), gzip.open(file) if packed else file as stream:
-            yield stream
+    fault, opened = ("cannot be unpacked", gzip.open) if packed else ("cannot be read", open)
+    with foreign(path, fault), opened(path, "rb") as stream:
+        yield stream

@@ -29,8 +29,8 @@ def check_parts(parts: Mapping[str, np.ndarray], n: int, where: str) -> None:
 
 def rows_of(labels: Sequence[str], names: Sequence[str], where: str) -> dict[str, np.ndarray]:
     """Row numbers of each named part, of one label a row; checked, no other label is allowed."""
-    found = np.asarray(labels, object)
-    if unknown := sorted({str(label) for label in set(found) - set(names)}):
+    found = np.asarray(labels, str)
+    if unknown := sorted(set(np.unique(found).tolist()) - set(names)):
         raise LoadError(
             f"{where}: the part {unknown[0]!r} is unknown; expected {', '.join(names)}."
         )

@@ -69,6 +69,16 @@ def test_a_source_without_files_is_a_sentence_before_any_job(fresh_lora, tmp_pat
     assert not (fresh_lora.folder / "results").exists()
 
 
+def test_too_few_adapters_to_hold_any_out_are_a_sentence_before_any_job(fresh_lora):
+    config = fresh_lora.overlay(sources="{generated: {adapters: 8}}")
+    done = fresh_lora.snakemake(config=config)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "The source has 8 adapters; a split into train, val and test needs 11 or more." in said
+    assert "Traceback" not in said
+    assert not (fresh_lora.folder / "results").exists()
+
+
 def test_runs_are_the_same_after_a_kill(finished_lora):
     train = "{hidden: 64, batch: 8, max_epochs: 200, patience: 200}"
     config = finished_lora.overlay(runs="6", train=train)  # of three cells

@@ -134,12 +134,16 @@ def test_a_split_without_a_part_or_with_too_small_a_share_is_refused(split, said
         parts_of(split, 25, 42)
 
 
-def test_a_share_that_lost_a_class_is_refused():
+def test_a_share_that_lost_a_class_is_told_and_one_of_a_single_class_is_refused(caplog):
     made = cell()
     check_classes(made, 100)
+    assert not caplog.text
     made.parts["train"] = made.parts["train"][made.y[made.parts["train"]] != 1]
-    with pytest.raises(LoadError, match=f"10 % .* none of class '{made.classes[1]}'"):
-        check_classes(made, 10)
+    check_classes(made, 10)
+    assert "A share of 10 % of the training adapters has none of 1 of the 3 classes." in caplog.text
+    made.parts["train"] = made.parts["train"][made.y[made.parts["train"]] != 2]
+    with pytest.raises(LoadError, match=f"5 % .* has class '{made.classes[0]}' only"):
+        check_classes(made, 5)
 
 
 def test_a_last_batch_of_one_row_is_left_out_and_no_other():

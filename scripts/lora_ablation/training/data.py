@@ -1,6 +1,7 @@
 """What one cell trains on: features, classes, the rows of each part of the split."""
 
 import hashlib
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,11 +54,20 @@ def parts_of(split: list[str], share: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def check_classes(cell: Cell, share: int) -> None:
-    """LoadError if a share of the training rows lost a class, which then nobody could learn."""
-    if lost := np.setdiff1d(np.arange(len(cell.classes)), cell.y[cell.parts["train"]]).tolist():
+    """LoadError unless a share of the training rows has two classes or more.
+
+    Classes that it lost are told in the log: that they cannot be learnt is what a curve shows.
+    """
+    left = np.unique(cell.y[cell.parts["train"]])
+    if len(left) < 2:
         raise LoadError(
-            f"A share of {share} % of the training adapters has none of class "
-            f"{cell.classes[lost[0]]!r}; use a larger share in curves.shares or more adapters."
+            f"A share of {share} % of the training adapters has class {cell.classes[left[0]]!r} "
+            "only; use a larger share in curves.shares or more adapters."
+        )
+    if lost := len(cell.classes) - len(left):
+        logging.warning(
+            "A share of %d %% of the training adapters has none of %d of the %d classes.",
+            *(share, lost, len(cell.classes)),
         )
 
 

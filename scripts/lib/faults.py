@@ -36,4 +36,4 @@ def _printable(text: str) -> str:
 
 
 def _shortened(text: str, longest: int, head: int, tail: int) -> str:
-    return text if len(text) <= longest else f"{text[:head]} [...] {text[-tail:]}"
+    return text if len(text) <= longest else f"{text[:head]}[...]{text[-tail:]}"

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from scripts.lib.faults import LoadError, reason
 
-MOST = 4 * 2**30  # bytes that one file, array or column may take in memory
+MOST = 4 * 2**30  # bytes that a file, or what unfolds from a packed one, may take in memory
 GZIP = b"\x1f\x8b"
 
 
@@ -96,10 +96,10 @@ def check_columns(found: list[str], needed: Iterable[str], where: str, expected:
             )
 
 
-def check_size(claimed: int, where: str | Path, there: int = MOST) -> None:
-    """LoadError if `claimed` bytes are more than are there, or than fit in memory."""
-    if claimed > min(there, MOST):
-        limit = f"holds {there}" if there < MOST else f"at most {MOST} are read at once"
+def check_size(claimed: int, where: str | Path, there: int | None = None) -> None:
+    """LoadError if `claimed` bytes are more than are `there`, else more than MOST."""
+    if claimed > (MOST if there is None else there):
+        limit = f"at most {MOST} are read at once" if there is None else f"its file holds {there}"
         raise LoadError(f"{where}: states {claimed} bytes, and {limit}; expected a whole file.")
 
 

@@ -53,9 +53,7 @@ def _check_once(archive: zipfile.ZipFile, path: Path) -> None:
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int, path: Path) -> np.ndarray:
     where = f"{path}: array {info.filename.removesuffix('.npy')}"
-    if info.compress_type == zipfile.ZIP_STORED:
-        check_size(info.file_size, where, size)
-    check_size(info.file_size, where)
+    check_size(info.file_size, where, size if info.compress_type == zipfile.ZIP_STORED else None)
     with archive.open(info) as member:
         _check_claim(member, info.file_size, where, whole=True)
     with archive.open(info) as member:

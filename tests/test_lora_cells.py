@@ -93,11 +93,11 @@ def test_a_cell_has_classes_in_alphabetical_order_and_the_split_of_the_index(tmp
     write_table(index, {"label": list("cabbacb"), "split": split})
     values, files = family(tmp_path, "entropy", 4)
     (job,) = cell_jobs(
-        design.training_job(configuration(), 42, "resident", [("info_theoretic", "text", 50)])
+        design.training_job(configuration(), 42, "resident", [("info_theoretic", "text", 60)])
     )
     found = read_cell(job, LAYOUT, index, files)
     assert (found.classes, found.y.tolist()) == (["a", "b", "c"], [2, 0, 1, 1, 0, 2, 1])
     assert np.array_equal(found.x, values[:, 2:].reshape(N, -1))
     assert (found.parts["val"].tolist(), found.parts["test"].tolist()) == ([1], [3])
     assert set(found.parts["train"].tolist()) < {0, 2, 4, 5, 6}
-    assert len(found.parts["train"]) == 2
+    assert len(found.parts["train"]) == 3

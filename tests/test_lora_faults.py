@@ -40,7 +40,7 @@ def files_of(project) -> list[str]:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_faulty_adapter_stops_the_run_in_one_sentence(fresh_lora, fault, tmp_path):
     change, said = FAULTS[fault]
-    shard, folder = small(rank=1), tmp_path / "adapters"
+    shard, folder = small(12, rank=1), tmp_path / "adapters"
     source, path = save_folder(shard, folder), folder / shard.names[VICTIM]
     if fault in ("a truncated file", "a pickle"):
         path.write_bytes(change(path.read_bytes()))
@@ -51,7 +51,7 @@ def test_a_faulty_adapter_stops_the_run_in_one_sentence(fresh_lora, fault, tmp_p
     config = fresh_lora.overlay(source="mine", sources=f"{{mine: {source}}}")
     done = fresh_lora.snakemake("--until", "lora_ablation_features", config=config)
     assert done.returncode != 0
-    log = fresh_lora.results / "logs/load/adapters-000000-000005.log"
+    log = fresh_lora.results / "logs/load/adapters-000000-000011.log"
     (sentence,) = log.read_text().splitlines()
     assert all(part in sentence for part in [shard.names[VICTIM], *said]), sentence
     assert sentence in done.stdout + done.stderr
@@ -66,6 +66,16 @@ def test_a_source_without_files_is_a_sentence_before_any_job(fresh_lora, tmp_pat
     assert done.returncode != 0
     assert "none: holds no file that ends in .safetensors." in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+    assert not (fresh_lora.folder / "results").exists()
+
+
+def test_too_few_adapters_to_hold_any_out_are_a_sentence_before_any_job(fresh_lora):
+    config = fresh_lora.overlay(sources="{generated: {adapters: 8}}")
+    done = fresh_lora.snakemake(config=config)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "The source has 8 adapters; a split into train, val and test needs 11 or more." in said
+    assert "Traceback" not in said
     assert not (fresh_lora.folder / "results").exists()
 
 

@@ -149,8 +149,11 @@ def test_the_source_split_is_that_of_the_datasets_library(n):
 
 
 @pytest.mark.parametrize("kind", ["source", "stratified", "grouped"])
-def test_ten_adapters_or_fewer_serve_every_purpose(kind):
-    assert split(kind, ["x", "y"] * 5, [None] * 10).tolist() == ["smoke"] * 10
+@pytest.mark.parametrize("n", [0, 1, 10])
+def test_ten_adapters_or_fewer_are_refused_as_nobody_would_be_left_to_validate_with(kind, n):
+    with pytest.raises(LoadError, match=f"has {n} adapters; a split .* needs 11 or more"):
+        split(kind, ["x", "y"] * (n // 2) + ["x"] * (n % 2), [None] * n)
+    assert set(split("source", ["x", "y"] * 5 + ["x"], [None] * 11)) == {"train", "val", "test"}
 
 
 def test_a_stratified_split_gives_every_class_its_share():

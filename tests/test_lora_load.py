@@ -86,11 +86,11 @@ def test_the_index_joins_shards_in_the_order_of_rows_and_splits_them(monkeypatch
     assert set(index["split"].to_pylist()) == {"train", "val", "test"}
 
 
-def test_ten_adapters_or_fewer_are_marked_as_a_smoke_test(monkeypatch, tmp_path):
+def test_ten_adapters_or_fewer_are_one_sentence_and_no_index(monkeypatch, tmp_path):
     flags = load_shards(monkeypatch, generated_source(3), tmp_path, [0, 3])
-    assert join(monkeypatch, flags) is None
-    split = pq.read_table(tmp_path / "index.parquet")["split"].to_pylist()
-    assert split == ["smoke"] * 3
+    assert "has 3 adapters; a split into train, val and test needs 11" in refused(
+        monkeypatch, flags
+    )
 
 
 def test_adapters_that_repeat_another_are_counted_in_the_log(monkeypatch, tmp_path, caplog):
@@ -122,9 +122,9 @@ def test_shards_with_other_layers_or_gaps_are_refused(monkeypatch, tmp_path):
 
 
 def test_a_source_of_one_class_is_refused(monkeypatch, tmp_path):
-    shard = small()
-    shard.labels[:] = ["cat"] * 6
-    flags = load_shards(monkeypatch, save_matrix(shard, tmp_path / "source"), tmp_path, [0, 6])
+    shard = small(12)
+    shard.labels[:] = ["cat"] * 12
+    flags = load_shards(monkeypatch, save_matrix(shard, tmp_path / "source"), tmp_path, [0, 12])
     assert "All adapters are of class 'cat'" in refused(monkeypatch, flags)
 
 
@@ -136,6 +136,21 @@ def test_a_class_that_training_would_not_see_is_refused(monkeypatch, tmp_path):
     flags = load_shards(monkeypatch, save_matrix(shard, tmp_path / "source"), tmp_path, [0, 20])
     assert "Class 'snake' has no adapter in the training split" in refused(monkeypatch, flags)
     assert "class 'snake' has 1" in refused(monkeypatch, flags, "stratified")
+
+
+def test_classes_that_are_not_held_out_are_told_and_a_test_of_one_class_is_refused(
+    monkeypatch, tmp_path, caplog
+):
+    shard = small(20)
+    parts = split("source", shard.labels, shard.groups)
+    shard.labels[:] = ["dog" if part == "test" else "cat" for part in parts]
+    shard.labels[int(np.flatnonzero(parts == "train")[0])] = "dog"
+    flags = load_shards(monkeypatch, save_matrix(shard, tmp_path / "source"), tmp_path, [0, 20])
+    assert "test split are of class 'dog'" in refused(monkeypatch, flags)
+    shard.labels[int(np.flatnonzero(parts == "test")[0])] = "cat"
+    flags = load_shards(monkeypatch, save_matrix(shard, tmp_path / "source"), tmp_path, [0, 20])
+    assert join(monkeypatch, flags) is None
+    assert "The val split has no adapter of 1 of the 2 classes (dog)." in caplog.text
 
 
 def test_a_fault_ends_the_command_with_code_1_and_nothing_but_the_sentence(tmp_path):

@@ -6,9 +6,10 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 from sklearn.preprocessing import StandardScaler
 
+from scripts.lib.faults import LoadError
 from scripts.lib.torch_rng import torch_rng
 from scripts.lora_ablation.training import standardise
-from scripts.lora_ablation.training.data import Cell, batches, parts_of
+from scripts.lora_ablation.training.data import Cell, batches, check_classes, parts_of
 from scripts.lora_ablation.training.reference import fit_reference, standardised
 from scripts.lora_ablation.training.run import Run
 from scripts.lora_ablation.training.schedule import Schedule
@@ -120,9 +121,29 @@ def test_shares_of_the_training_rows_are_nested_and_spare_the_others():
         assert found["test"].tolist() == list(range(3, 120, 4))
 
 
-def test_a_smoke_split_uses_all_rows_for_everything():
-    for found in parts_of(["smoke"] * 7, 25, 42).values():
-        assert found.tolist() == list(range(7))
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        (["smoke"] * 7, "the part 'smoke' is unknown"),
+        (["train"] * 7 + ["val"], "the part test is empty"),
+        (["train", "val", "test"] * 4, "A share of 25 % of 4 training adapters is 1"),
+    ],
+)
+def test_a_split_without_a_part_or_with_too_small_a_share_is_refused(split, said):
+    with pytest.raises(LoadError, match=said):
+        parts_of(split, 25, 42)
+
+
+def test_a_share_that_lost_a_class_is_told_and_one_of_a_single_class_is_refused(caplog):
+    made = cell()
+    check_classes(made, 100)
+    assert not caplog.text
+    made.parts["train"] = made.parts["train"][made.y[made.parts["train"]] != 1]
+    check_classes(made, 10)
+    assert "A share of 10 % of the training adapters has none of 1 of the 3 classes." in caplog.text
+    made.parts["train"] = made.parts["train"][made.y[made.parts["train"]] != 2]
+    with pytest.raises(LoadError, match=f"5 % .* has class '{made.classes[0]}' only"):
+        check_classes(made, 5)
 
 
 def test_a_last_batch_of_one_row_is_left_out_and_no_other():

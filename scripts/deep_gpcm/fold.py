@@ -7,6 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scripts.lib.faults import LoadError
+from scripts.lib.parts import rows_of
+
 PARTS = ("train", "val", "test")
 
 
@@ -66,6 +69,16 @@ def sequences(table: pa.Table) -> Sequences:
     )
 
 
+def _check_students(student: np.ndarray, split: np.ndarray, path: Path) -> None:
+    """LoadError if answers of one student are in two parts: the test would have been seen."""
+    _, of = np.unique(split, return_inverse=True)
+    both = np.unique(np.stack([student.astype(np.int64), of]), axis=1)[0]
+    if (again := np.flatnonzero(np.diff(both) == 0)).size:
+        raise LoadError(
+            f"{path}: student {both[again[0]]} is in two parts; expected all answers in one."
+        )
+
+
 def read_fold(fold: Path, items: Path, protocol: str = "clean") -> Fold:
     """The parts of a fold file.
 
@@ -74,6 +87,8 @@ def read_fold(fold: Path, items: Path, protocol: str = "clean") -> Fold:
     """
     table = pq.read_table(fold)
     split = np.array(table["split"].to_pylist())
+    rows_of(split, PARTS, str(fold))
+    _check_students(table["student_id"].to_numpy(), split, fold)
     member = {part: split == part for part in PARTS}
     if protocol == "source":
         member |= {"train": member["train"] | member["val"], "val": member["test"]}

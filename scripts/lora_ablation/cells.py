@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from scripts.lora_ablation.adapters.store import read_tensors
 from scripts.lora_ablation.layout import DOWN, Layout
 from scripts.lora_ablation.representations.table import read_family
-from scripts.lora_ablation.training.data import Cell, parts_of
+from scripts.lora_ablation.training.data import Cell, check_classes, parts_of
 
 
 def by_family(files: list[Path]) -> dict[str, list[Path]]:
@@ -71,4 +71,6 @@ def read_cell(spec: dict, layout: Layout, index: Path, files: list[Path]) -> Cel
     )
     _, _, _, share, _ = spec["units"][0]
     parts = parts_of(table["split"].to_pylist(), share, spec["seed"])
-    return Cell(x, y, classes.tolist(), parts)
+    cell = Cell(x, y, classes.tolist(), parts)
+    check_classes(cell, share)
+    return cell

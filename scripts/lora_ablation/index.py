@@ -1,6 +1,6 @@
 """Join the shards' indexes and split the adapters: index.parquet.
 
-Columns: row, name, label, group, sha256, split (train, val or test; smoke: every purpose).
+Columns: row, name, label, group, sha256, split (train, val or test).
 """
 
 import logging
@@ -38,16 +38,31 @@ def build(indexes: list[Path], layouts: list[Path], split_spec: dict) -> pa.Tabl
 
 
 def check_classes(labels: list[str], parts: list[str]) -> None:
-    """LoadError unless there are two classes or more and training sees each of them."""
+    """LoadError unless training sees every class, of two or more, and the test has two or more.
+
+    A class that validation or the test lacks is told in the log: every metric is still defined.
+    """
     classes = sorted(set(labels))
     if len(classes) < 2:
         raise LoadError(f"All adapters are of class {classes[0]!r}; expected two classes or more.")
-    trained = {k for k, part in zip(labels, parts, strict=True) if part in ("train", "smoke")}
+    trained = {k for k, part in zip(labels, parts, strict=True) if part == "train"}
     if lost := sorted(set(classes) - trained):
         raise LoadError(
             f"Class {lost[0]!r} has no adapter in the training split; "
             "use more adapters or the split 'stratified'."
         )
+    for name in ("val", "test"):
+        held_out = {k for k, part in zip(labels, parts, strict=True) if part == name}
+        if name == "test" and len(held_out) < 2:
+            raise LoadError(
+                f"All adapters of the test split are of class {min(held_out)!r}, and whoever says "
+                "so is always right; use more adapters or the split 'stratified'."
+            )
+        if lost := sorted(set(classes) - held_out):
+            logging.warning(
+                "The %s split has no adapter of %d of the %d classes (%s).",
+                *(name, len(lost), len(classes), ", ".join(lost)),
+            )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from scripts.lib.faults import LoadError
+from scripts.lib.parts import check_parts
 
-SMOKE = 10  # at most so many adapters: all of them serve every purpose
+PARTS = ("train", "val", "test")
+FEWEST = 11  # adapters; of fewer the shares below leave nobody to validate with
+
+
+def enough(adapters: int) -> int:
+    """The number of adapters, if a split leaves none of its parts empty; else LoadError."""
+    if adapters < FEWEST:
+        raise LoadError(
+            f"The source has {adapters} adapters; a split into train, val and test needs {FEWEST} "
+            "or more."
+        )
+    return adapters
 
 
 def split(
@@ -19,22 +31,22 @@ def split(
     final_size: float = 0.67,
     seed: int = 42,
 ) -> np.ndarray:
-    """ "train", "val" or "test" for every adapter; "smoke" for all if there are 10 or fewer.
+    """ "train", "val" or "test" for every adapter.
 
     `test_size` of the adapters are held out; `final_size` of these are the test, the others the
     validation set. Kinds: `source` (shared spec 1.6, neither stratified nor grouped), `stratified`
     (equal shares of every class), `grouped` (a group, the leaf concept, lies on one side only).
-    Raises LoadError where the adapters do not allow the kind.
+    Raises LoadError where the adapters do not allow the kind, or a part would be empty.
     """
-    parts = np.full(len(labels), "smoke")
-    if len(labels) <= SMOKE:
-        return parts
+    parts = np.full(enough(len(labels)), "train")
     halve = {"source": _random, "stratified": _stratified, "grouped": _grouped}[kind]
     # What a half keeps alike: classes, groups, or nothing.
     alike = np.asarray(groups if kind == "grouped" else labels, object)
     train, held_out = halve(alike, test_size, seed)
     val, test = halve(alike[held_out], final_size, seed)
-    parts[train], parts[held_out[val]], parts[held_out[test]] = "train", "val", "test"
+    parts[held_out[val]], parts[held_out[test]] = "val", "test"
+    split_rows = {"train": train, "val": held_out[val], "test": held_out[test]}
+    check_parts(split_rows, len(labels), f"The {kind} split of {len(labels)} adapters")
     return parts
 
 

@@ -9,6 +9,7 @@ from scripts.lora_ablation import plan as lora_plan
 from scripts.lora_ablation.adapters.sources import count
 from scripts.lora_ablation.axes import AXES as LORA_AXES
 from scripts.lora_ablation.check import check_lora_ablation
+from scripts.lora_ablation.split import enough
 
 
 configfile: "config/lora_ablation.yaml"
@@ -27,7 +28,7 @@ if "lora_ablation" in STUDIES:
         check_config(LORA, "workflow/schemas/lora_ablation.schema.yaml", at="lora_ablation")
         check_lora_ablation(LORA)
         LORA_SHARDS = lora_design.load_jobs(
-            LORA, config["seed"], count(LORA["sources"][LORA["source"]])
+            LORA, config["seed"], enough(count(LORA["sources"][LORA["source"]]))
         )
     except (ConfigError, LoadError) as error:
         raise WorkflowError(str(error)) from None

@@ -18,7 +18,9 @@ from scripts.deep_gpcm.sequences.responses import (
     item_table,
     student_table,
 )
-from scripts.lib.faults import LoadError, reason
+from scripts.lib.faults import LoadError
+from scripts.lib.foreign import check_file, foreign
+from scripts.lib.foreign_tables import check_plain, footer, validated
 
 ROLES = ("student", "time", "item", "response")
 # How a column of times may be read, and what says where a row stands in its file.
@@ -66,10 +68,11 @@ def _table(path: str, wanted: dict[str, str]) -> tuple[pa.Table, int]:
     read = {".csv": _read_csv, ".parquet": _read_parquet}.get(Path(path).suffix)
     if read is None:
         raise LoadError(f"{path}: ends in neither .csv nor .parquet.")
-    try:
-        return read(path, wanted), int(read is _read_csv)
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        raise LoadError(f"{path}: cannot be read ({reason(error)}).") from error
+    check_file(path)
+    with foreign(path):
+        table = validated(read(path, wanted), path)
+    check_plain(table, table.column_names, path)
+    return table, int(read is _read_csv)
 
 
 def _read_csv(path: str, wanted: dict[str, str]) -> pa.Table:
@@ -92,6 +95,7 @@ def _read_csv(path: str, wanted: dict[str, str]) -> pa.Table:
 
 
 def _read_parquet(path: str, wanted: dict[str, str]) -> pa.Table:
+    footer(Path(path))
     _check_columns(pq.read_schema(path).names, wanted, path)
     return pq.read_table(path, columns=list(dict.fromkeys(wanted.values())))
 
@@ -102,6 +106,11 @@ def _check_columns(found: list[str], wanted: dict[str, str], path: str) -> None:
             raise LoadError(
                 f"{path}: has no column {name!r} for the {role}; its columns are: "
                 f"{', '.join(found) or 'none'}."
+            )
+        if found.count(name) > 1:
+            raise LoadError(
+                f"{path}: has the column {name!r} of the {role} {found.count(name)} times; "
+                "expected it once."
             )
 
 

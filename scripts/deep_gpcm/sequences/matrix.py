@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from scripts.deep_gpcm.sequences.responses import Responses, assemble, item_table, student_table
-from scripts.lib.faults import LoadError, reason
+from scripts.lib.foreign import content, foreign
 from scripts.lib.pinned import check_pinned
 
 PACKAGE = "irtorch==0.5.6"
@@ -41,9 +41,7 @@ def read(source: dict, fetched: Path) -> Responses:
 def _levels(path: Path, table: str) -> np.ndarray:
     import torch
 
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise LoadError(f"{path}: cannot be read ({reason(error)}).") from error
-    check_pinned(content, TABLES[table], str(path))
-    return torch.load(io.BytesIO(content), weights_only=True).numpy().astype(np.int64)
+    stored = content(path)
+    check_pinned(stored, TABLES[table], str(path))
+    with foreign(path):
+        return torch.load(io.BytesIO(stored), weights_only=True).numpy().astype(np.int64)

@@ -5,6 +5,7 @@ from pathlib import Path
 from scripts.deep_gpcm.sequences import generator, long_table, matrix, three_lines
 from scripts.deep_gpcm.sequences.responses import Responses
 from scripts.lib.faults import LoadError
+from scripts.lib.foreign import foreign
 from scripts.lib.spec import digest
 
 # Keys of each kind of source besides `kind`: those it needs, and those it may have.
@@ -48,8 +49,6 @@ def fingerprint(source: dict) -> str:
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
-    try:
+    with foreign(path):
         found = path.stat()
-    except OSError as error:
-        raise LoadError(f"{path}: cannot be read ({error.strerror}).") from error
     return path.as_posix(), found.st_size, found.st_mtime_ns

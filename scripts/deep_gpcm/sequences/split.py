@@ -6,6 +6,7 @@ import numpy as np
 
 from scripts.deep_gpcm.sequences.legacy import legacy_rng
 from scripts.lib.faults import LoadError
+from scripts.lib.parts import rows_of
 from scripts.lib.seeds import numpy_rng
 
 
@@ -47,10 +48,12 @@ def parts(students: int, folds: int, validation: float, seed: int, data: str) ->
         stopping = max(1, math.floor(round(validation * len(train), 9)))
         if stopping >= len(train):
             raise LoadError(
-                f"Fold {fold} of {data} has {len(train)} students to train and to validate with; "
-                "expected more."
+                f"Fold {fold} of {data} has {len(train)} students to train and to validate with, "
+                f"and {stopping} of them would validate; use more students"
+                f"{' or a smaller validation share' if len(train) > 1 else ''}."
             )
         rng = numpy_rng(seed, "deep_gpcm", data, fold, "validation")
         part[rng.choice(train, stopping, replace=False)] = "val"
+        rows_of(part, ("train", "val", "test"), f"Fold {fold} of {data}")
         found.append(part)
     return found

@@ -1,16 +1,15 @@
 """The 3-line text format of DKVMN and Deep-IRT: length, questions, responses of each student."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from scripts.deep_gpcm.sequences.casts import CastError, cast
 from scripts.deep_gpcm.sequences.responses import Responses, assemble, item_table, student_table
-from scripts.lib.faults import LoadError, reason
+from scripts.lib.faults import LoadError
+from scripts.lib.foreign import foreign, parsed_json, text
 
 LINES = ("length", "questions", "responses")
 DECIMALS = 1e-3  # partial credits are printed with three decimals
@@ -64,7 +63,7 @@ def read(source: dict) -> Responses:
 
 
 def _parse(path: str) -> _File:
-    lines = _text(path).splitlines()
+    lines = text(path).splitlines()
     while len(lines) % 3 and not lines[-1].strip():
         lines.pop()
     if not lines:
@@ -88,13 +87,6 @@ def _parse(path: str) -> _File:
                 )
     questions, responses = (pa.array(",".join(lines[i::3]).split(",")) for i in (1, 2))
     return _File(path, lengths, questions, responses)
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise LoadError(f"{path}: cannot be read ({reason(error)}).") from error
 
 
 def _where(path: str, student: int, kind: str) -> str:
@@ -154,20 +146,23 @@ def _truth(source: dict, students: int) -> dict[str, np.ndarray]:
         return {}
     path, questions, categories = source["truth"], source["questions"], source["categories"]
     shapes = {"theta": (students,), "alpha": (questions,), "beta": (questions, categories - 1)}
-    text = _text(path)
-    try:
-        stored = json.loads(text)
+    fault = "holds no true parameters"
+    expected = "JSON with student_abilities and question_params"
+    stored = parsed_json(text(path), path, fault, expected)
+    with foreign(path, fault, expected):
         items = stored["question_params"]
         truth = {
             "theta": np.array(stored["student_abilities"]["theta"], float),
             "alpha": np.array(items["discrimination"]["alpha"], float),
             "beta": np.array(items["difficulties"]["beta"], float),
         }
-    except KeyError as error:
-        raise LoadError(f"{path}: has no entry {error}.") from error
-    except (TypeError, ValueError) as error:
-        raise LoadError(f"{path}: holds no true parameters ({reason(error)}).") from error
     for name, shape in shapes.items():
         if truth[name].shape != shape:
             raise LoadError(f"{path}: {name} has shape {truth[name].shape}; expected {shape}.")
+        wrong = truth[name][~np.isfinite(truth[name])]
+        if wrong.size:
+            raise LoadError(f"{path}: {name} holds {wrong[0]}; expected finite numbers.")
+    if (truth["alpha"] <= 0).any():
+        lowest = truth["alpha"].min()
+        raise LoadError(f"{path}: alpha holds {lowest}; expected slopes above 0.")
     return truth

@@ -11,6 +11,7 @@ from scripts.lora_ablation.adapters.shard import paired_layout
 from scripts.lora_ablation.layout import DOWN, Layout, sd15_layout
 
 MARKS = ("lora.down.weight", "lora.up.weight")
+LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 RANK = "rank"  # column of integers in the authors' data sets
 
 
@@ -123,7 +124,7 @@ def _no_nulls(array: pa.Array, per_row: int) -> None:
 def _depth(kind: pa.DataType, column: str) -> int:
     """1 for lists of floats, 2 for lists of lists of floats."""
     inner, depth = kind, 0
-    while pa.types.is_nested(inner) and hasattr(inner, "value_type"):
+    while any(test(inner) for test in LISTS):
         inner, depth = inner.value_type, depth + 1
     if depth not in (1, 2) or not pa.types.is_floating(inner):
         raise LoadError(f"Column {column}: holds {kind}; expected lists of floats, once nested.")
@@ -132,7 +133,10 @@ def _depth(kind: pa.DataType, column: str) -> int:
 
 def _stated_rank(table: pa.Table) -> int | None:
     stated = RANK in table.column_names and pa.types.is_integer(table.schema.field(RANK).type)
-    return table[RANK][0].as_py() if stated else None
+    rank = table[RANK][0].as_py() if stated else None
+    if rank is not None and rank < 1:
+        raise LoadError(f"Column {RANK}: is {rank} for the first adapter; expected 1 or more.")
+    return rank
 
 
 def _rank_by_width(sizes: dict[str, int]) -> int:

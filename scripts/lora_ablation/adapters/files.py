@@ -1,21 +1,27 @@
 """One adapter in a safetensors file: its tensors as float32 matrices, its scales, its header."""
 
-import json
 import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
 
-from scripts.lib.faults import LoadError, reason
+from scripts.lib.faults import LoadError
+from scripts.lib.foreign import check_file, content, foreign, parsed_json, text
 from scripts.lora_ablation.adapters.keys import parse
 from scripts.lora_ablation.adapters.shard import paired_layout, stems
 from scripts.lora_ablation.layout import DOWN, UP, Layout
 
 DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 PEFT_CONFIG = "adapter_config.json"  # beside the file, written by PEFT
+NO_FILE = "not readable as a safetensors file"
+NO_CONFIG = "its LoRA configuration is no JSON"
+# A pattern may say little: one with many repeats, or a repeated group, can take for ever to match.
+REPEATS, MOST_REPEATS = re.compile(r"[*+?{]"), 4
+REPEATED_GROUP = re.compile(r"\)\s*[*+{]")
 DIFFUSERS_CONFIG = "lora_adapter_metadata"  # in the header, written by diffusers
 
 
@@ -30,11 +36,9 @@ class Adapter:
 
 def header(path: Path) -> dict[str, str]:
     """Text metadata of a safetensors file; the tensors are not read."""
-    try:
-        with safetensors.safe_open(path, "numpy") as file:
-            return file.metadata() or {}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise _unreadable(path, error) from error
+    check_file(path, fault=NO_FILE)
+    with foreign(path, NO_FILE), safetensors.safe_open(path, "numpy") as file:
+        return file.metadata() or {}
 
 
 def read_adapter(path: Path, who: str) -> Adapter:
@@ -57,7 +61,7 @@ def read_adapter(path: Path, who: str) -> Adapter:
         tensors[name] = _matrix(value, name, who)
     layout = paired_layout({name: value.shape for name, value in tensors.items()}, who)
     ranks = {module: len(tensors[module + DOWN]) for module in stems(layout)}
-    config = _lora_config(path)
+    config = _lora_config(path, [*ranks])
     scales = [
         alphas[module] / rank if module in alphas else _configured(config, module, rank)
         for module, rank in ranks.items()
@@ -67,11 +71,10 @@ def read_adapter(path: Path, who: str) -> Adapter:
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """All tensors of a safetensors file; bfloat16, which NumPy lacks, is widened to float32."""
-    try:
-        entries = safetensors.deserialize(path.read_bytes())
-    except (OSError, safetensors.SafetensorError) as error:
-        raise _unreadable(path, error) from error
-    return {name: _array(entry, f"{path}: tensor {name}") for name, entry in entries}
+    stored = content(path, fault=NO_FILE)
+    with foreign(path, NO_FILE):
+        entries = safetensors.deserialize(stored)
+        return {name: _array(entry, f"{path}: tensor {name}") for name, entry in entries}
 
 
 def _array(entry: dict, where: str) -> np.ndarray:
@@ -96,20 +99,70 @@ def _matrix(value: np.ndarray, name: str, who: str) -> np.ndarray:
 
 
 def _alpha(value: np.ndarray, key: str, who: str) -> float:
-    if value.size != 1 or not math.isfinite(value.item()):
-        raise LoadError(f"{who}: {key} is {value.tolist()}; expected one finite number.")
+    if value.size != 1 or not 0 < value.item() < math.inf:
+        raise LoadError(f"{who}: {key} is {value.tolist()}; expected one finite number above 0.")
     return float(value.item())
 
 
-def _lora_config(path: Path) -> dict:
-    """What PEFT or diffusers (keys with the model's name before) say of `path`; {} if nothing."""
-    beside = path.with_name(PEFT_CONFIG)
-    try:
-        if beside.exists():
-            return json.loads(beside.read_text(encoding="utf-8"))
-        return json.loads(header(path).get(DIFFUSERS_CONFIG, "{}"))
-    except ValueError as error:
-        raise LoadError(f"{path}: its LoRA configuration is no JSON ({reason(error)}).") from error
+def _lora_config(path: Path, modules: list[str]) -> dict:
+    """What PEFT or diffusers (keys with the model's name before) say of `path`, checked.
+
+    Only lora_alpha, alpha_pattern and use_rslora are kept; {} if nothing is said.
+    """
+    beside, expected = path.with_name(PEFT_CONFIG), "an object such as {'lora_alpha': 16}"
+    with foreign(path):
+        there = beside.exists()
+    if there:
+        words, where = text(beside, f"{path}: {NO_CONFIG}"), str(beside)
+    else:
+        words, where = header(path).get(DIFFUSERS_CONFIG, "{}"), f"{path}: {DIFFUSERS_CONFIG}"
+    found = parsed_json(words, path, NO_CONFIG, expected)
+    if not isinstance(found, dict):
+        raise LoadError(f"{where}: is a {type(found).__name__}; expected {expected}.")
+    models = {module.split(".")[0] + "." for module in modules}
+    return {
+        key: check(found[key], f"{where}: {key}")
+        for name, check in CHECKS.items()
+        for key in (name, *(model + name for model in sorted(models)))
+        if found.get(key) is not None
+    }
+
+
+def _positive(value: Any, where: str) -> float:
+    """`value`, if it is a number that a scale can be made of."""
+    with foreign(where, f"is {value!r}", "a finite number above 0"):
+        if type(value) not in (int, float) or not 0 < float(value) < math.inf:
+            raise LoadError(f"{where} is {value!r}; expected a finite number above 0.")
+        return float(value)
+
+
+def _patterns(value: Any, where: str) -> list[tuple[re.Pattern, float]]:
+    """Compiled patterns of modules, each with its alpha."""
+    if not isinstance(value, dict):
+        raise LoadError(f"{where} is a {type(value).__name__}; expected {{pattern: alpha}}.")
+    return [
+        (_compiled(pattern, where), _positive(own, f"{where}: {pattern}"))
+        for pattern, own in value.items()
+    ]
+
+
+def _compiled(pattern: str, where: str) -> re.Pattern:
+    if REPEATED_GROUP.search(pattern) or len(REPEATS.findall(pattern)) > MOST_REPEATS:
+        raise LoadError(
+            f"{where} has the pattern {pattern!r}; expected a name with at most {MOST_REPEATS} "
+            "repeats and no repeated group."
+        )
+    with foreign(where, f"has the pattern {pattern!r}", "a regular expression"):
+        return re.compile(rf"(.*\.)?({pattern})$")
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise LoadError(f"{where} is {value!r}; expected true or false.")
+    return value
+
+
+CHECKS = {"lora_alpha": _positive, "alpha_pattern": _patterns, "use_rslora": _flag}
 
 
 def _configured(config: dict, module: str, rank: int) -> float:
@@ -117,11 +170,7 @@ def _configured(config: dict, module: str, rank: int) -> float:
     model = module.split(".")[0] + "."
     config = {key.removeprefix(model): value for key, value in config.items()}
     alpha = config.get("lora_alpha", rank)
-    for pattern, own in (config.get("alpha_pattern") or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", module):
+    for pattern, own in config.get("alpha_pattern", []):
+        if pattern.match(module):
             alpha = own
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-
-
-def _unreadable(path: Path, error: Exception) -> LoadError:
-    return LoadError(f"{path}: not readable as a safetensors file ({reason(error)}).")

@@ -1,14 +1,14 @@
 """A matrix with one flattened adapter a row, a table of its tensors, and labels."""
 
-import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import safetensors
 
-from scripts.lib.faults import LoadError, reason
+from scripts.lib.faults import LoadError
+from scripts.lib.foreign import check_file, csv_rows, foreign, parsed_json, text
+from scripts.lib.foreign_arrays import mapped
 from scripts.lora_ablation.adapters.files import read_arrays
 from scripts.lora_ablation.adapters.folder import label_rows
 from scripts.lora_ablation.adapters.keys import canonical
@@ -37,8 +37,9 @@ def read(source: dict, seed: int, start: int, stop: int) -> Shard:
         )
     layout = paired_layout({name: shape for name, *shape in tensors}, source["dimensions"])
     starts = dict(zip(layout.names, layout.offsets[:-1], strict=True))
-    matrix = np.empty((stop - start, layout.width), np.float32)
-    block, position = _float_rows(rows_between(start, stop), path), 0
+    with foreign(path):
+        matrix = np.empty((stop - start, layout.width), np.float32)
+        block, position = _float_rows(rows_between(start, stop), path), 0
     for name, rows, columns in tensors:
         size = rows * columns
         with np.errstate(over="ignore"):
@@ -58,19 +59,16 @@ def read(source: dict, seed: int, start: int, stop: int) -> Shard:
 
 def _dimensions(path: str) -> list[tuple[str, int, int]]:
     """(name in the store, rows, columns) of each tensor, in the order of the matrix's columns."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        if path.endswith(".json"):
-            found = [(name, *shape) for name, shape in json.loads(text).items()]
-        else:
-            table = csv.DictReader(text.splitlines())
-            found = [(row["name"], row["rows"], row["cols"]) for row in table]
-        tensors = [(canonical(name), int(rows), int(columns)) for name, rows, columns in found]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise LoadError(
-            f"{path}: no table of dimensions ({reason(error)}); "
-            "expected JSON {name: [rows, cols]} or CSV name,rows,cols."
-        ) from error
+    told = "no table of dimensions", "JSON {name: [rows, cols]} or CSV name,rows,cols"
+    if path.endswith(".json"):
+        stored = parsed_json(text(path, *told), path, *told)
+        with foreign(path, *told):
+            found = [(name, *shape) for name, shape in stored.items()]
+    else:
+        rows = csv_rows(path, ("name", "rows", "cols"), *told)
+        found = [(row["name"], row["rows"], row["cols"]) for row in rows]
+    with foreign(path, *told):
+        tensors = [(canonical(name), _whole(rows), _whole(cols)) for name, rows, cols in found]
     for (key, *_), (name, rows, columns) in zip(found, tensors, strict=True):
         if name is None or rows < 1 or columns < 1:
             raise LoadError(
@@ -79,6 +77,13 @@ def _dimensions(path: str) -> list[tuple[str, int, int]]:
     if len({name for name, *_ in tensors}) < len(tensors):
         raise LoadError(f"{path}: names a tensor twice.")
     return tensors
+
+
+def _whole(size: int | str) -> int:
+    """A size as JSON or CSV states it; 2.7 is none."""
+    if type(size) not in (int, str):
+        raise ValueError(f"the size {size!r} is no whole number")
+    return int(size)
 
 
 def _open(path: Path) -> tuple[tuple[int, ...], Callable]:
@@ -90,19 +95,14 @@ def _open(path: Path) -> tuple[tuple[int, ...], Callable]:
 
 
 def _numpy(path: Path) -> tuple:
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise LoadError(f"{path}: cannot be read ({reason(error)}).") from error
+    values = mapped(path)
     return values.shape, lambda start, stop: values[start:stop]
 
 
 def _safetensors(path: Path) -> tuple:
-    try:
-        with safetensors.safe_open(path, "numpy") as file:
-            values = file.get_slice(_only(list(file.keys()), path))
-    except (OSError, safetensors.SafetensorError) as error:
-        raise LoadError(f"{path}: cannot be read ({reason(error)}).") from error
+    check_file(path)
+    with foreign(path), safetensors.safe_open(path, "numpy") as file:
+        values = file.get_slice(_only(list(file.keys()), path))
     if values.get_dtype() == "BF16":
         (values,) = read_arrays(path).values()
         return values.shape, lambda start, stop: values[start:stop]
@@ -112,13 +112,15 @@ def _safetensors(path: Path) -> tuple:
 def _torch(path: Path) -> tuple:
     import torch
 
-    try:
+    check_file(path)
+    with foreign(path, expected="a plain tensor of torch 1.6 or later"):
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
-        # torch.load has no common exception for "not a file of plain tensors".
-        raise LoadError(f"{path}: cannot be read as a plain tensor (torch 1.6+).") from error
     found = list(loaded.values()) if isinstance(loaded, dict) else [loaded]
     values = _only([value for value in found if torch.is_tensor(value)], path)
+    if not values.is_floating_point() or values.layout != torch.strided or values.is_meta:
+        raise LoadError(
+            f"{path}: is of type {values.dtype}, {values.layout}; expected floating point, strided."
+        )
     # bfloat16 has no NumPy type.
     return tuple(values.shape), lambda start, stop: values[start:stop].float().numpy()
 

@@ -1,11 +1,11 @@
 """A directory of safetensors adapters, with labels from folders, headers or a CSV file."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
-from scripts.lib.faults import LoadError, reason
+from scripts.lib.faults import LoadError
+from scripts.lib.foreign import csv_rows, foreign
 from scripts.lora_ablation.adapters.files import header, read_adapter
 from scripts.lora_ablation.adapters.shard import Shard, check_layout
 
@@ -55,21 +55,23 @@ def listed(source: dict) -> list[tuple]:
         return [(path,) for path in _files(source)]
     folder, labels = Path(source["path"]), source["labels"]
     rows = enumerate(label_rows(labels), 2)
-    return [_listed(folder, row, f"{labels}: line {line}") for line, row in rows]
+    found = [_listed(folder, row, f"{labels}: line {line}") for line, row in rows]
+    first: dict[Path, int] = {}
+    for line, (path, *_) in enumerate(found, 2):
+        if first.setdefault(path, line) != line:
+            raise LoadError(
+                f"{labels}: line {line} names {_name(folder, path)}, as line {first[path]} does "
+                "in other words; expected each adapter once."
+            )
+    return found
 
 
 def label_rows(path: str) -> list[dict]:
     """Rows of a labels file: name, label and, where it has that column, group."""
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError) as error:
-        raise LoadError(f"{path}: the labels cannot be read ({reason(error)}).") from error
+    expected = "the columns name, label[, group]"
+    rows = csv_rows(path, ("name", "label"), "the labels cannot be read", expected)
     if not rows:
-        raise LoadError(f"{path}: holds no labels; expected the columns name, label[, group].")
-    for column in ("name", "label"):
-        if column not in rows[0]:
-            raise LoadError(f"{path}: has no column {column!r}; expected name, label[, group].")
+        raise LoadError(f"{path}: holds no labels; expected {expected}.")
     seen = set()
     for line, row in enumerate(rows, 2):
         if not row["name"] or not row["label"]:
@@ -100,7 +102,8 @@ def _entries(source: dict, wanted: list[int]) -> list[tuple[Path, str, str | Non
 
 def _files(source: dict) -> list[Path]:
     folder = Path(source["path"])
-    files = sorted(folder.rglob(f"*{ENDING}"), key=lambda path: _name(folder, path))
+    with foreign(folder):
+        files = sorted(folder.rglob(f"*{ENDING}"), key=lambda path: _name(folder, path))
     if not files:
         raise LoadError(f"{folder}: holds no file that ends in {ENDING}.")
     return files
@@ -130,8 +133,11 @@ def _stated(folder: Path, path: Path, key: str) -> str:
 def _listed(folder: Path, row: dict, where: str) -> tuple[Path, str, str | None]:
     """What a CSV row names: a file with or without its ending, or the folder it is alone in."""
     path = folder / row["name"]
-    inside = sorted(path.glob(f"*{ENDING}")) if path.is_dir() else []
-    for candidate in (path, path.with_name(path.name + ENDING), *inside[: len(inside) == 1]):
-        if candidate.is_file():
-            return candidate, row["label"], row.get("group") or None
+    with foreign(where, f"names {row['name'][:60]!r}", f"an adapter under {folder}"):
+        if path.is_relative_to(folder) and ".." not in path.relative_to(folder).parts:
+            inside = sorted(path.glob(f"*{ENDING}")) if path.is_dir() else []
+            beside = [path.with_name(path.name + ENDING)] if path.name else []
+            for candidate in (path, *beside, *inside[: len(inside) == 1]):
+                if candidate.is_file():
+                    return candidate, row["label"], row.get("group") or None
     raise LoadError(f"{where} names {row['name']!r}, which is no adapter under {folder}.")

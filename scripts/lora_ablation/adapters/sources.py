@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from scripts.lib.faults import LoadError
+from scripts.lib.foreign import foreign
 from scripts.lib.spec import digest
 from scripts.lora_ablation.adapters import flat, folder, generator, tables
 from scripts.lora_ablation.adapters.shard import Shard, check_finite
@@ -18,11 +19,16 @@ KINDS = {
 }
 
 
+MOST = 10_000_000  # adapters; a broken footer can state any number
+
+
 def count(source: dict) -> int:
     """Adapters of a source; reads headers and metadata only. Raises LoadError if it has none."""
     adapters = _functions(source)[0](source)
     if adapters < 1:
         raise LoadError(f"The {source['kind']} source has no adapters.")
+    if adapters > MOST:
+        raise LoadError(f"The {source['kind']} source states {adapters} adapters; at most {MOST}.")
     return adapters
 
 
@@ -52,13 +58,15 @@ def fingerprints(source: dict, ranges: list[tuple[int, int]]) -> list[str]:
         listed = [(_stamp(path), *told) for path, *told in folder.listed(source)]
         return [digest(listed[:1], listed[start:stop]) for start, stop in ranges]
     paths = [Path(source[key]) for key in ("path", "dimensions", "labels") if key in source]
-    trees = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in paths]
-    whole = digest([_stamp(path) for tree in trees for path in tree if path.is_file()])
+    with foreign(", ".join(map(str, paths))):
+        trees = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in paths]
+        whole = digest([_stamp(path) for tree in trees for path in tree if path.is_file()])
     return [whole] * len(ranges)
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
-    found = path.stat()
+    with foreign(path):
+        found = path.stat()
     return path.as_posix(), found.st_size, found.st_mtime_ns
 
 

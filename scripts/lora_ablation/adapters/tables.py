@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scripts.lib.faults import LoadError, reason
+from scripts.lib.faults import LoadError
+from scripts.lib.foreign import foreign
+from scripts.lib.foreign_tables import check_plain, footer, validated
 from scripts.lora_ablation.adapters.columns import RANK, arrow_layout, to_matrix, weight_columns
 from scripts.lora_ablation.adapters.shard import Shard, constant_scales
 
@@ -40,11 +42,8 @@ def read_hub(source: dict, seed: int, start: int, stop: int) -> Shard:
     import datasets
 
     where = f"{source['id']}, split {source['split']}"
-    with no_progress_bars():
-        try:
-            dataset = datasets.load_dataset(source["id"], split=source["split"])
-        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-            raise LoadError(f"{where}: cannot be loaded ({reason(error)}).") from error
+    with no_progress_bars(), foreign(where, "cannot be loaded"):
+        dataset = datasets.load_dataset(source["id"], split=source["split"])
     if len(dataset) != source["adapters"]:
         raise LoadError(
             f"{where}: has {len(dataset)} adapters; the configuration says {source['adapters']}."
@@ -55,31 +54,35 @@ def read_hub(source: dict, seed: int, start: int, stop: int) -> Shard:
 def read_parquet(source: dict, seed: int, start: int, stop: int) -> Shard:
     """Rows start..stop-1 of a Parquet file, or of the files of a directory sorted by path."""
     files = _files(source)
-    needed = _needed(pq.read_schema(files[0][0]).names, source)
+    with foreign(files[0][0]):
+        columns = pq.read_schema(files[0][0]).names
+    needed = _needed(columns, source)
     parts, first = [], 0
     for file, rows in files:
         last = first + rows
         if first < stop and start < last:
             parts.append(_parquet_rows(file, needed, max(start - first, 0), stop - first))
         first = last
-    try:
+    with foreign(source["path"], "its files differ"):
         table = pa.concat_tables(parts)
-    except pa.ArrowInvalid as error:
-        raise LoadError(f"{source['path']}: its files differ ({reason(error)}).") from error
     return _shard(source, _parquet_rows(files[0][0], needed, 0, 1), table, start)
 
 
 def _shard(source: dict, first: pa.Table, table: pa.Table, start: int) -> Shard:
     """Shard of `table`, which begins at adapter `start`; `first` is the source's first adapter."""
+    where = str(source.get("path", source.get("id")))
+    first, table = (validated(rows, where) for rows in (first, table))
+    told = {source.get("label", LABEL), source.get("group", GROUP), source.get("name"), *NAMES}
+    check_plain(table, [name for name in table.column_names if name in told], where)
     layout = arrow_layout(first, source.get("rank"))
     named = source.get("name") or next((c for c in NAMES if c in table.column_names), None)
     rows = range(start, start + len(table))
     names = [str(name) for name in (table[named].to_pylist() if named else rows)]
-    labels = table[source.get("label", LABEL)].to_pylist()
+    labels = _known(table[source.get("label", LABEL)])
     if None in labels:
         raise LoadError(f"Adapter {names[labels.index(None)]}: its label is null.")
     group = source.get("group", GROUP)
-    groups = table[group].to_pylist() if group in table.column_names else [None] * len(table)
+    groups = _known(table[group]) if group in table.column_names else [None] * len(table)
     return Shard(
         matrix=to_matrix(table, layout, names),
         layout=layout,
@@ -89,6 +92,12 @@ def _shard(source: dict, first: pa.Table, table: pa.Table, start: int) -> Shard:
         groups=[None if value is None else str(value) for value in groups],
         scales=constant_scales(layout, len(table), source.get("alpha")),
     )
+
+
+def _known(column: pa.ChunkedArray) -> list:
+    """A column's values; NaN, which pandas writes for what is missing, is None."""
+    values = column.to_pylist()
+    return [None if value != value else value for value in values]
 
 
 def _needed(columns: list[str], source: dict) -> list[str]:
@@ -101,7 +110,10 @@ def _needed(columns: list[str], source: dict) -> list[str]:
             raise LoadError(f"No column {wanted!r} for the {key}; other columns are: {others}.")
     told = {source.get("label", LABEL), source.get("group", GROUP), source.get("name"), RANK}
     kept = told | set(NAMES) | set(weight_columns(columns).values())
-    return [name for name in columns if name in kept]
+    needed = [name for name in columns if name in kept]
+    if twice := [name for name in needed if columns.count(name) > 1]:
+        raise LoadError(f"The column {twice[0]!r} is there twice; expected each column once.")
+    return needed
 
 
 def dataset_shard(dataset, source: dict, start: int, stop: int) -> Shard:
@@ -109,8 +121,9 @@ def dataset_shard(dataset, source: dict, start: int, stop: int) -> Shard:
     needed = _needed(dataset.column_names, source)
     # Tables in this format are memory-mapped slices that follow select and shuffle. Set in place:
     # with_format and select_columns copy the description of every column, 40 ms a call.
-    dataset.set_format("arrow")
-    first, table = (dataset[rows].select(needed) for rows in (slice(0, 1), slice(start, stop)))
+    with foreign(source.get("path", source.get("id"))):
+        dataset.set_format("arrow")
+        first, table = (dataset[rows].select(needed) for rows in (slice(0, 1), slice(start, stop)))
     return _shard(source, first, table, start)
 
 
@@ -118,10 +131,8 @@ def _saved(source: dict):
     import datasets
 
     path, split = source["path"], source.get("split")
-    try:
+    with foreign(path, "is no data set saved on disk"):
         saved = datasets.load_from_disk(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise LoadError(f"{path}: is no data set saved on disk ({reason(error)}).") from error
     if isinstance(saved, datasets.DatasetDict):
         if split not in saved:
             asked = "give its split" if split is None else f"split {split!r} is not in it"
@@ -135,19 +146,18 @@ def _saved(source: dict):
 def _files(source: dict) -> list[tuple[Path, int]]:
     """The Parquet files that have rows, sorted by path, and how many."""
     path = Path(source["path"])
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    if not files or not files[0].exists():
+    with foreign(path):
+        files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+        there = bool(files) and files[0].exists()
+    if not there:
         raise LoadError(f"{path}: expected a Parquet file or a directory of them.")
-    try:
-        sizes = [pq.read_metadata(file).num_rows for file in files]
-    except pa.ArrowInvalid as error:
-        raise LoadError(f"{path}: holds what is no Parquet file ({reason(error)}).") from error
+    sizes = [footer(file).num_rows for file in files]
     return [(file, size) for file, size in zip(files, sizes, strict=True) if size]
 
 
 def _parquet_rows(path: Path, columns: list[str], start: int, stop: int) -> pa.Table:
     """Rows of one file; only the row groups that hold them are read."""
-    with pq.ParquetFile(path) as file:
+    with foreign(path), pq.ParquetFile(path) as file:
         if lost := [name for name in columns if name not in file.schema_arrow.names]:
             raise LoadError(f"{path}: has no column {lost[0]}; the first file has.")
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]

@@ -1,11 +1,14 @@
 """What one cell trains on: features, classes, the rows of each part of the split."""
 
 import hashlib
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from scripts.lib.faults import LoadError
+from scripts.lib.parts import rows_of
 from scripts.lib.seeds import numpy_rng
 
 
@@ -34,16 +37,38 @@ def parts_of(split: list[str], share: int, seed: int) -> dict[str, np.ndarray]:
     """Rows of train, val and test; `share` percent of the training rows, nested in share.
 
     The order in which training rows enter is drawn by the stream (seed, "lora_ablation",
-    "subset"). A `smoke` split (10 adapters or fewer) uses all rows for everything.
+    "subset"). LoadError unless the split covers all rows with three parts, and the share is two
+    rows or more.
     """
-    labels = np.array(split)
-    if (labels == "smoke").all():
-        return {part: np.arange(len(labels)) for part in ("train", "val", "test")}
-    parts = {part: np.flatnonzero(labels == part) for part in ("train", "val", "test")}
+    parts = rows_of(split, ("train", "val", "test"), "The index of the adapters")
     if share < 100:
         order = numpy_rng(seed, "lora_ablation", "subset").permutation(parts["train"])
-        parts["train"] = np.sort(order[: max(2, round(len(order) * share / 100))])
+        kept = round(len(order) * share / 100)
+        if kept < 2:
+            raise LoadError(
+                f"A share of {share} % of {len(order)} training adapters is {kept}; expected 2 or "
+                "more, so use a larger share in curves.shares or more adapters."
+            )
+        parts["train"] = np.sort(order[:kept])
     return parts
+
+
+def check_classes(cell: Cell, share: int) -> None:
+    """LoadError unless a share of the training rows has two classes or more.
+
+    Classes that it lost are told in the log: that they cannot be learnt is what a curve shows.
+    """
+    left = np.unique(cell.y[cell.parts["train"]])
+    if len(left) < 2:
+        raise LoadError(
+            f"A share of {share} % of the training adapters has class {cell.classes[left[0]]!r} "
+            "only; use a larger share in curves.shares or more adapters."
+        )
+    if lost := len(cell.classes) - len(left):
+        logging.warning(
+            "A share of %d %% of the training adapters has none of %d of the %d classes.",
+            *(share, lost, len(cell.classes)),
+        )
 
 
 def batches(n: int, size: int, rng: torch.Generator) -> list[torch.Tensor]:

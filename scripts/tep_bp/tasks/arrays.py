@@ -1,36 +1,12 @@
-"""Arrays of an .npz file, never unpickled; among them a task that a user brings."""
+"""A task that a user brings: arrays of an .npz file."""
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from scripts.lib.faults import LoadError, reason
-from scripts.tep_bp.tasks.samples import Samples, samples
-
-
-def arrays(path: Path, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict:
-    """The arrays of these names, and those of the `optional` ones that are there.
-
-    Raises LoadError if the file cannot be read, lacks a name, or holds Python objects.
-    """
-    try:
-        with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise LoadError(f"{path}: is not an .npz file.")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as found:
-                if missing := [name for name in names if name not in found]:
-                    raise LoadError(
-                        f"{path}: has no array {missing[0]!r}; it has: "
-                        f"{', '.join(found.files) or 'none'}."
-                    )
-                return {name: found[name] for name in (*names, *optional) if name in found}
-    except LoadError:
-        raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise LoadError(f"{path}: cannot be read ({reason(error)}).") from error
+from scripts.lib.faults import LoadError
+from scripts.lib.foreign_arrays import arrays
+from scripts.tep_bp.tasks.samples import Samples, check_classes, samples
 
 
 def read(task: dict) -> Samples:
@@ -62,5 +38,6 @@ def joined(
                 f"{where}: the {part} set has samples {rows.shape} and classes {classes.shape}; "
                 "expected (N, D) and (N,)."
             )
+        check_classes(classes, where)
     x, y = np.concatenate([x, x_test]), np.concatenate([y, y_test])
     return samples(name, x, y, where, own_test=len(x_test))

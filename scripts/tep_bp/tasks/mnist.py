@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.lib.faults import LoadError, reason
+from scripts.lib.faults import LoadError
+from scripts.lib.foreign import content, foreign, unpacked
+from scripts.lib.foreign_arrays import arrays
 from scripts.lib.pinned import check_pinned
-from scripts.tep_bp.tasks.arrays import arrays, joined
+from scripts.tep_bp.tasks.arrays import joined
 from scripts.tep_bp.tasks.idx import parse
 from scripts.tep_bp.tasks.samples import Samples
 
@@ -41,27 +43,22 @@ def _images(read: Callable[[str, int], np.ndarray], where: str) -> Samples:
 
 
 def _from_tarball(path: Path) -> Samples:
-    content = _content(path)
-    check_pinned(content, TARBALL, str(path))
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+    packed = content(path)
+    check_pinned(packed, TARBALL, str(path))
+    with foreign(path), tarfile.open(fileobj=io.BytesIO(packed)) as archive:
 
         def member(stem: str, sizes: int) -> np.ndarray:
             name = f"package/data/{stem}-idx{sizes}-ubyte"
-            return parse(archive.extractfile(name).read(), sizes, f"{path}: {name}")
+            return parse(archive.extractfile(name), sizes, f"{path}: {name}")
 
         return _images(member, str(path))
 
 
 def _from_folder(folder: Path, stem: str, sizes: int) -> np.ndarray:
     names = [f"{stem}{mark}idx{sizes}-ubyte{end}" for mark in "-." for end in ("", ".gz")]
-    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    with foreign(folder):
+        found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is None:
         raise LoadError(f"{folder}: has no file {names[0]} or {names[1]}.")
-    return parse(_content(found), sizes, str(found))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise LoadError(f"{path}: cannot be read ({reason(error)}).") from error
+    with unpacked(found) as stream:
+        return parse(stream, sizes, str(found))

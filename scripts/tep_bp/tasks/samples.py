@@ -27,16 +27,21 @@ def samples(name: str, x: np.ndarray, y: np.ndarray, where: str, own_test: int =
     finite and the classes are 0, 1, ... with two of them or more.
     """
     x, y = np.asarray(x), np.asarray(y)
-    if y.ndim != 1 or y.dtype.kind not in "iu":
-        raise LoadError(
-            f"{where}: y has shape {y.shape} and type {y.dtype}; expected (N,) of whole numbers."
-        )
+    check_classes(y, where)
     if x.ndim < 2 or x.dtype.kind not in "biuf" or not x.size:
         raise LoadError(f"{where}: x has shape {x.shape} and type {x.dtype}; expected (N, D).")
     if len(x) != len(y):
         raise LoadError(f"{where}: x has {len(x)} samples and y has {len(y)}.")
     x = x.reshape(len(x), -1)
     return Samples(name, np.ascontiguousarray(_numbers(x, where)), _classes(y, where), own_test)
+
+
+def check_classes(y: np.ndarray, where: str) -> None:
+    """LoadError unless y is (N,) of whole numbers."""
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise LoadError(
+            f"{where}: y has shape {y.shape} and type {y.dtype}; expected (N,) of whole numbers."
+        )
 
 
 def _numbers(x: np.ndarray, where: str) -> np.ndarray:

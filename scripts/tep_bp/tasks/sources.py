@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from scripts.lib.faults import LoadError
+from scripts.lib.foreign import foreign
 from scripts.lib.spec import digest
 from scripts.tep_bp.task import Task
 from scripts.tep_bp.tasks import arrays, bits, mnist
@@ -44,11 +44,9 @@ def fingerprint(task: dict) -> str:
     if "path" not in task:
         return ""
     path = Path(task["path"])
-    try:
+    with foreign(path):
         files = sorted(path.glob("*idx?-ubyte*")) if path.is_dir() else [path]
         found = [(file, file.stat()) for file in files]
-    except OSError as error:
-        raise LoadError(f"{path}: cannot be read ({error.strerror}).") from error
     return digest([(file.as_posix(), stat.st_size, stat.st_mtime_ns) for file, stat in found])
 
 

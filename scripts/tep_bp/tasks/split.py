@@ -3,6 +3,7 @@
 import numpy as np
 
 from scripts.lib.faults import LoadError
+from scripts.lib.parts import check_parts
 from scripts.tep_bp.tasks.samples import Samples
 
 SHARE = 0.2  # of all samples for the test, and of the others for validation
@@ -26,6 +27,7 @@ def split(found: Samples, seed: int) -> dict[str, np.ndarray]:
         absent = np.setdiff1d(found.y, found.y[rows])
         if absent.size:
             raise LoadError(_impossible(found, f"class {absent[0]} would be missing from {name}"))
+    check_parts(parts, len(found.y), f"The split of {found.name}")
     return parts
 
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from scripts.lib.faults import LoadError
 from scripts.lib.files import replacing
+from scripts.lib.foreign_arrays import arrays
+from scripts.lib.parts import check_parts
 from scripts.tep_bp.task import Task
-from scripts.tep_bp.tasks.arrays import arrays
 
 PARTS = ("train", "val", "test")
 
@@ -23,7 +24,8 @@ def read_task(path: Path) -> Task:
     """The task that `write_task` wrote; LoadError if the file is anything else."""
     found = arrays(Path(path), ("name", "x", "y", *PARTS))
     x, y, parts = found["x"], found["y"], {name: found[name] for name in PARTS}
-    rows = np.sort(np.concatenate(list(parts.values()), axis=None))
-    if x.ndim != 2 or y.shape != x.shape[:1] or not np.array_equal(rows, np.arange(len(x))):
+    whole = all(array.dtype == np.int64 for array in (y, *parts.values()))
+    if x.ndim != 2 or y.shape != x.shape[:1] or not whole:
         raise LoadError(f"{path}: is no task of this workflow; delete it and run again.")
+    check_parts(parts, len(x), f"{path}: is no task of this workflow")
     return Task(str(found["name"]), x, y, int(y.max()) + 1, parts)

@@ -8,3 +8,7 @@ class LoadError(ValueError):
 def reason(error: Exception | str) -> str:
     """A library's message as a clause of our sentence."""
     return " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
+
+
+class ConfigError(ValueError):
+    """The configuration asks for something the workflow cannot do: one sentence."""

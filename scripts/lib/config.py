@@ -2,7 +2,8 @@
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +45,23 @@ def check_config(config: Any, schema: str, at: str = "") -> None:
 
 
 def _check_values(value: Any, where: str) -> None:
-    """What no schema stops: NaN, numbers beyond every table, keys that are not text."""
+    """What no schema stops: NaN, numbers beyond every table, line breaks, keys that are no text."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"Config: {where} is {value}; it must be a finite number.")
     if isinstance(value, int) and abs(value) > LARGEST:
         raise ConfigError(f"Config: {where} is {told(value)}; it must be at most {LARGEST}.")
+    if isinstance(value, str) and value.splitlines() not in ([], [value]):
+        raise ConfigError(f"Config: {where} is {told(value)}; it must be one line.")
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
                 raise ConfigError(
                     f"Config: {where or 'the top level'} has the key {told(key)}, which YAML does "
                     "not read as text; put it in quotes."
+                )
+            if key.splitlines() != [key]:
+                raise ConfigError(
+                    f"Config: {where} has the key {told(key)}; a key is one line, and not empty."
                 )
     parts = enumerate(value) if isinstance(value, list) else getattr(value, "items", list)()
     for key, part in parts:
@@ -109,6 +116,13 @@ def check_work(workload: dict, needed: dict[str, tuple], where: str) -> None:
             )
 
 
+def check_order(values: Sequence[float], where: str, strictly: bool = False) -> None:
+    """Raise ConfigError unless numbers rise."""
+    for first, second in pairwise(values):
+        if first > second or (strictly and first == second):
+            raise ConfigError(f"Config: {where} is {told(list(values))}; the numbers must rise.")
+
+
 def check_size(count: int, most: int, what: str, where: str, remedy: str) -> None:
     """Raise ConfigError if more is asked for than can be planned; counted, never listed."""
     if count > most:
@@ -131,7 +145,7 @@ def check_results(results: str) -> None:
     """Raise ConfigError unless a folder may be filled with results, and with nothing lost."""
     where, path = f"Config: pathvars.results is {results!r}", Path(results)
     if results.startswith("-"):
-        raise ConfigError(f"{where}; commands would take it for an option, so write ./{results}.")
+        raise ConfigError(f"{where}; commands would take it for an option, so begin with a letter.")
     if ".." in path.parts:
         raise ConfigError(f"{where}; write the path without '..'.")
     full = ROOT / path

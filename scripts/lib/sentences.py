@@ -7,6 +7,19 @@ from typing import Any
 import jsonschema
 
 LONGEST = 80  # letters of a value that is repeated in a sentence
+# Rules of JSON schema in words.
+WANTED = {
+    "minimum": "be at least {}",
+    "maximum": "be at most {}",
+    "exclusiveMinimum": "be greater than {}",
+    "exclusiveMaximum": "be less than {}",
+    "multipleOf": "be a multiple of {}",
+    "minItems": "have at least {} entries",
+    "maxItems": "have at most {} entries",
+    "minProperties": "have at least {} entries",
+    "minLength": "not be empty",
+    "uniqueItems": "not repeat an entry",
+}
 # JSON schema's word for a type: ours.
 TYPES = {"string": "text", "array": "list", "object": "mapping"}
 
@@ -69,21 +82,11 @@ def violation(error: jsonschema.ValidationError, at: str) -> str:
 
 
 def _wanted(error: jsonschema.ValidationError) -> str:
-    limit = error.validator_value
-    return {
-        "type": f"be of type {_types(limit)}",
-        "minimum": f"be at least {limit}",
-        "maximum": f"be at most {limit}",
-        "exclusiveMinimum": f"be greater than {limit}",
-        "exclusiveMaximum": f"be less than {limit}",
-        "multipleOf": f"be a multiple of {limit}",
-        "minItems": f"have at least {limit} entries",
-        "maxItems": f"have at most {limit} entries",
-        "minProperties": f"have at least {limit} entries",
-        "minLength": "not be empty",
-        "uniqueItems": "not repeat an entry",
-        "pattern": f"be {_made_of(error)}",
-    }[error.validator]
+    if error.validator == "type":
+        return f"be of type {_types(error.validator_value)}"
+    if error.validator == "pattern":
+        return f"be {_made_of(error)}"
+    return WANTED[error.validator].format(error.validator_value)
 
 
 def _made_of(error: jsonschema.ValidationError) -> str:

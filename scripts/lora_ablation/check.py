@@ -135,6 +135,7 @@ def _check_workload(where: str, workload: dict, config: dict) -> None:
         if work in ARMS_OF_WORK:
             check_member(arm, ARMS_OF_WORK[work], f"{where}: an arm of the work {work}")
     check_rounds(where, workload, len(workload.get("representations", ())) or 2)
-    if workload["work"] in ("scaler", "train"):
-        for name in workload["representations"]:
-            check_member(name, config["representations"], f"{where}.representations")
+    # The work `total` makes its features itself.
+    known = REPRESENTATIONS if work == "total" else config["representations"]
+    for name in workload["representations"] if stage == "trainer" else ():
+        check_member(name, known, f"{where}.representations")

@@ -1,6 +1,6 @@
 """What config/tep_bp.yaml must hold beyond what its schema says."""
 
-from scripts.lib.config import JOBS, check_config, check_keys, check_member, check_size
+from scripts.lib.config import JOBS, check_config, check_keys, check_member, check_order, check_size
 from scripts.lib.contract import check_contract, check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.tep_bp.axes import AXES
@@ -21,6 +21,9 @@ def check_tep_bp(config: dict) -> None:
     for name, task in config["tasks"].items():
         check_keys(task, TASK_KEYS, f"{HERE}.tasks.{name}")
     check_space(config["space"])
+    check_order(search["halving"]["epochs"], f"{HERE}.search.halving.epochs", strictly=True)
+    for name, span in config["band"].items():
+        check_order(span or [], f"{HERE}.band.{name}")
     _check_sizes(config)
     check_contract(HERE, config, AXES, METRICS, PHASES, values(config))
     if search["mode"] == "rounds" and search["trials"] % search["block"]:
@@ -89,7 +92,7 @@ def _check_arm(where: str, arm: dict, config: dict) -> None:
 
 def _check_sample(where: str, arm: str, chosen: dict, config: dict) -> None:
     result = config["report"]["arm"]
-    if (arm == result) != (not chosen):
+    if (arm == result) == ("trials" in chosen) or (arm == result and chosen):
         told = "takes no keys: it trains the search" if arm == result else "needs the key trials"
         raise ConfigError(f"Config: {where} {told}.")
     shared = min(config["search"]["trials"], config["search"]["block"])

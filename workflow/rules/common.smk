@@ -5,7 +5,7 @@ from functools import partial
 from snakemake.exceptions import WorkflowError
 
 from scripts.lib.code import stamps
-from scripts.lib.config import check_root, check_sections
+from scripts.lib.config import check_config, check_root, check_sections
 from scripts.lib.contract import check_announced, check_contract, check_planned
 from scripts.lib.faults import ConfigError, LoadError
 from scripts.lib.plan import measurement_plan
@@ -30,7 +30,7 @@ AXES = {}
 METRICS, PHASES = {}, {}
 # {study: {run file: digest of the job that makes it}}
 RUNS = {}
-# {study: data files, measured script and plan of the measurement}
+# {study: data files, measured script, and what plans the measurement once its names are checked}
 MEASURED = {}
 # {study: further tables (CSV) and files of figures (JSON of SVG texts) for its chapter}
 CHAPTERS = {}

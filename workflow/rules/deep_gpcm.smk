@@ -47,7 +47,8 @@ if "deep_gpcm" in STUDIES:
     MEASURED["deep_gpcm"] = {
         "data": gpcm_plan.data_files(GPCM, gpcm_design.measured(GPCM)),
         "script": "scripts/deep_gpcm/measured.py",
-        "plan": measurement_plan(
+        "plan": partial(
+            measurement_plan,
             GPCM["measure"],
             partial(gpcm_plan.rounds, GPCM),
             partial(gpcm_plan.measured_job, GPCM, config["seed"]),

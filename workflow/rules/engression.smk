@@ -32,7 +32,8 @@ if "engression" in STUDIES:
     MEASURED["engression"] = {
         "data": ["<results>/engression/data/measured.parquet"],
         "script": "scripts/engression/train.py",
-        "plan": measurement_plan(
+        "plan": partial(
+            measurement_plan,
             ENGRESSION["measure"],
             engression_design.round_units,
             partial(engression_design.measured_job, ENGRESSION, config["seed"]),

@@ -58,7 +58,8 @@ if "lora_ablation" in STUDIES:
             ),
         ],
         "script": "scripts/lora_ablation/measured.py",
-        "plan": measurement_plan(
+        "plan": partial(
+            measurement_plan,
             LORA["measure"],
             lora_plan.rounds,
             partial(lora_plan.measured_job, LORA, config["seed"]),

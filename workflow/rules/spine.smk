@@ -9,6 +9,7 @@ try:
     for study in STUDIES:
         check_announced(study, METRICS=METRICS, PHASES=PHASES)
         check_contract(study, config[study], AXES[study], METRICS[study], PHASES[study])
+        MEASURED[study]["plan"] = MEASURED[study]["plan"]()
         check_planned(study, config[study], RUNS[study], MEASURED[study]["plan"])
 except ConfigError as error:
     raise WorkflowError(str(error)) from None

@@ -45,7 +45,8 @@ if "tep_bp" in STUDIES:
     MEASURED["tep_bp"] = {
         "data": tep_plan.data_files(TEP),
         "script": "scripts/tep_bp/measured.py",
-        "plan": measurement_plan(
+        "plan": partial(
+            measurement_plan,
             TEP["measure"],
             partial(tep_plan.rounds, TEP),
             partial(tep_plan.measured_job, TEP, config["seed"]),

@@ -133,7 +133,7 @@ def mutated(config: dict, place: Place, wrong: Any) -> dict:
     return config
 
 
-def verdict(config: dict, study: str) -> str:
+def verdict(config: dict, *studies: str) -> str:
     """The sentence with which a configuration is refused, or "" if it is planned."""
 
     def too_long(signal_number, frame):
@@ -142,7 +142,7 @@ def verdict(config: dict, study: str) -> str:
     signal.signal(signal.SIGALRM, too_long)
     signal.alarm(HANGS)
     try:
-        read(config, study)
+        read(config, *studies)
     except WorkflowError as error:
         return str(error)
     finally:
@@ -200,6 +200,20 @@ def assert_all_explained(each: int) -> None:
 
 def test_a_wrong_value_is_one_sentence_or_has_a_reason():
     assert_all_explained(each=1)
+
+
+def test_a_wrong_root_is_one_sentence_or_has_a_reason():
+    root = {key: shipped()[key] for key in ("seed", "studies", "pathvars")}
+    for place, value in leaves(root):
+        for name, wrong in mutations(value).items():
+            sentence = verdict(mutated(shipped(), place, wrong))
+            told = f"{name} at {'.'.join(map(str, place))}: {sentence}"
+            reason = (place[-1] == "seed" and name in OTHER) or (
+                place[-1] == "results" and name in ("misspelt", "a letter more", "numeric text")
+            )
+            fewer = place[0] == "studies" and name == "removed" and len(place) > 1
+            assert reason or fewer or sentence, told
+            assert not (sentence and fault_of(sentence, "")), told
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def off(study: str, key: str, but: tuple[str, ...] = ()) -> dict:
 
 # {what is wrong: (changes, words of the sentence)}
 NAMES = {
-    "metric of the summary": ({"engression.summary.means": ["nosuch"]}, "summary.means is 'nosuch'"),
+    "metric of the summary": ({"engression.summary.means": ["nosuch"]}, "means is 'nosuch'"),
     "a list cannot be averaged": ({"tep_bp.summary.means": ["curve"]}, "summary.means is 'curve'"),
     "a mean is no share": (
         {"engression.summary.proportions": ["excess_loss"]},

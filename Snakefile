@@ -1,8 +1,21 @@
 """isospeed: studies of many small experiments, fast, with the proof beside the speed."""
 
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from scripts.lib.config import check_folder
+from scripts.lib.faults import ConfigError
+from scripts.lib.yaml_files import check_files
+
 min_version("9.27")
+
+try:
+    check_folder(Path.cwd())
+    check_files(sorted(Path("config").glob("*.yaml")) + list(workflow.overwrite_configfiles))
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
 
 
 configfile: "config/config.yaml"

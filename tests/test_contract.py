@@ -1,8 +1,10 @@
 """Every study in the configuration meets the contract, and the contract suffices for a fifth."""
 
+import importlib
 import shutil
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -44,6 +46,14 @@ def five(once, tmp_path_factory) -> Project:
     return project
 
 
+def announced(study: str) -> tuple[dict[str, str], list[str]]:
+    """What workflow/rules/<study>.smk puts into METRICS and PHASES."""
+    if study == "coin":
+        return {"heads": "number", "n_flips": "number"}, ["flip"]
+    names = importlib.import_module(f"scripts.{study}.names")
+    return names.METRICS, names.PHASES
+
+
 @pytest.mark.parametrize("study", ["coin", *STUDIES])
 def test_run_rows_have_the_columns_of_the_contract(five, study):
     for path in (five.folder / f"results/{study}/runs").rglob("*.parquet"):
@@ -72,6 +82,52 @@ def test_every_table_says_where_it_comes_from_and_names_no_host_or_path(five, st
         assert {"commit", "dirty", "versions", "processor"} <= set(notes)
         assert str(five.folder) not in str(notes)
         assert "/root" not in str(notes)
+
+
+@pytest.mark.parametrize("study", ["coin", *STUDIES])
+def test_run_rows_hold_no_metric_that_the_study_does_not_announce(five, study):
+    metrics, phases = announced(study)
+    known = {*RUN_COLUMNS, *metrics, *(f"{phase}_s" for phase in phases)}
+    table = pq.read_table(five.folder / f"results/{study}/runs.parquet")
+    assert set(table.column_names) - set(axes_of(table)) <= known
+
+
+# By no arm of the tiny runs.
+RARE = {"tep_bp": {"gradient_cosine", "nudged_iterations"}}
+
+
+@pytest.mark.parametrize("study", ["coin", *STUDIES])
+def test_every_announced_metric_is_of_some_arm_and_of_its_kind(five, study):
+    table = pq.read_table(five.folder / f"results/{study}/runs.parquet")
+    for name, kind in announced(study)[0].items():
+        if name in table.column_names and kind != "label":
+            type_ = table.schema.field(name).type
+            assert pa.types.is_list(type_) == (kind == "list"), name
+        if kind == "flag":
+            assert set(table[name].drop_null().to_pylist()) <= {0, 1}, name
+        assert name in table.column_names or name in RARE.get(study, ()), name
+
+
+@pytest.mark.parametrize("study", ["coin", *STUDIES])
+def test_every_announced_phase_is_timed(five, study):
+    measured = pq.read_table(five.folder / f"results/{study}/measurements.parquet")
+    runs = pq.read_table(five.folder / f"results/{study}/runs.parquet")
+    timed = {*measured.column_names, *runs.column_names}
+    rare = {"train", "compile"}  # of the work `total`, and of the proposal `compiled`
+    assert {f"{phase}_s" for phase in announced(study)[1] if phase not in rare} <= timed
+
+
+def test_a_name_that_the_fifth_study_lacks_is_refused(five):
+    for line in (
+        "measure: {contestants: {vector: {arm: vectr}}}",
+        "report: {figure: {metric: inertai}}",
+        "summary: {means: [head]}",
+    ):
+        (five.folder / "wrong.yaml").write_text(f"coin: {{{line}}}\n")
+        done = five.snakemake("--dry-run", config=f"{BOTH} wrong.yaml")
+        assert done.returncode != 0
+        assert "Config: coin." in done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_the_report_has_a_chapter_for_the_fifth_study(five):
@@ -138,8 +194,8 @@ def test_the_schema_of_engression_knows_every_law_and_trainer_of_the_code():
 
 def test_the_schema_of_the_ablation_knows_every_way_of_the_code():
     from scripts.lora_ablation.adapters.sources import KINDS
-    from scripts.lora_ablation.check import SOURCE_KEYS, STAGES_OF_WORK
-    from scripts.lora_ablation.measured import WORK
+    from scripts.lora_ablation.check import ARMS_OF_WORK, KEYS_OF_WORK, SOURCE_KEYS, STAGES_OF_WORK
+    from scripts.lora_ablation.measured import FFT, SVD, WORK
     from scripts.lora_ablation.ways import FEATURES, LOADERS
 
     schema = schema_of("lora_ablation")
@@ -151,7 +207,11 @@ def test_the_schema_of_the_ablation_knows_every_way_of_the_code():
     assert set(enum(schema, "measure", "workloads", "*", "work")) == set(WORK)
     assert enum(schema, "sources", "*", "kind") == list(KINDS)
     assert set(SOURCE_KEYS) == set(KINDS)
-    assert set(STAGES_OF_WORK) == set(WORK)
+    assert set(STAGES_OF_WORK) == set(KEYS_OF_WORK) == set(WORK)
+    assert {work: set(arms) for work, arms in ARMS_OF_WORK.items()} == {
+        "svd": set(SVD),
+        "fft": set(FFT),
+    }
 
 
 def test_the_schema_of_deep_gpcm_knows_every_way_of_the_code():
@@ -178,7 +238,10 @@ def test_the_schema_of_deep_gpcm_knows_every_way_of_the_code():
 
 
 def check_schema(node: dict, where: str) -> None:
-    """Every object below `node` says what else it may hold, and every key what it means."""
+    """Every object below `node` says what else it may hold, every key what it means, and every
+    whole number how large it may be: nothing is planned that no machine can hold."""
+    if node.get("type") == "integer":
+        assert "maximum" in node, f"{where} is boundless"
     if node.get("type") == "object":
         assert "additionalProperties" in node, f"{where} is open"
     for name, child in node.get("properties", {}).items():

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from scipy import stats as scipy_stats
 
-from scripts.lib.config import ConfigError, check_config, check_contract, check_sections
+from scripts.lib.config import ConfigError, check_config
+from scripts.lib.contract import check_contract
 from scripts.lib.files import replacing
 from scripts.lib.page import extras, only
 from scripts.lib.seeds import numpy_rng, seed63, stream
@@ -153,53 +154,72 @@ def test_an_aa_interval_covers_one():
     assert sum(f.low <= 1 <= f.high for f in found) >= 0.9 * 400
 
 
+CLAIM = {"level": "rounding", "min_pairs": 2, "close": {"error": 0.1}, "reported": []}
+
+
 def sections(**changes) -> dict:
     """The sections of a study that the spine reads."""
-    workload = {"contestants": ["slow", "again"]}
+    workload = {"repeats": 1, "contestants": ["slow", "again"]}
     return {
         "arms": {"slow": {}, "fast": {}},
         "run": {"fast": {}},
-        "agreement": {"reference": "slow", "split": "n", "arms": {"fast": {}}},
+        "agreement": {"reference": "slow", "split": "n", "arms": {"fast": CLAIM}},
+        "summary": {"means": ["error"], "proportions": []},
         "measure": {
             "contestants": {name: {"arm": "slow"} for name in ("slow", "again")},
             "workloads": {"main": workload},
             "compare": {"baseline": "slow", "baseline_again": "again"},
         },
-        "report": {"arm": "fast"},
+        "report": {
+            "title": "S",
+            "arm": "fast",
+            "figure": {"metric": "error", "label": "error", "panel": "law", "x": "n"},
+            "table": ["error"],
+            "phases": ["fit"],
+            "phases_of": "main",
+        },
     } | changes
+
+
+def check(config: dict, axes: tuple[str, ...] = ("law", "n", "rep")) -> None:
+    check_contract("s", config, list(axes), {"error": "number"}, ["fit"])
 
 
 @pytest.mark.parametrize(
     ("section", "key", "value", "place"),
     [
         ("agreement", "reference", "slo", "agreement.reference is 'slo' (did you mean 'slow'?)"),
-        ("agreement", "arms", {"fats": {}}, "agreement.arms: arm is 'fats'"),
+        ("agreement", "arms", {"fats": CLAIM}, "agreement.arms: arm is 'fats'"),
         ("measure", "contestants", {"slow": {"arm": "x"}}, "measure.contestants.slow.arm is 'x'"),
         (
             "measure",
             "workloads",
-            {"w": {"contestants": ["fast"]}},
+            {"w": {"repeats": 1, "contestants": ["fast"]}},
             "measure.workloads.w.contestants is",
         ),
-        ("measure", "compare", {"baseline": "fast"}, "measure.compare.baseline is 'fast'"),
+        (
+            "measure",
+            "compare",
+            {"baseline": "fast", "baseline_again": "again"},
+            "measure.compare.baseline is 'fast'",
+        ),
         ("report", "arm", "slow", "report.arm is 'slow'"),
     ],
 )
 def test_names_that_the_spine_reads_must_exist_in_the_study(section, key, value, place):
-    check_contract("s", sections())
+    check(sections())
     wrong = sections()
     wrong[section] |= {key: value}
     with pytest.raises(ConfigError) as told:
-        check_contract("s", wrong)
+        check(wrong)
     assert f"s.{place}" in str(told.value)
     assert "Use one of: " in str(told.value)
 
 
 def test_agreement_is_split_at_an_axis_of_the_study():
-    config = {"studies": ["s"], "seed": 1, "s": sections()}
-    check_sections(config, ["s"], {"s": ["law", "n", "rep"], "t": ["x"]})
+    check(sections())
     with pytest.raises(ConfigError, match=r"s\.agreement\.split is 'n'.*Use one of: law, rep\."):
-        check_sections(config, ["s"], {"s": ["law", "rep"]})
+        check(sections(), axes=("law", "rep"))
 
 
 def test_a_schema_may_refer_to_the_shared_one_and_its_mistakes_are_one_sentence(tmp_path):

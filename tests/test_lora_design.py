@@ -183,7 +183,12 @@ def test_contestants_of_a_workload_differ_only_in_their_arm(config):
     assert set(STAGES_OF_WORK) == set(WORK)
 
 
-GENERATED = {"kind": "generated", "adapters": 4, "rank": 1, "signal": {}}
+GENERATED = {
+    "kind": "generated",
+    "adapters": 4,
+    "rank": 1,
+    "signal": {"attn1": 0, "attn2": 0, "leaf": 0},
+}
 MISTAKES = {
     "unknown representation": (
         {"representations": ["simple_stat"]},

@@ -115,7 +115,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("key", "value"), [(k, v) for k, values in WRONG.items() for v in values])
 def test_an_impossible_space_is_refused_by_the_name_of_its_key(key, value):
-    with pytest.raises(ConfigError, match=rf"^Config: space\.{key} [^.].*\.$") as refused:
+    with pytest.raises(ConfigError, match=rf"^Config: tep_bp\.space\.{key} [^.].*\.$") as refused:
         trials(SPACE | {key: value}, "sobol", 10, 42)
     assert "\n" not in str(refused.value)
     assert ". " not in str(refused.value)

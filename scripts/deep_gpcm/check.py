@@ -1,12 +1,21 @@
-"""Names in config/deep_gpcm.yaml that must exist elsewhere in it: beyond what a schema says."""
+"""What config/deep_gpcm.yaml must hold beyond what its schema says."""
 
-from scripts.deep_gpcm.design import DEFAULTS, active, cells
+from scripts.deep_gpcm.axes import AXES
+from scripts.deep_gpcm.design import DEFAULTS, active, cells, fold_count, measured
+from scripts.deep_gpcm.names import METRICS, PHASES
 from scripts.deep_gpcm.sequences.sources import SOURCE_KEYS
-from scripts.lib.config import ConfigError, check_contract, check_keys, check_member
+from scripts.lib.config import check_config, check_keys, check_member, check_size, check_work
+from scripts.lib.contract import check_contract, check_rounds
+from scripts.lib.faults import ConfigError
+
+KEYS_OF_WORK = {"step": ("steps",), "loading": (), "inference": (), "folds": ("epochs",)}
+# Jobs and files of folds whose names stand together, up to four times, on one command line.
+FILES = 400
 
 
 def check_deep_gpcm(config: dict) -> None:
-    """Raise ConfigError with one sentence if names or counts contradict each other."""
+    """Raise ConfigError with one sentence for the first fault of the section."""
+    check_config(config, "deep_gpcm.schema.yaml", at="deep_gpcm")
     here, arms, sources = "deep_gpcm", config["arms"], config["sources"]
     if config["folds"] == 1:
         raise ConfigError(f"Config: {here}.folds is 1: nobody would train; use 0 or 2.")
@@ -17,7 +26,8 @@ def check_deep_gpcm(config: dict) -> None:
         _check_source(f"{here}.sources.{name}", source)
     for arm, options in arms.items():
         _check_arm(f"{here}.arms.{arm}", options)
-    check_contract(here, config)
+    values = {"data": active(config), "fold": list(range(fold_count(config)))}
+    check_contract(here, config, AXES, METRICS, PHASES, values)
     for arm, limits in config["run"].items():
         check_member(arm, arms, f"{here}.run: arm")
         for name in limits.get("data", []):
@@ -27,6 +37,7 @@ def check_deep_gpcm(config: dict) -> None:
                 f"Config: {here}.run.{arm}.folds is {limits['folds']}, more than folds."
             )
     _check_result(here, config)
+    _check_sizes(here, config)
     for name, workload in config["measure"]["workloads"].items():
         where = f"{here}.measure.workloads.{name}"
         check_member(workload["data"], sources, f"{where}.data")
@@ -62,11 +73,21 @@ def _check_result(here: str, config: dict) -> None:
         raise ConfigError(f"Config: {here}.run.{arm} must have all data sets: it is report.arm.")
 
 
+def _check_sizes(here: str, config: dict) -> None:
+    jobs = sum(
+        -(-count // limits.get("block", config["block"]))
+        for arm, limits in config["run"].items()
+        for count in cells(config, arm).values()
+    )
+    check_size(jobs, FILES, "jobs", f"{here}.run", "ask for fewer folds or use larger blocks")
+    files = fold_count(config) * max(1, len(measured(config)))
+    check_size(files, 2 * FILES, "files of folds to measure on", f"{here}.folds", "ask for fewer")
+
+
 def _check_workload(where: str, workload: dict, config: dict) -> None:
     for name in workload["contestants"]:
         arm = config["measure"]["contestants"][name]["arm"]
         if "evaluation" not in config["arms"][arm]:
             raise ConfigError(f"Config: {where} measures {name}, but the arm {arm} trains nothing.")
-    for key, work in (("steps", "step"), ("epochs", "folds")):
-        if workload["work"] == work and key not in workload:
-            raise ConfigError(f"Config: {where}.{key} is missing; the work {work} needs it.")
+    check_work(workload, KEYS_OF_WORK, where)
+    check_rounds(where, workload, fold_count(config) if workload["work"] == "folds" else 1)

@@ -61,7 +61,7 @@ def check_metric(
 
 def has(both: pd.DataFrame, metric: str) -> bool:
     """Whether the reference has this metric in any of these pairs."""
-    return bool(both[f"{metric}_ref"].notna().any())
+    return f"{metric}_ref" in both and bool(both[f"{metric}_ref"].notna().any())
 
 
 def agree_where(both: pd.DataFrame, rule: dict, cell: list[str]) -> list[dict]:

@@ -1,57 +1,100 @@
 """Configuration checks that end in one sentence: what is wrong, where, and what is allowed."""
 
-import difflib
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import yaml
-from referencing import Registry, Resource
+
+from scripts.lib.code import ROOT
+from scripts.lib.faults import ConfigError
+from scripts.lib.sentences import hint, place, told, use, violation
 
 ROOT_SECTIONS = ("studies", "seed", "pathvars")
+SCHEMAS = ROOT / "workflow/schemas"
 # The compiled parser where PyYAML has it: every call of Snakemake reads the schemas.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# JSON schema takes 3.0 for an integer; as a count or in a file name it is none.
+WHOLE = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+    "integer", lambda _, value: type(value) is int
+)
+STRICT = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=WHOLE)
+LARGEST = 2**63 - 1  # of whole numbers: tables hold no larger ones
+# A command line holds 131,072 characters, and a job is told what to do on its own.
+LETTERS, JOBS, UNITS = 120_000, 1_000, 2_000
+# Folders of the project that are not for results, and of the machine that are nobody's.
+OWN = ("scripts", "workflow", "config", "tests", "profiles", "docs", "shared", "results/records")
+SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr")
+SYSTEM += ("System", "Library")
 
 
-class ConfigError(ValueError):
-    """The configuration asks for something the workflow cannot do."""
-
-
-def check_config(config: Any, schema: str | Path, at: str = "") -> None:
+def check_config(config: Any, schema: str, at: str = "") -> None:
     """Raise ConfigError with one sentence for the first violation of the JSON schema.
 
-    `at` is where `config` sits in the whole configuration ("engression"). A `$ref` may name
-    another schema file of the same folder.
+    `schema` is a file of workflow/schemas/; `at` is where `config` sits in the whole
+    configuration ("engression").
     """
-    folder = Path(schema).parent
-    registry = Registry(retrieve=lambda name: Resource.from_contents(_read(folder / name)))
-    validator = jsonschema.Draft202012Validator(_read(Path(schema)), registry=registry)
-    _check_finite(config, at)
-    errors = validator.iter_errors(config)
+    _check_values(config, at)
+    errors = STRICT(schema_of(schema)).iter_errors(config)
     for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path]):
-        raise ConfigError(_sentence(error, at))
+        raise ConfigError(violation(error, at))
 
 
-def _check_finite(value: Any, where: str) -> None:
-    """No bound of a schema stops a NaN."""
+def _check_values(value: Any, where: str) -> None:
+    """What no schema stops: NaN, numbers beyond every table, line breaks, keys that are no text."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"Config: {where} is {value}; it must be a finite number.")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ConfigError(f"Config: {where} is {told(value)}; it must be at most {LARGEST}.")
+    if isinstance(value, str) and value.splitlines() not in ([], [value]):
+        raise ConfigError(f"Config: {where} is {told(value)}; it must be one line.")
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise ConfigError(
+                    f"Config: {where or 'the top level'} has the key {told(key)}, which YAML does "
+                    "not read as text; put it in quotes."
+                )
+            if key.splitlines() != [key]:
+                raise ConfigError(
+                    f"Config: {where} has the key {told(key)}; a key is one line, and not empty."
+                )
     parts = enumerate(value) if isinstance(value, list) else getattr(value, "items", list)()
     for key, part in parts:
-        _check_finite(part, _place([key], where))
+        _check_values(part, place([key], where))
 
 
-def _read(path: Path) -> dict:
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+@functools.cache
+def schema_of(name: str) -> dict:
+    """A schema of workflow/schemas/, with what it refers to in place of each `$ref`."""
+    schema = yaml.load((SCHEMAS / name).read_text(encoding="utf-8"), Loader=LOADER)
+    return _resolved(schema, schema)
 
 
-def check_member(value: str, allowed: Iterable[str], where: str) -> None:
+def _resolved(node: Any, schema: dict) -> Any:
+    if isinstance(node, list):
+        return [_resolved(part, schema) for part in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _resolved(part, schema) for key, part in node.items() if key != "$ref"}
+    if "$ref" not in node:
+        return found
+    file, _, pointer = node["$ref"].partition("#/")
+    target = schema_of(file) if file else schema
+    for part in pointer.split("/"):
+        target = target[part]
+    return _resolved(target, schema) | found
+
+
+def check_member(value: Any, allowed: Iterable, where: str) -> None:
     """Raise ConfigError unless `value` is one of `allowed`."""
     allowed = list(allowed)
     if value not in allowed:
-        raise ConfigError(f"Config: {where} is {value!r}{_hint(value, allowed)}. {_use(allowed)}")
+        raise ConfigError(f"Config: {where} is {told(value)}{hint(value, allowed)}. {use(allowed)}")
 
 
 def check_keys(entry: dict, kinds: dict[str, tuple], where: str) -> None:
@@ -64,81 +107,74 @@ def check_keys(entry: dict, kinds: dict[str, tuple], where: str) -> None:
         check_member(key, ["kind", *needed, *possible], f"{where}: a key of {entry['kind']}")
 
 
-def check_contract(study: str, config: dict) -> None:
-    """Raise ConfigError unless names in the sections that the spine reads exist in the study."""
-    agreement, measure = config["agreement"], config["measure"]
-    check_member(agreement["reference"], config["arms"], f"{study}.agreement.reference")
-    for arm in agreement["arms"]:
-        check_member(arm, config["arms"], f"{study}.agreement.arms: arm")
-    for name, contestant in measure["contestants"].items():
-        where = f"{study}.measure.contestants.{name}.arm"
-        check_member(contestant["arm"], config["arms"], where)
-    for name, workload in measure["workloads"].items():
-        for contestant in workload["contestants"]:
-            where = f"{study}.measure.workloads.{name}.contestants"
-            check_member(contestant, measure["contestants"], where)
-    for key in ("baseline", "baseline_again"):
-        where = f"{study}.measure.compare.{key}"
-        check_member(measure["compare"][key], measure["contestants"], where)
-    check_member(config["report"]["arm"], config["run"], f"{study}.report.arm")
+def check_work(workload: dict, needed: dict[str, tuple], where: str) -> None:
+    """Raise ConfigError unless a workload has the keys that its kind of work needs."""
+    for key in needed[workload["work"]]:
+        if key not in workload:
+            raise ConfigError(
+                f"Config: {where}.{key} is missing; the work {workload['work']} needs it."
+            )
 
 
-def check_sections(config: dict, studies: list[str], axes: dict[str, list[str]]) -> None:
-    """Raise ConfigError unless the studies to run and all sections are known to the workflow.
+def check_order(values: Sequence[float], where: str, strictly: bool = False) -> None:
+    """Raise ConfigError unless numbers rise."""
+    for first, second in pairwise(values):
+        if first > second or (strictly and first == second):
+            raise ConfigError(f"Config: {where} is {told(list(values))}; the numbers must rise.")
 
-    `axes` has the axes of every known study: agreement is tested at each value of one of them.
-    """
-    known = list(axes)
-    for study in studies:
+
+def check_size(count: int, most: int, what: str, where: str, remedy: str) -> None:
+    """Raise ConfigError if more is asked for than can be planned; counted, never listed."""
+    if count > most:
+        raise ConfigError(
+            f"Config: {where} asks for {count:,} {what}, and at most {most:,} can be planned; "
+            f"{remedy}."
+        )
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ConfigError unless Snakemake runs in the project's folder: its jobs look there."""
+    if folder.resolve() != ROOT:
+        raise ConfigError(
+            f"Config: Snakemake runs in {folder}; run it in the folder of the project, {ROOT}, and "
+            "name the folder of results in pathvars.results."
+        )
+
+
+def check_results(results: str) -> None:
+    """Raise ConfigError unless a folder may be filled with results, and with nothing lost."""
+    where, path = f"Config: pathvars.results is {results!r}", Path(results)
+    if results.startswith("-"):
+        raise ConfigError(f"{where}; commands would take it for an option, so begin with a letter.")
+    if ".." in path.parts:
+        raise ConfigError(f"{where}; write the path without '..'.")
+    full = ROOT / path
+    if full == ROOT or full in ROOT.parents:
+        raise ConfigError(f"{where}, which holds the project; name a folder of its own.")
+    if full.is_relative_to(ROOT):
+        own = full.relative_to(ROOT).as_posix()
+        if own.startswith(".") or any(f"{own}/".startswith(f"{name}/") for name in OWN):
+            raise ConfigError(f"{where}, which is the project's own; name another folder.")
+    elif full.parts[1] in SYSTEM or len(full.parts) == 2:
+        raise ConfigError(f"{where}, which is the machine's; name a folder of your own.")
+    if file := next((part for part in (full, *full.parents) if part.is_file()), None):
+        raise ConfigError(f"{where}, but {file} is a file; name a folder.")
+
+
+def check_root(config: dict) -> None:
+    """Raise ConfigError unless the root of the configuration is as its schema says."""
+    check_config(config, "config.schema.yaml")
+    check_results(config["pathvars"]["results"])
+
+
+def check_sections(config: dict, known: Iterable[str]) -> None:
+    """Raise ConfigError unless studies to run, and all sections, are known to the workflow."""
+    known = list(known)
+    for study in config["studies"]:
         check_member(study, known, "studies")
-        check_member(config[study]["agreement"]["split"], axes[study], f"{study}.agreement.split")
     for section in config:
         allowed = [*ROOT_SECTIONS, *known]
         if section not in allowed:
-            hint = _hint(section, allowed)
-            raise ConfigError(f"Config: {section!r} is no section{hint}. {_use(allowed)}")
-
-
-def _hint(value: Any, allowed: list[str]) -> str:
-    close = difflib.get_close_matches(str(value), [str(entry) for entry in allowed], n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def _use(allowed: Iterable) -> str:
-    return "Use one of: " + ", ".join(str(entry) for entry in allowed) + "."
-
-
-def _place(parts: Iterable, at: str) -> str:
-    place = at
-    for part in parts:
-        place += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return place.lstrip(".") or "the top level"
-
-
-def _sentence(error: jsonschema.ValidationError, at: str) -> str:
-    where, rule, value = _place(error.absolute_path, at), error.validator, error.instance
-    if rule == "additionalProperties":
-        known = list(error.schema.get("properties", {}))
-        unknown = next(key for key in value if key not in known)
-        place = _place([*error.absolute_path, unknown], at)
-        return f"Config: {place} is no key of this workflow{_hint(unknown, known)}. {_use(known)}"
-    if rule == "required":
-        missing = next(key for key in error.validator_value if key not in value)
-        return f"Config: {_place([*error.absolute_path, missing], at)} is missing."
-    if rule == "enum":
-        return f"Config: {where} is {value!r}{_hint(value, error.validator_value)}. " + _use(
-            error.validator_value
-        )
-    wanted = {
-        "type": f"must be of type {error.validator_value}",
-        "minimum": f"must be at least {error.validator_value}",
-        "maximum": f"must be at most {error.validator_value}",
-        "exclusiveMinimum": f"must be greater than {error.validator_value}",
-        "exclusiveMaximum": f"must be less than {error.validator_value}",
-        "multipleOf": f"must be a multiple of {error.validator_value}",
-        "minItems": f"must have at least {error.validator_value} entries",
-        "minProperties": f"must have at least {error.validator_value} entries",
-        "uniqueItems": "must not repeat an entry",
-        "pattern": f"must match {error.validator_value}",
-    }
-    return f"Config: {where} is {value!r}; it {wanted.get(rule, error.message)}."
+            raise ConfigError(
+                f"Config: {section!r} is no section{hint(section, allowed)}. {use(allowed)}"
+            )

@@ -37,3 +37,7 @@ def _printable(text: str) -> str:
 
 def _shortened(text: str, longest: int, head: int, tail: int) -> str:
     return text if len(text) <= longest else f"{text[:head]}[...]{text[-tail:]}"
+
+
+class ConfigError(ValueError):
+    """The configuration asks for something the workflow cannot do: one sentence."""

@@ -90,6 +90,8 @@ def replication_panels(
     logarithmic if all values are positive and span a factor of 50; an interval that reaches
     zero is then cut at the frame.
     """
+    if metric not in runs:  # announced, but of no arm that ran
+        return []
     finished = runs[runs["arm"].isin(arms) & (runs["status"] == "ok")].dropna(subset=[metric])
     if finished.empty:
         return []
@@ -118,8 +120,11 @@ def replication_panels(
 
 def phase_seconds(measured: pd.DataFrame, workload: str, phases: list[str]) -> pd.DataFrame:
     """Seconds of each phase by contestant of a workload, summed over rounds and processes."""
+    columns = [f"{phase}_s" for phase in phases]
+    # A phase that no contestant has took none of them any time.
+    measured = measured.reindex(columns=["workload", "contestant", *columns], fill_value=0.0)
     rows = measured[measured["workload"] == workload].groupby("contestant", sort=False)
-    return rows[[f"{phase}_s" for phase in phases]].sum().set_axis(phases, axis=1)
+    return rows[columns].sum().set_axis(phases, axis=1)
 
 
 @mpl.rc_context(STYLE)

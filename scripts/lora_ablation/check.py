@@ -1,7 +1,19 @@
-"""Names in config/lora_ablation.yaml that must exist elsewhere in it: beyond what a schema says."""
+"""What config/lora_ablation.yaml must hold beyond what its schema says."""
 
-from scripts.lib.config import ConfigError, check_contract, check_keys, check_member
+from scripts.lib.config import (
+    JOBS,
+    UNITS,
+    check_config,
+    check_keys,
+    check_member,
+    check_size,
+    check_work,
+)
+from scripts.lib.contract import check_contract, check_rounds
+from scripts.lib.faults import ConfigError
+from scripts.lora_ablation.axes import AXES
 from scripts.lora_ablation.design import WEIGHTS, cells
+from scripts.lora_ablation.names import METRICS, PHASES, stages, values
 from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS
 
 STAGES_OF_WORK = {
@@ -13,6 +25,22 @@ STAGES_OF_WORK = {
     "train": "trainer",
     "total": "trainer",
 }
+# Keys that each kind of work needs, and those that would make another work of it.
+KEYS_OF_WORK = {
+    "load": ("adapters",),
+    "features": ("adapters",),
+    "svd": ("rank", "matrices"),
+    "fft": ("rank", "matrices"),
+    "scaler": ("representations",),
+    "train": ("representations",),
+    "total": ("representations", "adapters"),
+}
+KEYS_OF_OTHERS = dict.fromkeys(("svd", "fft"), ("adapters",)) | dict.fromkeys(
+    ("scaler", "train"), ("adapters", "matrices")
+)
+# Arms whose ways with a matrix are measured by themselves (scripts/lora_ablation/measured.py).
+ARMS_OF_WORK = {"svd": ("reference", "lowrank", "resident"), "fft": ("reference", "resident")}
+SHARDS = 100  # whose files stand on one command line, for every family
 # Keys of each kind of source: those it needs, and those it may have.
 TABLE = ("label", "group", "name", "rank", "alpha")
 SOURCE_KEYS = {
@@ -25,9 +53,14 @@ SOURCE_KEYS = {
 }
 
 
+HERE = "lora_ablation"
+
+
 def check_lora_ablation(config: dict) -> None:
-    """Raise ConfigError with one sentence if names or counts contradict each other."""
-    here, arms = "lora_ablation", config["arms"]
+    """Raise ConfigError with one sentence for the first fault of the section."""
+    check_config(config, "lora_ablation.schema.yaml", at=HERE)
+    check_contract(HERE, config, AXES, METRICS, PHASES, values(config))
+    here, arms = HERE, config["arms"]
     check_member(config["source"], config["sources"], f"{here}.source")
     for name, source in config["sources"].items():
         check_keys(source, SOURCE_KEYS, f"{here}.sources.{name}")
@@ -35,10 +68,15 @@ def check_lora_ablation(config: dict) -> None:
         check_member(name, [*REPRESENTATIONS, WEIGHTS], f"{here}.representations")
     for name in config["curves"]["representations"]:
         check_member(name, config["representations"], f"{here}.curves.representations")
-    check_contract(here, config)
     for arm, limits in config["run"].items():
         check_member(arm, arms, f"{here}.run: arm")
         _check_run(f"{here}.run.{arm}", arm, limits, config)
+    _check_result(config)
+    reference = config["agreement"]["reference"]
+    if reference not in config["prepare"]["arms"]:
+        raise ConfigError(
+            f"Config: {here}.prepare.arms is without {reference}, with which others are compared."
+        )
     for arm in config["prepare"]["arms"]:
         check_member(arm, arms, f"{here}.prepare.arms")
         if not {"load", "features"} & set(arms[arm]):
@@ -47,6 +85,26 @@ def check_lora_ablation(config: dict) -> None:
             )
     for name, workload in config["measure"]["workloads"].items():
         _check_workload(f"{here}.measure.workloads.{name}", workload, config)
+
+
+def check_shards(config: dict, adapters: int) -> None:
+    """Raise ConfigError if so many adapters are too many shards."""
+    shards = -(-adapters // config["shard"])
+    check_size(shards, SHARDS, "shards", f"{HERE}.shard", "use larger shards or fewer adapters")
+
+
+def _check_result(config: dict) -> None:
+    """The result arm trains something, and there are not too many cells or runs to tell."""
+    arm = config["report"]["arm"]
+    if not cells(config, arm):
+        raise ConfigError(
+            f"Config: {HERE}.run.{arm} trains nothing, but it is the result of the study, "
+            f"{HERE}.report.arm."
+        )
+    jobs = sum(len(cells(config, name)) for name in config["run"])
+    check_size(jobs, JOBS, "cells of all arms", f"{HERE}.run", "ask for fewer")
+    units = len(cells(config, arm)) * config["runs"]
+    check_size(units, UNITS, "runs of the result arm", f"{HERE}.runs", "ask for fewer")
 
 
 def _check_run(where: str, arm: str, limits: dict, config: dict) -> None:
@@ -62,11 +120,22 @@ def _check_run(where: str, arm: str, limits: dict, config: dict) -> None:
 
 
 def _check_workload(where: str, workload: dict, config: dict) -> None:
-    stage = STAGES_OF_WORK[workload["work"]]
+    work = workload["work"]
+    stage = STAGES_OF_WORK[work]
+    check_work(workload, KEYS_OF_WORK, where)
+    for key in KEYS_OF_OTHERS.get(work, ()):
+        if key in workload:
+            raise ConfigError(f"Config: {where}.{key} is no key of the work {work}; take it out.")
+    if workload["repeats"]:
+        check_member(workload["where"], [*stages(config), "train"], f"{where}.where")
     for name in workload["contestants"]:
         arm = config["measure"]["contestants"][name]["arm"]
         if stage not in config["arms"][arm]:
             raise ConfigError(f"Config: {where} measures {name}, but the arm {arm} has no {stage}.")
-    if workload["work"] in ("scaler", "train"):
-        for name in workload["representations"]:
-            check_member(name, config["representations"], f"{where}.representations")
+        if work in ARMS_OF_WORK:
+            check_member(arm, ARMS_OF_WORK[work], f"{where}: an arm of the work {work}")
+    check_rounds(where, workload, len(workload.get("representations", ())) or 2)
+    # The work `total` makes its features itself.
+    known = REPRESENTATIONS if work == "total" else config["representations"]
+    for name in workload["representations"] if stage == "trainer" else ():
+        check_member(name, known, f"{where}.representations")

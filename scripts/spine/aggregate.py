@@ -53,11 +53,11 @@ def summarise(
     for key, group in runs.groupby(["arm", *cell], sort=False):
         ok = group[group["status"] == "ok"]
         labels = dict(zip(["arm", *cell], key, strict=True)) | {"n_not_ok": len(group) - len(ok)}
-        for metric in [name for name in means if ok[name].notna().any()]:
+        for metric in [name for name in means if name in ok and ok[name].notna().any()]:
             values = ok[metric].dropna()
             row = {"units": len(values), "metric": metric, "kind": "mean", "sd": values.std(ddof=1)}
             rows.append(labels | row | columns(mean(values.to_numpy())))
-        for metric in [name for name in proportions if ok[name].notna().any()]:
+        for metric in [name for name in proportions if name in ok and ok[name].notna().any()]:
             values = ok[metric].dropna()
             row = {"units": len(values), "metric": metric, "kind": "proportion"}
             rows.append(labels | row | columns(proportion(int(values.sum()), len(values))))

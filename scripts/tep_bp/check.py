@@ -1,21 +1,31 @@
 """What config/tep_bp.yaml must hold beyond what its schema says."""
 
-from scripts.lib.config import ConfigError, check_contract, check_keys, check_member
-from scripts.tep_bp.design import gated, trains_tep
+from scripts.lib.config import JOBS, check_config, check_keys, check_member, check_order, check_size
+from scripts.lib.contract import check_contract, check_rounds
+from scripts.lib.faults import ConfigError
+from scripts.tep_bp.axes import AXES
+from scripts.tep_bp.design import gated, stages, trains_tep
+from scripts.tep_bp.names import METRICS, PHASES, values
 from scripts.tep_bp.search.space import check_space
 from scripts.tep_bp.tasks.sources import TASK_KEYS
 
 HERE = "tep_bp"
+TRAININGS = 100_000  # of repeats: rows of one plan
 
 
 def check_tep_bp(config: dict) -> None:
-    """Raise ConfigError with one sentence if names or counts contradict each other."""
+    """Raise ConfigError with one sentence for the first fault of the section."""
+    check_config(config, "tep_bp.schema.yaml", at=HERE)
     arms, search = config["arms"], config["search"]
     check_member(config["task"], config["tasks"], f"{HERE}.task")
     for name, task in config["tasks"].items():
         check_keys(task, TASK_KEYS, f"{HERE}.tasks.{name}")
     check_space(config["space"])
-    check_contract(HERE, config)
+    check_order(search["halving"]["epochs"], f"{HERE}.search.halving.epochs", strictly=True)
+    for name, span in config["band"].items():
+        check_order(span or [], f"{HERE}.band.{name}")
+    _check_sizes(config)
+    check_contract(HERE, config, AXES, METRICS, PHASES, values(config))
     if search["mode"] == "rounds" and search["trials"] % search["block"]:
         raise ConfigError(
             f"Config: {HERE}.search.trials is {search['trials']}; in rounds it must be a multiple "
@@ -34,8 +44,28 @@ def check_tep_bp(config: dict) -> None:
     for name, workload in config["measure"]["workloads"].items():
         where = f"{HERE}.measure.workloads.{name}"
         check_member(workload.get("task", config["task"]), config["tasks"], f"{where}.task")
+        strata = len(config["space"]["hidden"]) * len(config["space"]["batch"])
+        units = min(strata, workload.get("strata", strata)) * workload["trials"]
+        check_rounds(where, workload, units)
     if gated(config):
         _check_gate(config)
+
+
+def _check_sizes(config: dict) -> None:
+    search, again = config["search"], config["repeats"]
+    last, _, trials = stages(config)[-1]
+    if again["top"] > trials:
+        raise ConfigError(
+            f"Config: {HERE}.repeats.top is {again['top']}, but {last} has {trials} trials of each "
+            "rule to choose from."
+        )
+    trainings = again["top"] * again["seeds"]
+    where, remedy = f"{HERE}.repeats", "ask for fewer or use larger blocks"
+    check_size(trainings, TRAININGS, "trainings of each rule", where, "ask for fewer")
+    jobs = -(-trainings // again["block"])
+    check_size(jobs * len(search["rules"]), JOBS, "jobs", where, remedy)
+    jobs = sum(-(-count // search["block"]) for _, _, count in stages(config))
+    check_size(jobs * len(search["rules"]), JOBS, "jobs", f"{HERE}.search.trials", remedy)
 
 
 def _check_arm(where: str, arm: dict, config: dict) -> None:
@@ -62,7 +92,7 @@ def _check_arm(where: str, arm: dict, config: dict) -> None:
 
 def _check_sample(where: str, arm: str, chosen: dict, config: dict) -> None:
     result = config["report"]["arm"]
-    if (arm == result) != (not chosen):
+    if (arm == result) == ("trials" in chosen) or (arm == result and chosen):
         told = "takes no keys: it trains the search" if arm == result else "needs the key trials"
         raise ConfigError(f"Config: {where} {told}.")
     shared = min(config["search"]["trials"], config["search"]["block"])

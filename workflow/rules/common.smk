@@ -5,8 +5,9 @@ from functools import partial
 from snakemake.exceptions import WorkflowError
 
 from scripts.lib.code import stamps
-from scripts.lib.config import ConfigError, check_config, check_sections
-from scripts.lib.faults import LoadError
+from scripts.lib.config import check_config, check_root, check_sections
+from scripts.lib.contract import check_announced, check_contract, check_planned
+from scripts.lib.faults import ConfigError, LoadError
 from scripts.lib.plan import measurement_plan
 from scripts.lib.spec import canonical, digest
 from scripts.lib.stage import put_this_python_first
@@ -14,7 +15,7 @@ from scripts.lib.stage import put_this_python_first
 put_this_python_first()
 
 try:
-    check_config(config, "workflow/schemas/config.schema.yaml")
+    check_root(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -25,9 +26,11 @@ RESULTS = config["pathvars"]["results"]
 # Each study's rule file adds its own entry to these:
 # {study: columns that name a unit, the replicate last}
 AXES = {}
+# {study: kind of each metric of its rows: number, flag, list or label}, {study: phases it times}
+METRICS, PHASES = {}, {}
 # {study: {run file: digest of the job that makes it}}
 RUNS = {}
-# {study: data files, measured script and plan of the measurement}
+# {study: data files, measured script, and what plans the measurement once its names are checked}
 MEASURED = {}
 # {study: further tables (CSV) and files of figures (JSON of SVG texts) for its chapter}
 CHAPTERS = {}

@@ -6,6 +6,7 @@ announces its run files, measurement and chapter.
 
 from scripts.deep_gpcm import design as gpcm_design
 from scripts.deep_gpcm import plan as gpcm_plan
+from scripts.deep_gpcm import names as gpcm_names
 from scripts.deep_gpcm.axes import AXES as GPCM_AXES
 from scripts.deep_gpcm.check import check_deep_gpcm
 from scripts.deep_gpcm.sequences.sources import fingerprint as gpcm_fingerprint
@@ -15,20 +16,24 @@ configfile: "config/deep_gpcm.yaml"
 
 
 GPCM = config["deep_gpcm"]
+# Also where the study is switched off: its rules are read in any case.
+try:
+    check_deep_gpcm(GPCM)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
 # {(arm, data, block): specification of its training job}, {(arm, data): that of a baseline's}
 GPCM_JOBS, GPCM_BASELINES = {}, {}
 GPCM_TRAIN = stamps("scripts/deep_gpcm/train.py")
 GPCM_BASELINE = stamps("scripts/deep_gpcm/baseline.py")
 AXES["deep_gpcm"] = GPCM_AXES
+METRICS["deep_gpcm"], PHASES["deep_gpcm"] = gpcm_names.METRICS, gpcm_names.PHASES
 
 
 if "deep_gpcm" in STUDIES:
     try:
-        check_config(GPCM, "workflow/schemas/deep_gpcm.schema.yaml", at="deep_gpcm")
-        check_deep_gpcm(GPCM)
         for name in gpcm_design.active(GPCM):
             gpcm_fingerprint(GPCM["sources"][name])
-    except (ConfigError, LoadError) as error:
+    except LoadError as error:
         raise WorkflowError(str(error)) from None
     GPCM_JOBS = gpcm_design.training_jobs(GPCM, config["seed"])
     GPCM_BASELINES = gpcm_design.baseline_jobs(GPCM, config["seed"])
@@ -42,7 +47,8 @@ if "deep_gpcm" in STUDIES:
     MEASURED["deep_gpcm"] = {
         "data": gpcm_plan.data_files(GPCM, gpcm_design.measured(GPCM)),
         "script": "scripts/deep_gpcm/measured.py",
-        "plan": measurement_plan(
+        "plan": partial(
+            measurement_plan,
             GPCM["measure"],
             partial(gpcm_plan.rounds, GPCM),
             partial(gpcm_plan.measured_job, GPCM, config["seed"]),

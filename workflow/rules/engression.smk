@@ -4,6 +4,7 @@ Makes <results>/engression/{data,runs,histories,units}; announces its run files 
 """
 
 from scripts.engression import design as engression_design
+from scripts.engression import names as engression_names
 from scripts.engression.check import check_engression
 
 
@@ -11,16 +12,17 @@ configfile: "config/engression.yaml"
 
 
 ENGRESSION = config["engression"]
+# Also where the study is switched off: its rules are read in any case.
+try:
+    check_engression(ENGRESSION)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
 ENGRESSION_TRAIN = stamps("scripts/engression/train.py")
 AXES["engression"] = engression_design.AXES
+METRICS["engression"], PHASES["engression"] = engression_names.METRICS, engression_names.PHASES
 
 
 if "engression" in STUDIES:
-    try:
-        check_config(ENGRESSION, "workflow/schemas/engression.schema.yaml", at="engression")
-        check_engression(ENGRESSION)
-    except ConfigError as error:
-        raise WorkflowError(str(error)) from None
     RUNS["engression"] = {
         f"<results>/engression/runs/{arm}/{block}.parquet": digest(
             engression_design.block_job(ENGRESSION, config["seed"], arm, block), ENGRESSION_TRAIN
@@ -30,7 +32,8 @@ if "engression" in STUDIES:
     MEASURED["engression"] = {
         "data": ["<results>/engression/data/measured.parquet"],
         "script": "scripts/engression/train.py",
-        "plan": measurement_plan(
+        "plan": partial(
+            measurement_plan,
             ENGRESSION["measure"],
             engression_design.round_units,
             partial(engression_design.measured_job, ENGRESSION, config["seed"]),

@@ -6,9 +6,10 @@ announces its run files, measurement and chapter.
 
 from scripts.lora_ablation import design as lora_design
 from scripts.lora_ablation import plan as lora_plan
+from scripts.lora_ablation import names as lora_names
 from scripts.lora_ablation.adapters.sources import count
 from scripts.lora_ablation.axes import AXES as LORA_AXES
-from scripts.lora_ablation.check import check_lora_ablation
+from scripts.lora_ablation.check import check_lora_ablation, check_shards
 from scripts.lora_ablation.split import enough
 
 
@@ -16,20 +17,24 @@ configfile: "config/lora_ablation.yaml"
 
 
 LORA = config["lora_ablation"]
+# Also where the study is switched off: its rules are read in any case.
+try:
+    check_lora_ablation(LORA)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
 # {shard: specification of its load job}, {(arm, cells): specification of its training job}
 LORA_SHARDS, LORA_JOBS = {}, {}
 LORA_TRAIN = stamps("scripts/lora_ablation/train.py")
 LORA_PREPARE = stamps("scripts/lora_ablation/prepare.py")
 AXES["lora_ablation"] = LORA_AXES
+METRICS["lora_ablation"], PHASES["lora_ablation"] = lora_names.METRICS, lora_names.PHASES
 
 
 if "lora_ablation" in STUDIES:
     try:
-        check_config(LORA, "workflow/schemas/lora_ablation.schema.yaml", at="lora_ablation")
-        check_lora_ablation(LORA)
-        LORA_SHARDS = lora_design.load_jobs(
-            LORA, config["seed"], enough(count(LORA["sources"][LORA["source"]]))
-        )
+        adapters = enough(count(LORA["sources"][LORA["source"]]))
+        check_shards(LORA, adapters)
+        LORA_SHARDS = lora_design.load_jobs(LORA, config["seed"], adapters)
     except (ConfigError, LoadError) as error:
         raise WorkflowError(str(error)) from None
     LORA_JOBS = lora_design.jobs(LORA, config["seed"])
@@ -54,7 +59,8 @@ if "lora_ablation" in STUDIES:
             ),
         ],
         "script": "scripts/lora_ablation/measured.py",
-        "plan": measurement_plan(
+        "plan": partial(
+            measurement_plan,
             LORA["measure"],
             lora_plan.rounds,
             partial(lora_plan.measured_job, LORA, config["seed"]),

@@ -1,11 +1,16 @@
 """The generic part: aggregate -> agree, measure -> ledger -> report.
 
-Knows a study by its run files (RUNS), its AXES, its measurement (MEASURED) and the sections `agreement`,
-`summary`, `measure.compare` and `report` of its configuration; nothing else.
+Knows a study by its run files (RUNS), its AXES, METRICS and PHASES, its measurement (MEASURED) and the
+sections `agreement`, `summary`, `measure` and `report` of its configuration; nothing else.
 """
 
 try:
-    check_sections(config, STUDIES, AXES)
+    check_sections(config, AXES)
+    for study in STUDIES:
+        check_announced(study, METRICS=METRICS, PHASES=PHASES)
+        check_contract(study, config[study], AXES[study], METRICS[study], PHASES[study])
+        MEASURED[study]["plan"] = MEASURED[study]["plan"]()
+        check_planned(study, config[study], RUNS[study], MEASURED[study]["plan"])
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 

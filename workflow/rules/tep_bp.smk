@@ -6,6 +6,7 @@ announces its run files, measurement and chapter.
 
 from scripts.tep_bp import design as tep_design
 from scripts.tep_bp import plan as tep_plan
+from scripts.tep_bp import names as tep_names
 from scripts.tep_bp.axes import AXES as TEP_AXES
 from scripts.tep_bp.check import check_tep_bp
 from scripts.tep_bp.tasks.sources import downloaded as tep_downloaded
@@ -16,20 +17,24 @@ configfile: "config/tep_bp.yaml"
 
 
 TEP = config["tep_bp"]
+# Also where the study is switched off: its rules are read in any case.
+try:
+    check_tep_bp(TEP)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
 TEP_TASK = f"<results>/tep_bp/tasks/{TEP['task']}.npz"
 # {name: specification of a plan}, {(arm, block): that of a training job}
 TEP_PLANS, TEP_JOBS = {}, {}
 TEP_TRAIN = stamps("scripts/tep_bp/train.py")
 AXES["tep_bp"] = TEP_AXES
+METRICS["tep_bp"], PHASES["tep_bp"] = tep_names.METRICS, tep_names.PHASES
 
 
 if "tep_bp" in STUDIES:
     try:
-        check_config(TEP, "workflow/schemas/tep_bp.schema.yaml", at="tep_bp")
-        check_tep_bp(TEP)
         for name in (TEP["task"], *tep_plan.tasks(TEP)):
             tep_fingerprint(TEP["tasks"][name])
-    except (ConfigError, LoadError) as error:
+    except LoadError as error:
         raise WorkflowError(str(error)) from None
     TEP_PLANS = tep_design.plans(TEP, config["seed"])
     TEP_JOBS = tep_design.jobs(TEP, config["seed"])
@@ -40,7 +45,8 @@ if "tep_bp" in STUDIES:
     MEASURED["tep_bp"] = {
         "data": tep_plan.data_files(TEP),
         "script": "scripts/tep_bp/measured.py",
-        "plan": measurement_plan(
+        "plan": partial(
+            measurement_plan,
             TEP["measure"],
             partial(tep_plan.rounds, TEP),
             partial(tep_plan.measured_job, TEP, config["seed"]),

@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from scripts.lib.config import ConfigError
+from scripts.lib.faults import ConfigError
+from scripts.lib.sentences import told
 
 ACTIVATIONS = ("tanh", "relu")
 # In the order of a plan's dimensions, so that a point means the same for ever.
@@ -11,6 +12,8 @@ LISTS = ("hidden", "batch", "weight_decay", "activation")  # equal shares of eac
 RANGES = ("lr", "beta")  # [lowest, highest], log-uniform
 DIMENSIONS = ("hidden", "batch", "lr", "weight_decay", "activation", "beta")
 ONLY = {"beta": ("tep",)}  # rules that read a hyperparameter which others do not
+LARGEST = 100_000  # width or batch
+HERE = "tep_bp.space"  # its place in the configuration
 ALIGNMENT = 8  # widths are multiples of it, so that stacked trials stay bitwise equal (spec 5.2)
 
 
@@ -22,10 +25,10 @@ def searched(rule: str) -> list[str]:
 def check_space(space: dict[str, list]) -> None:
     """ConfigError (one sentence that names the key) unless every trial of the space is possible."""
     if missing := [key for key in DIMENSIONS if key not in space]:
-        raise ConfigError(f"Config: space.{missing[0]} is missing.")
+        raise ConfigError(f"Config: {HERE}.{missing[0]} is missing.")
     if unknown := sorted(set(space) - set(DIMENSIONS)):
         raise ConfigError(
-            f"Config: space.{unknown[0]} is unknown; use one of {', '.join(DIMENSIONS)}."
+            f"Config: {HERE}.{unknown[0]} is unknown. Use one of: {', '.join(DIMENSIONS)}."
         )
     for key in LISTS:
         _check_list(key, space[key])
@@ -35,25 +38,27 @@ def check_space(space: dict[str, list]) -> None:
 
 def _check_list(key: str, values: Any) -> None:
     if not isinstance(values, list) or not values:
-        raise ConfigError(f"Config: space.{key} is {values!r}; give a list of one value or more.")
+        raise ConfigError(
+            f"Config: {HERE}.{key} is {told(values)}; give a list of one value or more."
+        )
     possible, allowed = {
-        "hidden": (_is_width, f"multiples of {ALIGNMENT}"),
-        "batch": (_is_count, "whole numbers from 1"),
+        "hidden": (_is_width, f"multiples of {ALIGNMENT} up to {LARGEST}"),
+        "batch": (_is_count, f"whole numbers from 1 to {LARGEST}"),
         "weight_decay": (lambda value: _is_number(value) and value >= 0, "numbers from 0"),
         "activation": (lambda value: value in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"),
     }[key]
     for value in values:
         if not possible(value):
-            raise ConfigError(f"Config: space.{key} lists {value!r}; use {allowed}.")
+            raise ConfigError(f"Config: {HERE}.{key} lists {told(value)}; use {allowed}.")
         if values.count(value) > 1:
-            raise ConfigError(f"Config: space.{key} lists {value!r} twice; list each value once.")
+            raise ConfigError(f"Config: {HERE}.{key} lists {told(value)} twice.")
 
 
 def _check_range(key: str, bounds: Any) -> None:
     possible = isinstance(bounds, list) and len(bounds) == 2 and all(map(_is_number, bounds))
     if not possible or not 0 < bounds[0] <= bounds[1]:
         raise ConfigError(
-            f"Config: space.{key} is {bounds!r}; give [lowest, highest], finite numbers above 0."
+            f"Config: {HERE}.{key} is {told(bounds)}; give [lowest, highest], above 0."
         )
 
 
@@ -62,7 +67,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value > 0
+    return type(value) is int and 0 < value <= LARGEST
 
 
 def _is_width(value: Any) -> bool:

@@ -5,41 +5,31 @@ configfile: "config/coin.yaml"
 
 
 COIN = config["coin"]
+try:
+    check_config(COIN, "coin.schema.yaml", at="coin")
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
 AXES["coin"] = ["bias", "rep"]
+METRICS["coin"], PHASES["coin"] = {"heads": "number", "n_flips": "number"}, ["flip"]
 COIN_UNITS = [[bias, rep] for bias in COIN["biases"] for rep in range(COIN["reps"])]
-COIN_JOBS = {arm: {"arm": arm, "units": COIN_UNITS} for arm in COIN["run"]}
+COIN_JOBS = {arm: {"arm": arm, "units": COIN_UNITS} for arm in COIN["arms"]}
 COIN_TRAIN = stamps("scripts/coin/train.py")
 
 if "coin" in STUDIES:
-    check_config(COIN, "workflow/schemas/coin.schema.yaml", at="coin")
     RUNS["coin"] = {
         f"<results>/coin/runs/{arm}/all.parquet": digest(job, COIN_TRAIN)
         for arm, job in COIN_JOBS.items()
+        if arm in COIN["run"]
     }
     MEASURED["coin"] = {
         "data": ["<results>/coin/data/all.parquet"],
         "script": "scripts/coin/train.py",
-        "plan": [
-            {
-                "workload": "all",
-                "trace_memory": False,
-                "rounds": [COIN_UNITS] * (COIN["measure"]["repeats"] + 1),
-                "contestants": [
-                    {
-                        "contestant": name,
-                        "arm": arm,
-                        "workers": 1,
-                        "threads": 1,
-                        "spec": COIN_JOBS[arm],
-                    }
-                    for name, arm in [
-                        ("loop", "loop"),
-                        ("loop_again", "loop"),
-                        ("vector", "vector"),
-                    ]
-                ],
-            }
-        ],
+        "plan": partial(
+            measurement_plan,
+            COIN["measure"],
+            lambda workload: [COIN_UNITS] * (workload["repeats"] + 1),
+            lambda arm, workload: COIN_JOBS[arm],
+        ),
     }
 
 

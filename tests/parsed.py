@@ -1,0 +1,70 @@
+"""The workflow as Snakemake reads it, for one configuration after the other, in this process.
+
+The rule files are compiled by Snakemake once; `read` runs them with a workflow that takes every
+rule and keeps none, so that all checks and plans are made, and no job.
+"""
+
+import functools
+import os
+from copy import deepcopy
+from types import SimpleNamespace
+from typing import Any
+
+import snakemake.api  # before snakemake.workflow, which imports it too
+import snakemake.workflow
+import yaml
+from snakemake import ioflags, ioutils
+from snakemake.parser import parse
+
+from scripts.lib.code import ROOT
+
+STUDIES = ("engression", "lora_ablation", "deep_gpcm", "tep_bp")
+
+
+class Taker:
+    """A workflow that accepts whatever a rule file says."""
+
+    overwrite_configfiles = ()
+    is_main_process = True
+    cores = 2
+
+    def __getattr__(self, name: str):
+        return lambda *words, **named: lambda function: function
+
+
+@functools.cache
+def compiled(path: str):
+    """A rule file as the code that Snakemake makes of it."""
+    source = SimpleNamespace(get_path_or_uri=lambda secret_free=True: str(ROOT / path))
+    opened = SimpleNamespace(open=lambda source: (ROOT / path).open(encoding="utf-8"))
+    text, _ = parse(source, SimpleNamespace(sourcecache=opened), {})
+    return compile(text, path, "exec")
+
+
+@functools.cache
+def _shipped() -> dict:
+    found: dict = {}
+    for name in ("config", *STUDIES):
+        found |= yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
+    return found
+
+
+def shipped() -> dict:
+    """The configuration that ships, with all studies."""
+    return deepcopy(_shipped())
+
+
+def names(config: dict) -> dict[str, Any]:
+    """What rule files find defined before their first line."""
+    found = dict(vars(snakemake.workflow)) | {"config": config, "workflow": Taker()}
+    ioutils.register_in_globals(found)
+    ioflags.register_in_globals(found)
+    return found | {"exists": os.path.exists}  # its own asks for storage providers
+
+
+def read(config: dict, *studies: str) -> dict[str, Any]:
+    """Everything that the rule files define with a configuration, those of some studies only."""
+    found = names(config)
+    for part in ("common", *(studies or STUDIES), "spine"):
+        exec(compiled(f"workflow/rules/{part}.smk"), found)
+    return found

@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: run test slow lint lock clean
+.PHONY: run test histories slow lint lock clean
 
 run: $(READY)  ## all studies, measurement and report: results/report.html
 	$(VENV)/bin/snakemake --cores all
 
 test: $(READY)  ## the specification
 	$(VENV)/bin/pytest
+
+histories: $(READY)  ## twenty random histories of edits, kills and damage, three minutes
+	$(VENV)/bin/pytest -m "histories and not slow"
 
 slow: $(READY)  ## the tests that take minutes
 	$(VENV)/bin/pytest -m slow
@@ -21,6 +24,7 @@ lint: $(READY)
 	$(VENV)/bin/snakemake --lint
 
 $(READY): requirements.lock
+	@test ! -L $(VENV) || { echo "$(VENV) is a link to another environment, which would be emptied; remove the link."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "isospeed needs Python 3.11 or newer; name one with: make PYTHON=python3.12 run")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --requirement requirements.lock

@@ -30,13 +30,20 @@ include: "workflow/rules/spine.smk"
 
 
 rule all:
-    """Everything: studies, agreement, measurement, claims, report."""
+    """Everything: studies, agreement, measurement, claims, report, and all they are made from."""
     default_target: True
     input:
-        "<results>/report.html",
+        lambda w: KEYS.upstream([f"{RESULTS}/report.html"]),
 
 
 rule science:
-    """The studies' tables, without measurement and report."""
+    """The studies' tables, without measurement and report, and all they are made from."""
     input:
-        expand("<results>/{study}/{table}.csv", study=STUDIES, table=["summary", "agreement"]),
+        lambda w: KEYS.upstream(
+            expand(
+                f"{RESULTS}/{{study}}/{{table}}.csv", study=STUDIES, table=["summary", "agreement"]
+            )
+        ),
+
+
+include: "workflow/rules/keys.smk"

@@ -12,6 +12,13 @@ import torch
 from tests.project import Project, copy_code
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file run in one process, which makes its fixtures once, but for `spread`."""
+    for item in items:
+        if not item.get_closest_marker("spread"):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Arithmetic in tests and in the jobs they start is single-threaded, as in the workflow."""

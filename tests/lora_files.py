@@ -164,7 +164,7 @@ def outputs(folder: Path) -> list[str]:
 def run_stage(monkeypatch, stage: str, spec: dict, flags: list[str]) -> str | None:
     """Run a stage script as its command line does; what it says on exit, None on success."""
     script = str(ROOT / "scripts/lora_ablation" / f"{stage}.py")
-    monkeypatch.setattr(sys, "argv", [script, "--spec", json.dumps(spec), *flags])
+    monkeypatch.setattr(sys, "argv", [script, "--job", json.dumps({"spec": spec}), *flags])
     try:
         runpy.run_path(script, run_name="__main__")
     except SystemExit as end:

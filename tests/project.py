@@ -11,6 +11,8 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scripts.lib.seals import read_seal, seal_path, sealed
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
     "engression": "tests/tiny.yaml",
@@ -18,7 +20,8 @@ TINY = {
     "deep_gpcm": "tests/tiny_gpcm.yaml",
     "tep_bp": "tests/tiny_tep.yaml",
 }
-CODE = ("Snakefile", "workflow", "scripts", "config", "profiles", *TINY.values())
+LEAST = "tests/integrity/least.yaml"
+CODE = ("Snakefile", "workflow", "scripts", "config", "profiles", *TINY.values(), LEAST)
 
 
 class Project:
@@ -34,9 +37,9 @@ class Project:
         start = [sys.executable, "-m", "snakemake", "--cores", str(cores), *words]
         return [*start, "--configfile", *files]
 
-    def snakemake(self, *words: str, **options):
+    def snakemake(self, *words: str, command: list[str] | None = None, **options):
         """Run Snakemake to its end; the finished process with its output as text."""
-        command = self.command(*words, **options)
+        command = command or self.command(*words, **options)
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=300)
 
     def make(self, *words: str, **options) -> None:
@@ -102,6 +105,12 @@ class Project:
         assert "Traceback" not in output
         assert not (self.folder / "results").exists()
         return next(line for line in output.splitlines() if line.startswith("Config: "))
+
+    def rewrite(self, path: Path, content: str) -> None:
+        """Another content of a table, sealed as if its job had written it."""
+        seal = read_seal(path)
+        path.write_text(content)
+        seal_path(path).write_text(sealed(path, seal.file, seal.key))
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace `old`, which must be there, in one file."""

@@ -11,7 +11,7 @@ from scripts.lib.code import ROOT
 def run_stage(monkeypatch, script: str, spec: dict, *flags) -> str | None:
     """Run a script (path below scripts/); what it says on exit, None on success."""
     path = str(ROOT / "scripts" / script)
-    monkeypatch.setattr(sys, "argv", [path, "--spec", json.dumps(spec), *map(str, flags)])
+    monkeypatch.setattr(sys, "argv", [path, "--job", json.dumps({"spec": spec}), *map(str, flags)])
     try:
         runpy.run_path(path, run_name="__main__")
     except SystemExit as end:

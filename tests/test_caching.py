@@ -9,7 +9,8 @@ import pytest
 from tests.project import Project, copy_code
 
 TRAINING = {"engression_train": 5}
-AFTER_TRAINING = {"aggregate": 1, "agree": 1, "measure": 1, "ledger": 1, "report": 1}
+AFTER_TRAINING = {"aggregate": 1, "agree": 1, "ledger": 1, "report": 1}
+MEASURED = {"measure": 1}
 
 
 def test_the_second_run_has_nothing_to_do(finished):
@@ -49,7 +50,7 @@ def test_a_change_without_meaning_reruns_nothing(finished, old, new):
 def test_an_edit_two_imports_away_reruns_exactly_its_dependants(finished):
     # losses.py is imported by exact.py, which is imported by arms.py, by unit.py, by train.py
     finished.edit("scripts/engression/losses.py", "0.5 * term2", "0.25 * term2")
-    assert finished.jobs() == TRAINING | AFTER_TRAINING
+    assert finished.jobs() == TRAINING | AFTER_TRAINING | MEASURED
 
 
 def test_the_reason_names_the_edited_file(finished):
@@ -60,10 +61,7 @@ def test_the_reason_names_the_edited_file(finished):
 
 def test_an_edit_of_the_statistics_retrains_nothing(finished):
     finished.edit("scripts/lib/stats.py", "draws: int = 10_000", "draws: int = 9_000")
-    assert finished.jobs() == {"aggregate": 1, "agree": 1, "ledger": 1} | {
-        "measure": 1,  # waits for agree, so that nothing of ours runs beside it
-        "report": 1,
-    }
+    assert finished.jobs() == AFTER_TRAINING
 
 
 def test_an_edit_of_the_report_reruns_the_report_alone(finished):
@@ -81,18 +79,10 @@ def test_an_option_of_one_arm_retrains_that_arm(finished):
     option = "{antithetic: {train: {draws_per_point: 4}}}"
     config = finished.overlay(arms=option)
     jobs = finished.jobs(config=config)
-    assert jobs == {"engression_train": 2} | AFTER_TRAINING
+    assert jobs == {"engression_train": 2} | AFTER_TRAINING | MEASURED
 
 
 def test_an_edit_undone_reruns_nothing(finished):
     finished.edit("scripts/engression/losses.py", "0.5 * term2", "0.25 * term2")
     finished.edit("scripts/engression/losses.py", "0.25 * term2", "0.5 * term2")
     assert finished.jobs() == {}
-
-
-def test_a_run_file_of_another_configuration_is_refused(finished):
-    runs = finished.folder / "results/engression/runs/reference"
-    shutil.copy(runs / "reps-000-000.parquet", runs / "reps-001-001.parquet")
-    done = finished.snakemake("--forcerun", "aggregate", "--rerun-triggers", "params")
-    assert done.returncode != 0
-    assert "made by another configuration or code" in done.stdout + done.stderr

@@ -2,7 +2,8 @@
 
 import pytest
 
-from scripts.lib import code
+from scripts.lib import code, parsed
+from scripts.lib.parsed import facts
 
 
 @pytest.fixture
@@ -24,18 +25,19 @@ def tree(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(code, "ROOT", tmp_path)
-    caches = (code._tree, code._imports, code.file_digest, code.closure)
-    for cache in caches:
-        cache.cache_clear()
+    forget()
     yield tmp_path
-    for cache in caches:
+    forget()
+
+
+def forget() -> None:
+    for cache in (code.parsed, code._imports, code._by_name, code.closure):
         cache.cache_clear()
 
 
 def stamps_after(tree, name: str, text: str) -> list[str]:
     (tree / name).write_text(text)
-    for cache in (code._tree, code._imports, code.file_digest, code.closure):
-        cache.cache_clear()
+    forget()
     return code.stamps("scripts/a/train.py")
 
 
@@ -76,3 +78,60 @@ def test_a_new_import_is_found(tree):
     text = "from scripts.a import model, unused\n"
     found = stamps_after(tree, "scripts/a/train.py", text)
     assert any(stamp.startswith("scripts/a/unused.py@") for stamp in found)
+
+
+BY_NAME = [
+    'import_module(f"scripts.a.arms.{arm}")',
+    'import_module("scripts.a.arms." + arm)',
+    'import_module("scripts.a.arms.%s" % arm)',
+    'import_module("scripts.a.arms.{}".format(arm))',
+    '__import__(f"scripts.a.arms.{arm}", fromlist=["run"])',
+    "import_module(ARMS[arm])",
+    "spec_from_file_location(arm, PATH)",
+]
+
+
+@pytest.mark.parametrize("call", BY_NAME)
+def test_a_module_imported_by_a_name_made_at_run_time_counts_unless_the_rule_names_another(
+    tree, call
+):
+    for name in ("", "loop", "vector"):
+        path = tree / f"scripts/a/arms/{name or '__init__'}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("from scripts.lib import near\n" if name == "vector" else "")
+    (tree / "scripts/lib/near.py").write_text("y = 1\n")
+    (tree / "scripts/a/model.py").write_text(f"def f(arm):\n    return {call}\n")
+
+    def files(*scripts: str) -> set[str]:
+        forget()
+        return {stamp.split("@")[0] for stamp in code.stamps(*scripts)}
+
+    everything = files("scripts/a/train.py")
+    assert {"scripts/a/arms/loop.py", "scripts/a/arms/vector.py"} <= everything
+    one = files("scripts/a/train.py", "scripts/a/arms/loop.py")
+    assert "scripts/a/arms/loop.py" in one
+    assert "scripts/a/arms/vector.py" not in one
+    # Who runs the study's script, as the measurement does, runs any of its arms.
+    assert "scripts/a/arms/vector.py" in files("scripts/lib/near.py", "scripts/a/train.py")
+
+
+def test_what_the_library_imports_by_name_is_for_the_rule_to_stamp(tree):
+    (tree / "scripts/lib/near.py").write_text("def g(m):\n    return import_module(m).run\n")
+    forget()
+    assert not any("unused" in stamp for stamp in code.stamps("scripts/lib/near.py"))
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"{}", b"{"])
+def test_facts_are_kept_by_content_and_a_damaged_store_is_no_store(tree, damage, monkeypatch):
+    before = code.stamps("scripts/a/train.py")
+    code.parsed().keep()
+    (store,) = (tree / ".snakemake").iterdir()
+    if damage is not None:
+        store.write_bytes(damage)
+    forget()
+    calls = []
+    monkeypatch.setattr(parsed, "facts", lambda content: calls.append(content) or facts(content))
+    assert code.stamps("scripts/a/train.py") == before
+    assert bool(calls) == (damage is not None)
+    (tree / "scripts/lib/near.py").write_text("y = 2\n")
+    assert stamps_after(tree, "scripts/lib/near.py", "y = 2\n") != before

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from snakemake.exceptions import WorkflowError
 
-from tests.parsed import STUDIES, read, shipped
+from tests.rule_files import STUDIES, read, shipped
 
 HANGS = 5  # seconds after which planning counts as endless
 GONE = object()

@@ -10,7 +10,7 @@ from scripts.lib.code import ROOT
 from scripts.lib.config import check_folder, check_results
 from scripts.lib.faults import ConfigError
 from scripts.lib.yaml_files import check_file
-from tests.parsed import STUDIES, read, shipped
+from tests.rule_files import STUDIES, read, shipped
 
 
 def changed(changes: dict) -> dict:

@@ -13,8 +13,7 @@ from scripts.deep_gpcm.axes import AXES
 from scripts.deep_gpcm.baseline import results
 from scripts.deep_gpcm.irt.baselines import ARMS
 from scripts.deep_gpcm.metrics import scores
-from scripts.lib.code import ROOT, stamps
-from scripts.lib.spec import digest
+from scripts.lib.code import ROOT
 from scripts.lib.tables import read_runs, same_keys, write_table
 from tests.gpcm_answers import answers, parameters
 
@@ -65,7 +64,13 @@ def command(spec: dict, files: dict, out: Path) -> subprocess.CompletedProcess:
     flags += ["--folds", *files["folds"]]
     for name in ("runs", "predictions", "estimates"):
         flags += [f"--{name}", out / f"{name}.parquet"]
-    words = [sys.executable, "-m", "scripts.deep_gpcm.baseline", "--spec", json.dumps(spec)]
+    words = [
+        sys.executable,
+        "-m",
+        "scripts.deep_gpcm.baseline",
+        "--job",
+        json.dumps({"spec": spec}),
+    ]
     return subprocess.run([*words, *map(str, flags)], cwd=ROOT, capture_output=True, text=True)
 
 
@@ -112,8 +117,7 @@ def test_the_files_of_a_job_keep_the_contract(files, tmp_path):
     spec = spec_of("gpcm", [0, 1])
     done = command(spec, files, tmp_path)
     assert done.returncode == 0, done.stderr
-    job = digest(spec, stamps("scripts/deep_gpcm/baseline.py"))
-    runs = read_runs(tmp_path / "runs.parquet", AXES, job)
+    runs = read_runs(tmp_path / "runs.parquet", AXES)
     assert runs["fold"].to_pylist() == [0, 1]
     assert len(set(runs["seed"].to_pylist())) == 2
     assert all(0 < count < 200 for count in runs["iterations"].to_pylist())

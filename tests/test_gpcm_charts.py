@@ -179,7 +179,7 @@ def test_names_at_the_ends_of_curves_do_not_overlap():
 
 
 def test_the_stage_writes_one_file_with_all_figures(tables, svgs, tmp_path):
-    command = [sys.executable, "-m", "scripts.deep_gpcm.draw", "--spec", "{}"]
+    command = [sys.executable, "-m", "scripts.deep_gpcm.draw", "--job", '{"spec": {}}']
     for name, table in tables.items():
         table.to_csv(tmp_path / f"{name}.csv", index=False)
         if name in CHARTS:

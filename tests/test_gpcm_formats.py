@@ -262,6 +262,11 @@ def test_a_fingerprint_follows_the_files_of_a_source(tmp_path):
         before = fingerprint(source)
         assert before == fingerprint(source) != ""
         os.utime(path, (1, 1))
+        assert fingerprint(source) == before
+        content = bytearray(Path(path).read_bytes())
+        content[-2] ^= 1
+        Path(path).write_bytes(content)
+        os.utime(path, (1, 1))
         assert fingerprint(source) != before
     Path(truth).unlink()
     with pytest.raises(LoadError, match=r"truth\.json: cannot be read"):

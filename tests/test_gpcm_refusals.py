@@ -225,7 +225,7 @@ def test_tables_of_other_formats_or_none_are_refused(monkeypatch, tmp_path):
 def test_a_fault_ends_the_command_with_code_1_and_nothing_but_the_sentence(tmp_path):
     source = three_lines(tmp_path, "1\n9\n0\n")
     command = [sys.executable, "-m", "scripts.deep_gpcm.load", "--fetched"]
-    command += ["--spec", json.dumps({"seed": 42, "source": source})]
+    command += ["--job", json.dumps({"spec": {"seed": 42, "source": source}})]
     for name, path in outputs(tmp_path / "out").items():
         command += [f"--{name}", str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

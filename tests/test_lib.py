@@ -13,13 +13,11 @@ from scipy import stats as scipy_stats
 
 from scripts.lib.config import ConfigError, check_config
 from scripts.lib.contract import check_contract
-from scripts.lib.files import replacing
 from scripts.lib.page import extras, only
 from scripts.lib.seeds import numpy_rng, seed63, stream
 from scripts.lib.spec import canonical, digest
 from scripts.lib.stats import mean, paired_interval, proportion, ratio_of_medians
 from scripts.lib.tables import ContractError, read_runs, write_runs, write_table
-from scripts.lib.units import finished
 from scripts.lib.workers import schedule
 from scripts.spine.aggregate import summarise
 
@@ -52,21 +50,6 @@ def test_a_spec_has_one_text_whatever_the_order_of_its_keys():
         canonical({"lr": math.nan})
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
-    target = tmp_path / "table.csv"
-    target.write_text("old")
-
-    def fail_halfway():
-        with replacing(target) as temporary:
-            temporary.write_text("half")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail_halfway()
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
@@ -84,15 +67,9 @@ def test_rows_outside_the_contract_are_refused_and_nothing_is_written(tmp_path, 
 
 def test_a_failed_unit_is_a_row_with_nulls(tmp_path):
     rows = [ROW | {"status": "failed", "fit_s": None}, ROW | {"rep": 1, "mmd": 0.5}]
-    write_runs(tmp_path / "runs.parquet", rows, ["rep"], job="j")
-    table = read_runs(tmp_path / "runs.parquet", ["rep"], "j")
+    write_runs(tmp_path / "runs.parquet", rows, ["rep"])
+    table = read_runs(tmp_path / "runs.parquet", ["rep"])
     assert table["mmd"].to_pylist() == [None, 0.5]
-
-
-def test_a_run_file_of_another_job_is_refused(tmp_path):
-    write_runs(tmp_path / "runs.parquet", [ROW], ["rep"], job="other")
-    with pytest.raises(ContractError, match="made by another configuration or code"):
-        read_runs(tmp_path / "runs.parquet", ["rep"], "this")
 
 
 def test_equal_tables_are_equal_files(tmp_path):
@@ -100,20 +77,6 @@ def test_equal_tables_are_equal_files(tmp_path):
         write_table(tmp_path / name, {"x": [1.0, 2.0]}, spec={"k": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert pq.read_table(tmp_path / "a")["x"].to_pylist() == [1.0, 2.0]
-
-
-def test_a_finished_unit_is_not_computed_again_and_keeps_every_bit(tmp_path):
-    calls = []
-
-    def compute(unit):
-        calls.append(unit)
-        return {"x": 0.1 + 0.2, "y": math.nan, "z": 1e-320, "w": math.inf}
-
-    units = [["normal", 100, 0], ["normal", 100, 1]]
-    first = list(finished(units[:1], compute, tmp_path / "u"))
-    again = list(finished(units, compute, tmp_path / "u"))
-    assert calls == units
-    assert repr(first[0]) == repr(again[0]) == repr(again[1])
 
 
 def test_the_mean_has_the_standard_error_of_the_mean():

@@ -151,7 +151,7 @@ def test_the_class_figure_shows_the_ensemble_else_the_best_on_validation(tables)
 
 
 def test_the_stage_writes_one_file_with_all_figures(tables, tmp_path):
-    command = [sys.executable, "-m", "scripts.lora_ablation.draw", "--spec", "{}"]
+    command = [sys.executable, "-m", "scripts.lora_ablation.draw", "--job", '{"spec": {}}']
     for name in ("grid", "drops", "classes", "curve"):
         tables[name].to_csv(tmp_path / f"{name}.csv", index=False)
         command += [f"--{name}", str(tmp_path / f"{name}.csv")]

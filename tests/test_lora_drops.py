@@ -274,7 +274,13 @@ def test_the_stage_writes_tables_that_open_again_and_reports_the_grid(inputs, tm
         part.to_parquet(tmp_path / f"cell{k}.parquet")
     runs[runs["representation"] != "spectral"].to_parquet(tmp_path / "runs.parquet")
     spec = {"arm": "fused", "expected": expected, **OPTIONS}
-    command = [sys.executable, "-m", "scripts.lora_ablation.tables", "--spec", json.dumps(spec)]
+    command = [
+        sys.executable,
+        "-m",
+        "scripts.lora_ablation.tables",
+        "--job",
+        json.dumps({"spec": spec}),
+    ]
     command += ["--runs", tmp_path / "runs.parquet"]
     command += ["--predictions", *sorted(tmp_path.glob("cell*.parquet"))]
     names = ["grid", "drops", "classes", "curve", "complete"]

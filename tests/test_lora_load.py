@@ -157,8 +157,14 @@ def test_a_fault_ends_the_command_with_code_1_and_nothing_but_the_sentence(tmp_p
     source = save_folder(small(), tmp_path / "source")
     broken = tmp_path / "source" / small().names[1]
     broken.write_bytes(broken.read_bytes()[:-3])
-    spec = json.dumps({"seed": 42, "source": source, "start": 0, "stop": 6})
-    command = [sys.executable, "-m", "scripts.lora_ablation.load", "--spec", spec]
+    spec = {"seed": 42, "source": source, "start": 0, "stop": 6}
+    command = [
+        sys.executable,
+        "-m",
+        "scripts.lora_ablation.load",
+        "--job",
+        json.dumps({"spec": spec}),
+    ]
     command += outputs(tmp_path / "out")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1

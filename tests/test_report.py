@@ -19,7 +19,7 @@ def page_after(project, **changes) -> str:
     row = (ratios["slower"] == "reference") & (ratios["faster"] == "antithetic")
     for column, value in changes.items():
         ratios.loc[row, column] = value
-    ratios.to_csv(path, index=False)
+    project.rewrite(path, ratios.to_csv(index=False))
     project.make()
     return page_of(project)
 
@@ -128,7 +128,7 @@ def test_a_run_that_is_missing_is_named_in_the_chapter(finished_lora):
     complete = pd.read_csv(path)
     lost = (complete["representation"] == "frequency") & (complete["layers"] == "visual")
     complete.loc[lost & (complete["run"] == 1), "status"] = "missing"
-    complete.to_csv(path, index=False)
+    finished_lora.rewrite(path, complete.to_csv(index=False))
     assert finished_lora.jobs() == {"report": 1}
     finished_lora.make()
     chapter = chapter_of(page_of(finished_lora))

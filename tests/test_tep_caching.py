@@ -20,7 +20,8 @@ from tests.project import Project, copy_code, job_counts
 from tests.tep_searches import STACKED, Search, configuration
 
 ARM = configuration()["report"]["arm"]
-SPINE = {"aggregate": 1, "agree": 1, "measure": 1, "ledger": 1, "report": 1}
+SPINE = {"aggregate": 1, "agree": 1, "ledger": 1, "report": 1}
+MEASURED = {"measure": 1}
 AFTER = SPINE | {"tep_bp_tables": 1, "tep_bp_draw": 1}
 RULES = ("tep", "bp")
 
@@ -89,7 +90,10 @@ def test_an_edit_of_a_rule_trains_everything_and_samples_and_loads_nothing(finis
     finished_tep.edit("scripts/tep_bp/training/rules/tep.py", "mul_(0.5)", "mul_(0.25)")
     trainings = {"tep_bp_train": trained(finished_tep), "tep_bp_propose": len(RULES)}
     # The gate and the picture of the gradient train networks of their own.
-    assert finished_tep.jobs() == trainings | {"tep_bp_gate": 1, "tep_bp_gradient": 1} | AFTER
+    assert (
+        finished_tep.jobs()
+        == trainings | {"tep_bp_gate": 1, "tep_bp_gradient": 1} | AFTER | MEASURED
+    )
 
 
 def test_an_option_of_a_legacy_arm_trains_that_arm_alone(finished_tep):
@@ -102,13 +106,13 @@ def test_another_task_keeps_the_sampled_plans_alone(finished_tep):
     jobs, files = planned(finished_tep, "task: xor\ntasks: {xor: {samples: 40}}")
     trainings = {"tep_bp_train": trained(finished_tep), "tep_bp_propose": len(RULES)}
     once = {"tep_bp_load": 1, "tep_bp_gate": 1, "tep_bp_gradient": 1}
-    assert jobs == trainings | once | AFTER
+    assert jobs == trainings | once | AFTER | MEASURED
     assert not any(name.startswith("search-") for name in files)
 
 
 def test_a_margin_of_the_gate_judges_again_and_trains_who_waits_for_it(finished_tep):
     jobs, files = planned(finished_tep, "gate: {margin: 0.01}")
-    assert jobs == {"tep_bp_gate": 1, "tep_bp_train": 3, "tep_bp_propose": 1} | AFTER
+    assert jobs == {"tep_bp_gate": 1, "tep_bp_train": 3, "tep_bp_propose": 1} | AFTER | MEASURED
     assert files == {"tep-repeat", *(f"{ARM}/tep-{name}" for name in ("000", "001", "repeat-000"))}
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+import torch
 
-from scripts.tep_bp.training.fused import compiled, elementwise, steps
-from scripts.tep_bp.training.fused.compile import compile_all
+from scripts.tep_bp.training.fused import elementwise
 from scripts.tep_bp.training.fused.elementwise import mapped, relu_of, tanh_of
 from scripts.tep_bp.training.fused.lanes import LANES
 from scripts.tep_bp.training.fused.products import onto_tile, onto_tiles
@@ -78,46 +78,66 @@ def test_products_over_samples_are_sums_over_tiles(columns):
     assert np.allclose(out, (a @ b).sum(0), rtol=1e-5)
 
 
-def compiled_elsewhere(**places: str) -> int:
-    """How many entries a new process compiles, rather than find them in its cache."""
-    code = (
-        "from scripts.tep_bp.training.fused import compile, steps, update\n"
-        "compile.compile_all()\n"
-        "entries = [steps.gather, steps.settle, steps.read, steps.teach, update.improve]\n"
-        "print(sum(len(e.signatures) - sum(e.stats.cache_hits.values()) for e in entries))"
-    )
+TRAINED = """
+import sys, torch
+from pathlib import Path
+from scripts.lib.compiled import compile_once
+from tests.test_tep_fused_code import train_and_hash
+
+if sys.argv[1] == "compile":
+    compile_once(train_and_hash, Path(sys.argv[2]))
+else:
+    train_and_hash()
+"""
+
+
+def train_and_hash() -> None:
+    """Train a trial of each rule and activation; print hashes, and how much had to be compiled."""
+    from scripts.tep_bp.training.data import Data
+    from scripts.tep_bp.training.fused import steps, update
+    from scripts.tep_bp.training.fused.fit import fit_fused
+    from scripts.tep_bp.trial import Trial
+
+    rng = torch.Generator().manual_seed(0)
+    x, y = torch.rand(40, 20, generator=rng), torch.randint(0, 3, (40,), generator=rng)
+    data = Data(x[:30], y[:30], x[30:], y[30:], 3)
+    train = {"epochs": 2, "betas": (0.9, 0.999), "adam_eps": 1e-8, "spectral_cap": 0.9}
+    train |= {"power_steps": 2, "watch": True}
+    solver = {"omega": 1.2, "mu": 0.2, "free": 8, "nudged": 4}
+    kinds = [(rule, kind) for rule in ("tep", "rbp", "bp") for kind in ("tanh", "relu")]
+    trials = [
+        Trial(rule, i, 16, 16, 0.01, 0.0, kind, 0.1, 7) for i, (rule, kind) in enumerate(kinds)
+    ]
+    hashes = [fit.parameter_hash for fit in fit_fused(data, trials, train, solver)]
+    entries = [steps.gather, steps.settle, steps.read, steps.teach, update.improve]
+    print(*hashes, sum(sum(e.stats.cache_misses.values()) for e in entries))
+
+
+def trained(how: str, cache: Path, root: Path = ROOT) -> list[str]:
+    """Hashes of the trials' parameters as a new process finds them, and how much it compiled."""
+    places = {"NUMBA_CACHE_DIR": str(cache) if how == "load" else "", "PYTHONPATH": str(root)}
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT, env=os.environ | places, text=True, capture_output=True, check=True,
+        [sys.executable, "-c", TRAINED, how, str(cache)],
+        cwd=root, env=os.environ | places, text=True, capture_output=True, check=True,
     )  # fmt: skip
-    return int(done.stdout)
+    return done.stdout.split()
 
 
-def test_what_one_process_compiled_serves_the_next():
-    compile_all()
-    assert compiled_elsewhere() == 0
+def test_compiled_here_or_loaded_also_from_elsewhere_the_trainer_has_the_same_bits(tmp_path):
+    *here, compiled = trained("compile", tmp_path / "numba")
+    assert compiled == "5"
+    assert trained("load", tmp_path / "numba") == [*here, "0"]
+    for name in ("scripts", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / "moved" / name)
+    moved = shutil.copytree(tmp_path / "numba", tmp_path / "moved/results")
+    assert trained("load", moved, tmp_path / "moved") == [*here, "0"]
 
 
-@pytest.mark.slow
-def test_all_is_compiled_once_and_where_nothing_can_be_written_in_every_process(tmp_path):
-    cache, home, file = tmp_path / "cache", tmp_path / "home", tmp_path / "file"
-    assert compiled_elsewhere(NUMBA_CACHE_DIR=str(cache)) == 6
-    assert compiled_elsewhere(NUMBA_CACHE_DIR=str(cache)) == 0
-    package = shutil.copytree(ROOT / "scripts", home / "scripts")
-    file.touch()  # no folder can be made below a file, not even by root
-    for folder in package.rglob("__pycache__"):
-        shutil.rmtree(folder)
-    (package / "tep_bp/training/fused/__pycache__").touch()
-    below = {name: str(file / "below") for name in ("NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME")}
-    assert compiled_elsewhere(PYTHONPATH=str(home), PYTHONSAFEPATH="1", **below) == 6
-
-
-def test_an_edit_of_any_module_makes_what_was_compiled_stale(tmp_path):
-    package = Path(compiled.__file__).parent
-    assert compiled.sources(package) == compiled.SOURCES
-    assert steps.teach._cache._cache_file._source_stamp == compiled.SOURCES
-    for path in package.glob("*.py"):
-        copy = shutil.copytree(package, tmp_path / path.stem)
-        with (copy / path.name).open("a") as file:
-            file.write("# edited\n")
-        assert compiled.sources(copy) != compiled.SOURCES
+def test_all_that_jobs_call_is_compiled_before(tmp_path):
+    code = (
+        "from pathlib import Path\nfrom scripts.lib.compiled import compile_once\n"
+        "from scripts.tep_bp.kernel import compile_trainer\n"
+        f"compile_once(compile_trainer, Path({str(tmp_path / 'numba')!r}))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert trained("load", tmp_path / "numba")[-1] == "0"

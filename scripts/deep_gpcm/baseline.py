@@ -17,9 +17,7 @@ from scripts.deep_gpcm.irt.baselines import ARMS, TruthMissing
 from scripts.deep_gpcm.irt.parameters import Parameters, read_truth
 from scripts.deep_gpcm.metrics import scores
 from scripts.deep_gpcm.predictions import estimated, predicted
-from scripts.lib.code import stamps
 from scripts.lib.seeds import seed63, stream
-from scripts.lib.spec import digest
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_runs, write_table
 from scripts.lib.timing import Phases
@@ -70,11 +68,11 @@ def results(
 if __name__ == "__main__":
     args = arguments(folds=[Path], items=Path, students=Path, threads=int,
                      runs=Path, predictions=Path, estimates=Path)  # fmt: skip
-    spec, code = args.spec, stamps("scripts/deep_gpcm/baseline.py")
+    spec = args.spec
     try:
         done = results(spec, args.folds, args.items, args.students, args.threads)
     except TruthMissing as error:
         sys.exit(f"Data {spec['data']!r}: {error}")
-    write_runs(args.runs, done[0], AXES, job=digest(spec, code), spec=spec)
+    write_runs(args.runs, done[0], AXES, spec=spec)
     for path, table in zip((args.predictions, args.estimates), done[1:], strict=True):
         write_table(path, table)

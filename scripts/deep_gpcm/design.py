@@ -91,10 +91,10 @@ def baseline_jobs(config: dict, seed: int) -> dict[tuple[str, str], dict]:
 
 
 def made(kind: str, jobs: dict, baselines: dict) -> list[str]:
-    """Files of one kind that training jobs and, for two kinds, baselines write."""
+    """Files of one kind that training jobs and, for three kinds, baselines write."""
     folder = f"<results>/deep_gpcm/{kind}"
     found = [f"{folder}/{arm}/{data}-{block}.parquet" for arm, data, block in jobs]
-    if kind in ("predictions", "estimates"):
+    if kind in ("runs", "predictions", "estimates"):
         found += [f"{folder}/{arm}/{data}.parquet" for arm, data in baselines]
     return found
 

@@ -13,9 +13,7 @@ import torch
 from scripts.deep_gpcm.axes import AXES
 from scripts.deep_gpcm.fold import read_fold
 from scripts.deep_gpcm.unit import Unit, train_unit
-from scripts.lib.code import stamps
 from scripts.lib.progress import progress
-from scripts.lib.spec import digest
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_runs, write_table
 
@@ -33,9 +31,8 @@ def results(spec: dict, folds: list[Path], items: Path, threads: int) -> list[Un
 if __name__ == "__main__":
     args = arguments(folds=[Path], items=Path, threads=int, runs=Path, histories=Path, losses=Path,
                      predictions=Path, estimates=Path)  # fmt: skip
-    job = digest(args.spec, stamps("scripts/deep_gpcm/train.py"))
     done = results(args.spec, args.folds, args.items, args.threads)
-    write_runs(args.runs, [unit.row for unit in done], AXES, job=job, spec=args.spec)
+    write_runs(args.runs, [unit.row for unit in done], AXES, spec=args.spec)
     for table in ("histories", "losses", "predictions", "estimates"):
         parts = [pa.table(getattr(unit, table)) for unit in done]
         # Columns of a fold that diverged in its first epoch have no type.

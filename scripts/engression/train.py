@@ -13,11 +13,10 @@ from scripts.engression.design import AXES
 from scripts.engression.unit import train_unit
 from scripts.lib.code import stamps
 from scripts.lib.progress import progress
-from scripts.lib.provenance import versions
-from scripts.lib.spec import digest
+from scripts.lib.spec import array_digest
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_runs, write_table
-from scripts.lib.units import finished
+from scripts.lib.units import finished, unit_folder
 
 
 def results(spec: dict, data: Path, threads: int, store: Path | None = None) -> list[dict]:
@@ -25,12 +24,15 @@ def results(spec: dict, data: Path, threads: int, store: Path | None = None) -> 
     torch.set_num_threads(threads)
     table = pq.read_table(data)
     keys = zip(*(table[axis].to_pylist() for axis in AXES), strict=True)
-    samples = dict(zip(keys, table["x"], strict=True))
+    samples = {key: x.values.to_numpy() for key, x in zip(keys, table["x"], strict=True)}
 
     def compute(unit: list) -> dict:
-        return train_unit(spec, samples[tuple(unit)].values.to_numpy().copy(), unit)
+        return train_unit(spec, samples[tuple(unit)].copy(), unit)
 
-    done = finished(spec["units"], compute, store)
+    def data(unit: list) -> str:
+        return array_digest(samples[tuple(unit)])
+
+    done = finished(spec["units"], compute, store, data)
     return list(progress(done, len(spec["units"]), spec["arm"]))
 
 
@@ -52,10 +54,8 @@ def history_columns(units: list[list], done: list[dict]) -> dict[str, list]:
 
 if __name__ == "__main__":
     args = arguments(data=Path, units=Path, threads=int, runs=Path, histories=Path)
-    code = stamps("scripts/engression/train.py")
-    shared = {name: value for name, value in args.spec.items() if name != "units"}
-    store = args.units / args.spec["arm"] / digest(shared, code, versions(), args.threads)
+    store = unit_folder(args.units, args.spec, stamps("scripts/engression/train.py"), args.threads)
     done = results(args.spec, args.data, args.threads, store)
     rows = [result["row"] for result in done]
-    write_runs(args.runs, rows, AXES, job=digest(args.spec, code), spec=args.spec)
+    write_runs(args.runs, rows, AXES, spec=args.spec)
     write_table(args.histories, history_columns(args.spec["units"], done))

@@ -1,44 +1,17 @@
 """What a script means: digests of its source and of every `scripts.*` module it imports."""
 
-import ast
 import functools
-import hashlib
 from pathlib import Path
+
+from scripts.lib.parsed import Parsed
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @functools.cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    """The tree itself, changed; its imports are left."""
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in ast.walk(tree):
-        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return tree
-
-
-@functools.cache
-def file_digest(path: Path) -> str:
-    """Digest of the parsed source: comments, layout and docstrings do not count."""
-    meaning = ast.dump(_without_docstrings(_tree(path)))
-    return hashlib.sha256(meaning.encode()).hexdigest()[:12]
-
-
-def _imported_names(tree: ast.Module, package: list[str]) -> list[list[str]]:
-    names = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name.split(".") for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            module = base + (node.module.split(".") if node.module else [])
-            names += [[*module, alias.name] for alias in node.names]
-    return names
+def parsed() -> Parsed:
+    """Facts of the files of this repository."""
+    return Parsed(ROOT / ".snakemake")
 
 
 def _files_of(parts: list[str]) -> list[Path]:
@@ -58,15 +31,16 @@ def _files_of(parts: list[str]) -> list[Path]:
 def _imports(path: Path) -> list[Path]:
     """Files of this repository that a file imports by itself."""
     package = list(path.relative_to(ROOT).parent.parts)
-    return [file for parts in _imported_names(_tree(path), package) for file in _files_of(parts)]
+    names = parsed().facts(path)["imports"]
+    absolute = [package[: len(package) - level + 1] * bool(level) + parts for level, parts in names]
+    return [file for parts in absolute for file in _files_of(parts)]
 
 
 @functools.cache
 def closure(script: str) -> tuple[Path, ...]:
     """The script (path from the repository root) and all it imports from `scripts`, sorted.
 
-    Imports are read from the source, also those inside functions; names built at run time
-    (`importlib.import_module(variable)`) are not seen and must be stamped by their own path.
+    Imports are read from the source, also those inside functions.
     """
     todo, seen = [ROOT / script], set()
     while todo:
@@ -78,11 +52,49 @@ def closure(script: str) -> tuple[Path, ...]:
     return tuple(sorted(seen))
 
 
+@functools.cache
+def _by_name(path: Path) -> tuple[frozenset[Path], ...]:
+    """For each import of a file by a name made at run time, the modules that it may mean.
+
+    Those of the package with which the name begins (f"scripts.a.{name}"), or else all of the
+    study's. What `lib` and the spine import so is the study's: its rule stamps it.
+    """
+    own, found = ROOT.joinpath(*path.relative_to(ROOT).parts[:2]), []
+    for text in parsed().facts(path)["by_name"]:
+        parts = text.split(".")[:-1]
+        folder = ROOT.joinpath(*parts) if parts[:1] == ["scripts"] and parts[1:] else own
+        if own.name not in ("lib", "spine") or folder != own:
+            found.append(frozenset(folder.rglob("*.py")) - {path})
+    return tuple(found)
+
+
+def executed(*scripts: str) -> set[Path]:
+    """Files that running these scripts may execute.
+
+    A module that is imported by a name made at run time may be any of its package, unless one of
+    them is among the scripts: a rule that names the one that its jobs import is taken at its word.
+    """
+    files: set[Path] = set()
+    todo = [path for script in scripts for path in closure(script)]
+    while todo:
+        path = todo.pop()
+        if path in files:
+            continue
+        files.add(path)
+        for modules in _by_name(path):
+            named = [s for s in scripts if ROOT / s in modules and path not in closure(s)]
+            chosen = named or [module.relative_to(ROOT).as_posix() for module in modules]
+            todo += [file for module in chosen for file in closure(module)]
+    return files
+
+
 def stamps(*scripts: str) -> list[str]:
-    """One `path@digest` for each file that running these scripts executes, sorted.
+    """One `path@digest` for each file that running these scripts may execute, sorted.
 
     As rule parameters they rerun a job exactly when the meaning of its code changes, and
     Snakemake's reason names the file.
     """
-    files = sorted({path for script in scripts for path in closure(script)})
-    return [f"{path.relative_to(ROOT).as_posix()}@{file_digest(path)}" for path in files]
+    return [
+        f"{path.relative_to(ROOT).as_posix()}@{parsed().facts(path)['digest']}"
+        for path in sorted(executed(*scripts))
+    ]

@@ -1,4 +1,9 @@
-"""How loops are compiled by Numba: wide vectors, floating-point liberties, a cache on disk."""
+"""How loops are compiled by Numba: wide vectors, floating-point liberties, a cache on disk.
+
+A study's rule compiles its kernels once into a folder of results, which jobs name in the variable
+NUMBA_CACHE_DIR and only read. It is found after a move of the project, and used by processors of
+the same instructions. Without it Numba keeps what it compiles beside the code, or with the user.
+"""
 
 import json
 import time
@@ -7,8 +12,12 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 import numba
+from numba.core import caching
 
+from scripts.lib.code import ROOT, stamps
 from scripts.lib.files import replacing
+from scripts.lib.provenance import instruction_set
+from scripts.lib.spec import digest
 
 # Sums may be reassociated, products and sums contracted, the sign of zero lost; a NaN stays a NaN.
 OPTIONS = {"fastmath": {"contract", "reassoc", "nsz"}, "nogil": True, "error_model": "numpy"}
@@ -31,29 +40,78 @@ numba.config.CPU_FEATURES = numba.config.CPU_FEATURES or wide_vectors()
 
 
 def inner(function: Callable) -> Callable:
-    """A function that only compiled ones call: part of their code."""
-    return numba.njit(function, **OPTIONS)
+    """A function that only compiled ones call: part of their code.
 
-
-def entry(function: Callable, sources: str | None = None) -> Callable:
-    """The function compiled at its first call, and kept on disk where Numba can write.
-
-    Numba compiles again when the function's own file has changed; `sources`, a digest of all files
-    whose functions it calls, takes that file's place.
+    Written into each of them. Else Numba has it twice, compiled by itself and with its caller, and
+    runs the first in the process that compiled both, but the second, of other bits, from its cache.
     """
+    return numba.njit(function, forceinline=True, **OPTIONS)
+
+
+def entry(function: Callable) -> Callable:
+    """The function compiled at its first call, and kept on disk where Numba can write."""
     try:
-        dispatcher = numba.njit(function, cache=True, **OPTIONS)
-    except RuntimeError:  # neither NUMBA_CACHE_DIR nor checkout nor home: compile in every process
+        return numba.njit(function, cache=True, **OPTIONS)
+    except RuntimeError:  # no folder can be written: compile in every process
         return numba.njit(function, **OPTIONS)
-    if sources:
-        dispatcher._cache._cache_file._source_stamp = sources
-    return dispatcher
 
 
-def compile_once(compile_all: Callable[[], None], path: Path) -> None:
-    """Fill Numba's cache for all jobs, and write the wall seconds that took: {"compile_s": s}."""
+class ByMeaning:
+    """What is on disk is stale when the meaning of a function's module, or its imports, changed."""
+
+    def get_source_stamp(self) -> str:
+        if script := in_repository(self._py_file):
+            return digest(stamps(script))
+        return digest(Path(self._py_file).read_text(encoding="utf-8"))
+
+
+class OfResults(ByMeaning, caching.UserProvidedCacheLocator):
+    """The folder that `compile_once` made: by instructions and module, wherever the code is."""
+
+    def __init__(self, function: Callable, file: str):
+        super().__init__(function, file)
+        module = (in_repository(file) or Path(file).name).removesuffix(".py").replace("/", ".")
+        self._cache_path = str(cache_folder(Path(numba.config.CACHE_DIR)) / module)
+
+    @classmethod
+    def from_function(cls, function: Callable, file: str) -> caching._CacheLocator | None:
+        made = numba.config.CACHE_DIR and cache_folder(Path(numba.config.CACHE_DIR)).is_dir()
+        return cls(function, file) if made else None
+
+
+class BesideCode(ByMeaning, caching.InTreeCacheLocator):
+    pass
+
+
+class OfUser(ByMeaning, caching.UserWideCacheLocator):
+    pass
+
+
+numba.config.CACHE_LOCATOR_CLASSES = ",".join(
+    f"{cls.__module__}.{cls.__name__}" for cls in (OfResults, BesideCode, OfUser)
+)
+
+
+def in_repository(file: str) -> str | None:
+    """A module's path from the repository's root; None if it lies elsewhere."""
+    path = Path(file).resolve()
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else None
+
+
+def cache_folder(folder: Path) -> Path:
+    """Where the code for this processor is in a folder of compiled kernels."""
+    return folder / instruction_set()
+
+
+def compile_once(compile_all: Callable[[], None], folder: Path) -> None:
+    """Make the folder of compiled kernels, and in compiled.json the wall seconds: {"compile_s": s}.
+
+    `compile_all` imports the modules of the kernels itself: Numba asks for the folder as it does.
+    """
     start = time.perf_counter()
-    compile_all()
-    text = json.dumps({"compile_s": time.perf_counter() - start})
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with replacing(folder) as temporary:
+        cache_folder(temporary).mkdir(parents=True)
+        numba.config.CACHE_DIR = str(temporary)
+        compile_all()
+        text = json.dumps({"compile_s": time.perf_counter() - start})
+        (temporary / "compiled.json").write_text(text, encoding="utf-8")

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from scripts.lib.faults import LoadError, reason
+from scripts.lib.seals import checksum
 
 MOST = 4 * 2**30  # bytes that a file, or what unfolds from a packed one, may take in memory
+SMALL = 64 * 2**20  # bytes of files that are looked through at each start of Snakemake
 GZIP = b"\x1f\x8b"
 
 
@@ -112,3 +114,19 @@ def unpacked(path: str | Path) -> Iterator[IO[bytes]]:
     fault, opened = ("cannot be unpacked", gzip.open) if packed else ("cannot be read", open)
     with foreign(path, fault), opened(path, "rb") as stream:
         yield stream
+
+
+def marks(paths: Iterable[Path]) -> list[tuple[str, int, str | int]]:
+    """What tells each file from an edited one: path, size, and the checksum of its bytes.
+
+    If they are larger than SMALL together, the time of the last change stands for the checksum.
+    LoadError if one of them is missing.
+    """
+    paths, sizes = list(paths), []
+    for path in paths:
+        with foreign(path):
+            sizes.append(path.stat().st_size)
+    small = sum(sizes) <= SMALL
+    with foreign(", ".join(sorted({str(path.parent) for path in paths})[:1])):
+        said = [checksum(path) if small else path.stat().st_mtime_ns for path in paths]
+    return [(path.as_posix(), *told) for path, *told in zip(paths, sizes, said, strict=True)]

@@ -1,5 +1,6 @@
 """Where a file's numbers come from: commit, versions and processor, never hosts, users or paths."""
 
+import hashlib
 import platform
 import subprocess
 from functools import cache
@@ -31,14 +32,26 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: _installed(name) for name in packages}
 
 
+@cache
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says of the first CPU; nothing on other systems."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            fields = (line.partition(":") for line in file.read().partition("\n\n")[0].splitlines())
+    except OSError:
+        return {}
+    return {name.strip(): value.strip() for name, _, value in fields}
+
+
 def processor() -> str:
     """The CPU's model name, or its architecture where the system does not tell."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            models = (line.partition(":")[2].strip() for line in lines if "model name" in line)
-            return next(models, platform.machine())
-    except OSError:
-        return platform.processor() or platform.machine()
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def instruction_set() -> str:
+    """Digest of the CPU's maker and instructions, by which libraries choose their code, so bits."""
+    known = [_cpuinfo().get(name, "") for name in ("vendor_id", "flags", "Features")]
+    return hashlib.sha256("|".join([platform.machine(), *known]).encode()).hexdigest()[:12]
 
 
 @cache
@@ -49,5 +62,6 @@ def provenance() -> dict:
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "versions": versions(),
         "processor": processor(),
+        "instruction_set": instruction_set(),
         "platform": f"{platform.system()} {platform.machine()}",
     }

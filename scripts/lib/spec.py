@@ -1,8 +1,10 @@
-"""A job's specification: plain values as one canonical JSON text, and its digest."""
+"""A job's specification: plain values as one canonical JSON text, and digests of values."""
 
 import hashlib
 import json
 from typing import Any
+
+import numpy as np
 
 
 def canonical(value: Any) -> str:
@@ -13,3 +15,12 @@ def canonical(value: Any) -> str:
 def digest(*parts: Any) -> str:
     """16 hexadecimal digits that identify these values."""
     return hashlib.sha256(canonical(parts).encode()).hexdigest()[:16]
+
+
+def array_digest(*arrays: np.ndarray) -> str:
+    """16 hexadecimal digits that identify these arrays: their types, shapes and bytes."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(f"{array.dtype.str}{array.shape}".encode())
+        found.update(np.ascontiguousarray(array))
+    return found.hexdigest()[:16]

@@ -1,28 +1,61 @@
 """Finished units on disk: a killed, extended or regrouped job computes only what is missing."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scripts.lib.files import replacing
+from scripts.lib.provenance import instruction_set, versions
+from scripts.lib.seals import with_checksum, without_checksum
+from scripts.lib.spec import digest
+
+
+def unit_folder(store: Path, spec: dict, code: list[str], threads: int) -> Path:
+    """Where a job keeps its units: a folder named for all that they have in common.
+
+    That is the specification but for its `units`, the code, the versions of packages, the threads
+    and the instructions of the processor, which decide in what order sums are taken.
+    """
+    shared = {name: value for name, value in spec.items() if name != "units"}
+    return store / spec["arm"] / digest(shared, code, versions(), threads, instruction_set())
 
 
 def finished(
-    units: list[list], compute: Callable[[list], dict], folder: Path | None
+    units: list[list],
+    compute: Callable[[list], dict],
+    folder: Path | None,
+    data: Callable[[list], str],
 ) -> Iterator[dict]:
     """Yield the result of each unit, in order, from `folder` or from `compute(unit)`.
 
-    A unit is a list of labels, its result a JSON object; floats survive the round trip bit for
-    bit. `folder` must name all that can change a result (specification, code, versions): a
-    result found there is trusted. Without a folder every unit is computed.
+    A unit is a list of labels, its result a JSON object; floats survive the round trip bit for bit.
+    `folder` names all that the units share, `data(unit)` is the digest of the data that the unit is
+    computed from, as they were read: whatever changed them on the way, another digest is another
+    unit. A damaged file is computed again. Without a folder every unit is computed.
     """
     for unit in units:
         if folder is None:
             yield compute(unit)
             continue
-        path = folder / ("_".join(str(label) for label in unit) + ".json")
-        if not path.is_file():
-            result = compute(unit)
-            with replacing(path) as temporary:
-                temporary.write_text(json.dumps(result), encoding="utf-8")
-        yield json.loads(path.read_text(encoding="utf-8"))
+        labels = "_".join(str(label) for label in unit)
+        path = folder / f"{labels}-{data(unit)}.json"
+        if (result := _read(path)) is None:
+            _write(path, compute(unit))
+            result = _read(path)
+        yield result
+
+
+def _write(path: Path, result: dict) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(with_checksum(json.dumps(result).encode()))
+
+
+def _read(path: Path) -> dict | None:
+    """The result in a file; None if there is none or it is damaged."""
+    if not path.is_file():
+        return None
+    if (content := without_checksum(path.read_bytes())) is None:
+        logging.warning("%s is damaged; the unit is computed again.", path)
+        return None
+    return json.loads(content)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from scripts.lib.files import replacing
 from scripts.lib.stage import arguments
 from scripts.lora_ablation.adapters.shipped import save_nested
 from scripts.lora_ablation.adapters.sources import read
@@ -10,4 +11,5 @@ if __name__ == "__main__":
     args = arguments(dataset=Path)
     source = args.spec["source"]
     shard = read(source, args.spec["seed"], 0, source["adapters"])
-    save_nested(shard.matrix, shard.layout, shard.labels, args.dataset)
+    with replacing(args.dataset) as temporary:
+        save_nested(shard.matrix, shard.layout, shard.labels, temporary)

@@ -15,9 +15,7 @@ import numpy as np
 import torch
 from datasets import load_from_disk
 
-from scripts.lib.code import stamps
 from scripts.lib.seeds import seed63, stream
-from scripts.lib.spec import digest
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_runs
 from scripts.lib.timing import Phases
@@ -89,5 +87,4 @@ def rows(spec: dict) -> list[dict]:
 if __name__ == "__main__":
     args = arguments(runs=Path, threads=int)
     torch.set_num_threads(args.threads)
-    job = digest(args.spec, stamps("scripts/lora_ablation/prepare.py"))
-    write_runs(args.runs, rows(args.spec), AXES, job=job, spec=args.spec)
+    write_runs(args.runs, rows(args.spec), AXES, spec=args.spec)

@@ -12,11 +12,9 @@ import torch
 
 from scripts.lib.code import stamps
 from scripts.lib.progress import progress
-from scripts.lib.provenance import versions
-from scripts.lib.spec import digest
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_runs, write_table
-from scripts.lib.units import finished
+from scripts.lib.units import finished, unit_folder
 from scripts.lora_ablation.adapters.store import read_layout
 from scripts.lora_ablation.axes import AXES
 from scripts.lora_ablation.cells import cell_jobs, read_cell
@@ -41,18 +39,15 @@ def results(spec: dict, cell: Cell, threads: int, store: Path | None = None) -> 
             stacked.update((tuple(u), r) for u, r in zip(spec["units"], done, strict=True))
         return stacked[tuple(unit)]
 
-    done = finished(spec["units"], compute, store)
+    data = cell.digest() if store else ""
+    done = finished(spec["units"], compute, store, lambda unit: data)
     return list(progress(done, len(spec["units"]), spec["arm"]))
 
 
 def tables(spec: dict, cell: Cell, code: list[str], threads: int, store: Path) -> list[list[dict]]:
-    """Rows of the runs, histories and predictions of one cell.
-
-    Its finished runs are in a folder of `store` named for all that can change one of them.
-    """
-    shared = {name: value for name, value in spec.items() if name != "units"}
-    folder = store / spec["arm"] / digest(shared, code, versions(), threads, cell.digest())
-    done, units = results(spec, cell, threads, folder), spec["units"]
+    """Rows of the runs, histories and predictions of one cell; finished runs are in `store`."""
+    folder, units = unit_folder(store, spec, code, threads), spec["units"]
+    done = results(spec, cell, threads, folder)
     runs = [result["row"] for result in done]
     return [runs, history_rows(units, done), prediction_rows(units, done, cell)]
 
@@ -65,6 +60,6 @@ if __name__ == "__main__":
         cell = read_cell(spec, layout, args.index, args.features)
         made.append(tables(spec, cell, code, args.threads, args.store))
     runs, histories, predictions = (list(chain(*rows)) for rows in zip(*made, strict=True))
-    write_runs(args.runs, runs, AXES, job=digest(args.spec, code), spec=args.spec)
+    write_runs(args.runs, runs, AXES, spec=args.spec)
     write_table(args.histories, histories)
     write_table(args.predictions, predictions)

@@ -18,11 +18,6 @@ from scripts.lib.stats import Estimate, mean, proportion
 from scripts.lib.tables import read_metadata, read_runs, write_csv, write_table
 
 
-def read(files: list[Path], jobs: list[str], axes: list[str]) -> list[pa.Table]:
-    """The run files; `jobs` holds the digest that each must carry."""
-    return [read_runs(path, axes, job) for path, job in zip(files, jobs, strict=True)]
-
-
 def job_costs(files: list[Path], tables: list[pa.Table]) -> list[dict]:
     """Rows of jobs.csv; a job that found units finished already spent less than they took."""
     jobs = pd.DataFrame(
@@ -67,7 +62,7 @@ def summarise(
 if __name__ == "__main__":
     args = arguments(files=[Path], runs=Path, summary=Path, jobs=Path)
     axes = args.spec["axes"]
-    tables = read(args.files, args.spec["jobs"], axes)
+    tables = [read_runs(path, axes) for path in args.files]
     table = pa.concat_tables(tables, promote_options="permissive")
     write_table(args.runs, table)
     write_csv(args.summary, summarise(table.to_pandas(), axes[:-1], **args.spec["summary"]))

@@ -9,8 +9,6 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from scripts.lib.code import stamps
-from scripts.lib.spec import digest
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_runs
 from scripts.tep_bp.axes import AXES
@@ -41,5 +39,4 @@ if __name__ == "__main__":
     args = arguments(task=Path, plan=Path, gates=[Path], threads=int, runs=Path)
     torch.set_num_threads(args.threads)
     made = result(args.spec, pd.read_parquet(args.plan), read_task(args.task), args.gates)
-    job = digest(args.spec, stamps("scripts/tep_bp/train.py"))
-    write_runs(args.runs, made, AXES, job=job, spec=args.spec)
+    write_runs(args.runs, made, AXES, spec=args.spec)

@@ -1,16 +1,19 @@
 """Validation of the root configuration, wildcard constraints, what studies announce; no rules."""
 
+import os
 from functools import partial
 
 from snakemake.exceptions import WorkflowError
 
-from scripts.lib.code import stamps
+from scripts.lib.code import parsed, stamps
 from scripts.lib.config import check_config, check_root, check_sections
 from scripts.lib.contract import check_announced, check_contract, check_planned
 from scripts.lib.faults import ConfigError, LoadError
 from scripts.lib.plan import measurement_plan
-from scripts.lib.spec import canonical, digest
+from scripts.lib.provenance import instruction_set
+from scripts.lib.spec import canonical
 from scripts.lib.stage import put_this_python_first
+from scripts.spine.keys import Keys
 
 put_this_python_first()
 
@@ -28,12 +31,17 @@ RESULTS = config["pathvars"]["results"]
 AXES = {}
 # {study: kind of each metric of its rows: number, flag, list or label}, {study: phases it times}
 METRICS, PHASES = {}, {}
-# {study: {run file: digest of the job that makes it}}
+# {study: run files}
 RUNS = {}
-# {study: data files, measured script, and what plans the measurement once its names are checked}
+# {study: data files, measured script, what plans the measurement once its names are checked, and
+# the kernel where code is compiled}
 MEASURED = {}
 # {study: further tables (CSV) and files of figures (JSON of SVG texts) for its chapter}
 CHAPTERS = {}
+
+
+# Of the machine that plans: a cluster's nodes inherit it, so that they give files the same keys.
+INSTRUCTIONS = os.environ.setdefault("ISOSPEED_INSTRUCTION_SET", instruction_set())
 
 
 wildcard_constraints:

@@ -1,6 +1,6 @@
 """Deep-GPCM: fetch, load -> features (folds) -> train, baseline -> tables.
 
-Makes <results>/deep_gpcm/{fetched,data,folds,runs,histories,losses,predictions,estimates,tables};
+Makes <results>/deep_gpcm/{fetched,data,folds,numba,runs,histories,losses,predictions,estimates,tables};
 announces its run files, measurement and chapter.
 """
 
@@ -23,8 +23,6 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 # {(arm, data, block): specification of its training job}, {(arm, data): that of a baseline's}
 GPCM_JOBS, GPCM_BASELINES = {}, {}
-GPCM_TRAIN = stamps("scripts/deep_gpcm/train.py")
-GPCM_BASELINE = stamps("scripts/deep_gpcm/baseline.py")
 AXES["deep_gpcm"] = GPCM_AXES
 METRICS["deep_gpcm"], PHASES["deep_gpcm"] = gpcm_names.METRICS, gpcm_names.PHASES
 
@@ -37,15 +35,10 @@ if "deep_gpcm" in STUDIES:
         raise WorkflowError(str(error)) from None
     GPCM_JOBS = gpcm_design.training_jobs(GPCM, config["seed"])
     GPCM_BASELINES = gpcm_design.baseline_jobs(GPCM, config["seed"])
-    RUNS["deep_gpcm"] = {
-        f"<results>/deep_gpcm/runs/{arm}/{data}-{block}.parquet": digest(job, GPCM_TRAIN)
-        for (arm, data, block), job in GPCM_JOBS.items()
-    } | {
-        f"<results>/deep_gpcm/runs/{arm}/{data}.parquet": digest(job, GPCM_BASELINE)
-        for (arm, data), job in GPCM_BASELINES.items()
-    }
+    RUNS["deep_gpcm"] = gpcm_design.made("runs", GPCM_JOBS, GPCM_BASELINES)
     MEASURED["deep_gpcm"] = {
         "data": gpcm_plan.data_files(GPCM, gpcm_design.measured(GPCM)),
+        "kernel": "<results>/deep_gpcm/numba",
         "script": "scripts/deep_gpcm/measured.py",
         "plan": partial(
             measurement_plan,
@@ -77,7 +70,7 @@ rule deep_gpcm_fetch:
         *stamps("scripts/deep_gpcm/fetch.py"),
         spec=lambda w: canonical({"table": w.table}),
     shell:
-        "python -m scripts.deep_gpcm.fetch --spec {params.spec:q} --output {output.table:q}"
+        "python -m scripts.deep_gpcm.fetch --job {params.job:q} --output {output.table:q}"
         " 2> >(tee {log:q} >&2)"
 
 
@@ -102,7 +95,7 @@ rule deep_gpcm_load:
         # Changes with the files that the source is read from.
         read_from=lambda w: gpcm_fingerprint(GPCM["sources"][w.data]),
     shell:
-        "python -m scripts.deep_gpcm.load --spec {params.spec:q} --fetched {input.fetched:q}"
+        "python -m scripts.deep_gpcm.load --job {params.job:q} --fetched {input.fetched:q}"
         " --interactions {output.interactions:q} --students {output.students:q}"
         " --items {output.item_table:q} 2> >(tee {log:q} >&2)"
 
@@ -128,7 +121,7 @@ rule deep_gpcm_features:
             | {key: GPCM[key] for key in ("folds", "validation")}
         ),
     shell:
-        "python -m scripts.deep_gpcm.features --spec {params.spec:q}"
+        "python -m scripts.deep_gpcm.features --job {params.job:q}"
         " --interactions {input.interactions:q} --students {input.students:q}"
         " --folds {output.folds:q} 2> >(tee {log:q} >&2)"
 
@@ -136,18 +129,18 @@ rule deep_gpcm_features:
 rule deep_gpcm_kernel:
     """Compile the memory kernel once for all jobs."""
     output:
-        compiled="<results>/deep_gpcm/kernel.json",
+        compiled=directory("<results>/deep_gpcm/numba"),
     log:
         "<results>/deep_gpcm/logs/kernel.log",
     conda:
         "../envs/isospeed.yaml"
     params:
         *stamps("scripts/deep_gpcm/kernel.py"),
-        spec=canonical({}),
-        cache=f"{RESULTS}/deep_gpcm/numba",
+        # Another processor is another code, which may sum in another order.
+        spec=canonical({"instruction_set": INSTRUCTIONS}),
     shell:
-        "NUMBA_CACHE_DIR={params.cache:q} python -m scripts.deep_gpcm.kernel"
-        " --spec {params.spec:q} --compiled {output.compiled:q} 2> {log:q}"
+        "python -m scripts.deep_gpcm.kernel --job {params.job:q} --compiled {output.compiled:q}"
+        " 2> {log:q}"
 
 
 rule deep_gpcm_train:
@@ -158,8 +151,7 @@ rule deep_gpcm_train:
             for fold in GPCM_JOBS[w.arm, w.data, int(w.block)]["folds"]
         ],
         item_table="<results>/deep_gpcm/data/{data}/items.parquet",
-        # Not read: without it jobs that start at once would each compile.
-        kernel="<results>/deep_gpcm/kernel.json",
+        kernel="<results>/deep_gpcm/numba",
     output:
         runs="<results>/deep_gpcm/runs/{arm}/{data}-{block}.parquet",
         histories="<results>/deep_gpcm/histories/{arm}/{data}-{block}.parquet",
@@ -174,12 +166,11 @@ rule deep_gpcm_train:
     resources:
         mem_mb=2000,
     params:
-        *GPCM_TRAIN,
+        *stamps("scripts/deep_gpcm/train.py"),
         spec=lambda w: canonical(GPCM_JOBS[w.arm, w.data, int(w.block)]),
-        cache=f"{RESULTS}/deep_gpcm/numba",
     shell:
-        "NUMBA_CACHE_DIR={params.cache:q} python -m scripts.deep_gpcm.train"
-        " --spec {params.spec:q} --threads {threads} --folds {input.folds:q}"
+        "NUMBA_CACHE_DIR={input.kernel:q} python -m scripts.deep_gpcm.train"
+        " --job {params.job:q} --threads {threads} --folds {input.folds:q}"
         " --items {input.item_table:q} --runs {output.runs:q} --histories {output.histories:q} --losses {output.losses:q}"
         " --predictions {output.predictions:q} --estimates {output.estimates:q}"
         " 2> >(tee {log:q} >&2)"
@@ -204,11 +195,11 @@ rule deep_gpcm_baseline:
         "../envs/isospeed.yaml"
     threads: 1
     params:
-        *GPCM_BASELINE,
+        *stamps("scripts/deep_gpcm/baseline.py"),
         spec=lambda w: canonical(GPCM_BASELINES[w.arm, w.data]),
     shell:
         "OMP_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads}"
-        " python -m scripts.deep_gpcm.baseline --spec {params.spec:q} --threads {threads}"
+        " python -m scripts.deep_gpcm.baseline --job {params.job:q} --threads {threads}"
         " --folds {input.folds:q} --items {input.item_table:q} --students {input.students:q}"
         " --runs {output.runs:q} --predictions {output.predictions:q}"
         " --estimates {output.estimates:q} 2> >(tee {log:q} >&2)"
@@ -244,7 +235,7 @@ rule deep_gpcm_tables:
         *stamps("scripts/deep_gpcm/tables.py"),
         spec=canonical(gpcm_design.tables_job(GPCM)),
     shell:
-        "python -m scripts.deep_gpcm.tables --spec {params.spec:q} --runs {input.runs:q}"
+        "python -m scripts.deep_gpcm.tables --job {params.job:q} --runs {input.runs:q}"
         " --predictions {input.predictions:q} --estimates {input.estimates:q}"
         " --histories {input.histories:q} --students {input.students:q}"
         " --items {input.item_tables:q} --scores {output.scores:q} --recovery {output.recovery:q}"
@@ -269,7 +260,7 @@ rule deep_gpcm_ladder:
         *stamps("scripts/deep_gpcm/ladder.py"),
         spec=canonical(gpcm_design.ladder_job(GPCM)),
     shell:
-        "python -m scripts.deep_gpcm.ladder --spec {params.spec:q}"
+        "python -m scripts.deep_gpcm.ladder --job {params.job:q}"
         " --measurements {input.measurements:q} --agreement {input.agreement:q}"
         " --losses {input.losses:q} --ladder {output.ladder:q} 2> {log:q}"
 
@@ -295,7 +286,7 @@ rule deep_gpcm_draw:
         *stamps("scripts/deep_gpcm/draw.py"),
         spec=canonical({}),
     shell:
-        "python -m scripts.deep_gpcm.draw --spec {params.spec:q} --scores {input.scores:q}"
+        "python -m scripts.deep_gpcm.draw --job {params.job:q} --scores {input.scores:q}"
         " --points {input.points:q} --calibration {input.calibration:q}"
         " --confusion {input.confusion:q} --convergence {input.convergence:q}"
         " --categories {input.categories:q} --learning {input.learning:q}"

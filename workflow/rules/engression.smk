@@ -17,18 +17,15 @@ try:
     check_engression(ENGRESSION)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
-ENGRESSION_TRAIN = stamps("scripts/engression/train.py")
 AXES["engression"] = engression_design.AXES
 METRICS["engression"], PHASES["engression"] = engression_names.METRICS, engression_names.PHASES
 
 
 if "engression" in STUDIES:
-    RUNS["engression"] = {
-        f"<results>/engression/runs/{arm}/{block}.parquet": digest(
-            engression_design.block_job(ENGRESSION, config["seed"], arm, block), ENGRESSION_TRAIN
-        )
+    RUNS["engression"] = [
+        f"<results>/engression/runs/{arm}/{block}.parquet"
         for arm, block in engression_design.arm_blocks(ENGRESSION)
-    }
+    ]
     MEASURED["engression"] = {
         "data": ["<results>/engression/data/measured.parquet"],
         "script": "scripts/engression/train.py",
@@ -55,7 +52,7 @@ rule engression_load:
             engression_design.block_samples(ENGRESSION, config["seed"], w.block)
         ),
     shell:
-        "python -m scripts.engression.load --spec {params.spec:q} --data {output.data:q} 2> {log:q}"
+        "python -m scripts.engression.load --job {params.job:q} --data {output.data:q} 2> {log:q}"
 
 
 rule engression_train:
@@ -73,12 +70,12 @@ rule engression_train:
     resources:
         mem_mb=1000,
     params:
-        *ENGRESSION_TRAIN,
+        *stamps("scripts/engression/train.py"),
         spec=lambda w: canonical(
             engression_design.block_job(ENGRESSION, config["seed"], w.arm, w.block)
         ),
         units=f"{RESULTS}/engression/units",
     shell:
-        "python -m scripts.engression.train --spec {params.spec:q} --threads {threads}"
+        "python -m scripts.engression.train --job {params.job:q} --threads {threads}"
         " --data {input.data:q} --units {params.units:q}"
         " --runs {output.runs:q} --histories {output.histories:q} 2> >(tee {log:q} >&2)"

@@ -24,8 +24,6 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 # {shard: specification of its load job}, {(arm, cells): specification of its training job}
 LORA_SHARDS, LORA_JOBS = {}, {}
-LORA_TRAIN = stamps("scripts/lora_ablation/train.py")
-LORA_PREPARE = stamps("scripts/lora_ablation/prepare.py")
 AXES["lora_ablation"] = LORA_AXES
 METRICS["lora_ablation"], PHASES["lora_ablation"] = lora_names.METRICS, lora_names.PHASES
 
@@ -38,15 +36,9 @@ if "lora_ablation" in STUDIES:
     except (ConfigError, LoadError) as error:
         raise WorkflowError(str(error)) from None
     LORA_JOBS = lora_design.jobs(LORA, config["seed"])
-    RUNS["lora_ablation"] = {
-        f"<results>/lora_ablation/runs/{arm}/{cells}.parquet": digest(job, LORA_TRAIN)
-        for (arm, cells), job in LORA_JOBS.items()
-    } | {
-        f"<results>/lora_ablation/runs/{arm}/prepare.parquet": digest(
-            lora_design.prepare_job(LORA, config["seed"], arm), LORA_PREPARE
-        )
-        for arm in LORA["prepare"]["arms"]
-    }
+    RUNS["lora_ablation"] = [
+        f"<results>/lora_ablation/runs/{arm}/{cells}.parquet" for arm, cells in LORA_JOBS
+    ] + [f"<results>/lora_ablation/runs/{arm}/prepare.parquet" for arm in LORA["prepare"]["arms"]]
     MEASURED["lora_ablation"] = {
         "data": [
             "<results>/lora_ablation/nested",
@@ -101,7 +93,7 @@ rule lora_ablation_load:
         *stamps("scripts/lora_ablation/load.py"),
         spec=lambda w: canonical(LORA_SHARDS[w.shard]),
     shell:
-        "python -m scripts.lora_ablation.load --spec {params.spec:q}"
+        "python -m scripts.lora_ablation.load --job {params.job:q}"
         " --tensors {output.tensors:q} --layout {output.layout:q} --index {output.index:q} 2> {log:q}"
 
 
@@ -120,7 +112,7 @@ rule lora_ablation_index:
         *stamps("scripts/lora_ablation/index.py"),
         spec=canonical({"split": {"kind": LORA["split"]}}),
     shell:
-        "python -m scripts.lora_ablation.index --spec {params.spec:q} --indexes {input.indexes:q}"
+        "python -m scripts.lora_ablation.index --job {params.job:q} --indexes {input.indexes:q}"
         " --layouts {input.layouts:q} --index {output.index:q} 2> {log:q}"
 
 
@@ -149,7 +141,7 @@ rule lora_ablation_features:
         ),
         spec=lambda w: canonical(lora_design.family_job(w.family)),
     shell:
-        "python -m scripts.lora_ablation.features --spec {params.spec:q}"
+        "python -m scripts.lora_ablation.features --job {params.job:q}"
         " --tensors {input.tensors:q} --layout {input.layout:q} --index {input.index:q}"
         " --features {output.features:q} 2> {log:q}"
 
@@ -174,11 +166,11 @@ rule lora_ablation_train:
     resources:
         mem_mb=2000,
     params:
-        *LORA_TRAIN,
+        *stamps("scripts/lora_ablation/train.py"),
         spec=lambda w: canonical(LORA_JOBS[w.arm, w.cells]),
         units=f"{RESULTS}/lora_ablation/units",
     shell:
-        "python -m scripts.lora_ablation.train --spec {params.spec:q} --threads {threads}"
+        "python -m scripts.lora_ablation.train --job {params.job:q} --threads {threads}"
         " --layout {input.layout:q} --index {input.index:q} --features {input.features:q}"
         " --store {params.units:q} --runs {output.runs:q} --histories {output.histories:q}"
         " --predictions {output.predictions:q} 2> >(tee {log:q} >&2)"
@@ -194,10 +186,10 @@ rule lora_ablation_prepare:
         "../envs/isospeed.yaml"
     threads: 1
     params:
-        *LORA_PREPARE,
+        *stamps("scripts/lora_ablation/prepare.py"),
         spec=lambda w: canonical(lora_design.prepare_job(LORA, config["seed"], w.arm)),
     shell:
-        "python -m scripts.lora_ablation.prepare --spec {params.spec:q} --threads {threads}"
+        "python -m scripts.lora_ablation.prepare --job {params.job:q} --threads {threads}"
         " --runs {output.runs:q} 2> {log:q}"
 
 
@@ -218,7 +210,7 @@ rule lora_ablation_nested:
             }
         ),
     shell:
-        "python -m scripts.lora_ablation.nested --spec {params.spec:q}"
+        "python -m scripts.lora_ablation.nested --job {params.job:q}"
         " --dataset {output.dataset:q} 2> {log:q}"
 
 
@@ -252,7 +244,7 @@ rule lora_ablation_tables:
             }
         ),
     shell:
-        "python -m scripts.lora_ablation.tables --spec {params.spec:q} --runs {input.runs:q}"
+        "python -m scripts.lora_ablation.tables --job {params.job:q} --runs {input.runs:q}"
         " --predictions {input.predictions:q} --grid {output.grid:q} --drops {output.drops:q}"
         " --classes {output.classes:q} --curve {output.curve:q} --complete {output.complete:q}"
         " 2> {log:q}"
@@ -275,7 +267,7 @@ rule lora_ablation_costs:
         *stamps("scripts/lora_ablation/costs.py"),
         spec=canonical(lora_design.costs_job(LORA)),
     shell:
-        "python -m scripts.lora_ablation.costs --spec {params.spec:q} --runs {input.runs:q}"
+        "python -m scripts.lora_ablation.costs --job {params.job:q} --runs {input.runs:q}"
         " --measurements {input.measurements:q} --stages {output.stages:q} --svd {output.svd:q}"
         " --repairs {output.repairs:q} 2> {log:q}"
 
@@ -297,6 +289,6 @@ rule lora_ablation_draw:
         *stamps("scripts/lora_ablation/draw.py"),
         spec=canonical({}),
     shell:
-        "python -m scripts.lora_ablation.draw --spec {params.spec:q} --grid {input.grid:q}"
+        "python -m scripts.lora_ablation.draw --job {params.job:q} --grid {input.grid:q}"
         " --drops {input.drops:q} --classes {input.classes:q} --curve {input.curve:q}"
         " --figures {output.figures:q} 2> {log:q}"

@@ -18,7 +18,7 @@ except ConfigError as error:
 rule aggregate:
     """Stack a study's run files and summarise them with Monte Carlo errors."""
     input:
-        runs=lambda w: list(RUNS[w.study]),
+        runs=lambda w: RUNS[w.study],
     output:
         runs="<results>/{study}/runs.parquet",
         summary="<results>/{study}/summary.csv",
@@ -29,15 +29,9 @@ rule aggregate:
         "../envs/isospeed.yaml"
     params:
         *stamps("scripts/spine/aggregate.py"),
-        spec=lambda w: canonical(
-            {
-                "jobs": list(RUNS[w.study].values()),
-                "axes": AXES[w.study],
-                "summary": config[w.study]["summary"],
-            }
-        ),
+        spec=lambda w: canonical({"axes": AXES[w.study], "summary": config[w.study]["summary"]}),
     shell:
-        "python -m scripts.spine.aggregate --spec {params.spec:q} --files {input.runs:q}"
+        "python -m scripts.spine.aggregate --job {params.job:q} --files {input.runs:q}"
         " --runs {output.runs:q} --summary {output.summary:q} --jobs {output.jobs:q} 2> {log:q}"
 
 
@@ -55,7 +49,7 @@ rule agree:
         *stamps("scripts/spine/agree.py"),
         spec=lambda w: canonical(config[w.study]["agreement"] | {"axes": AXES[w.study]}),
     shell:
-        "python -m scripts.spine.agree --spec {params.spec:q} --runs {input.runs:q}"
+        "python -m scripts.spine.agree --job {params.job:q} --runs {input.runs:q}"
         " --agreement {output.agreement:q} 2> {log:q}"
 
 
@@ -63,24 +57,24 @@ rule measure:
     """Time the contestants, interleaved, with nothing else of ours running."""
     input:
         data=lambda w: MEASURED[w.study]["data"],
-        # Not read: it makes the measurement wait until the machine is free.
-        after=lambda w: [f"<results>/{study}/agreement.csv" for study in STUDIES],
+        kernel=lambda w: MEASURED[w.study].get("kernel", []),
     output:
-        measurements="<results>/{study}/measurements.parquet",
+        # The last measurement stays until this one is whole.
+        measurements=update("<results>/{study}/measurements.parquet"),
     log:
         "<results>/{study}/logs/measure.log",
     # Before tables and figures, which would keep it waiting one by one.
     priority: 1
     conda:
         "../envs/isospeed.yaml"
-    threads: workflow.cores
+    # All cores of the run, so that nothing of ours runs beside it.
+    threads: lambda w: workflow.resource_settings.cores or 1
     params:
         code=lambda w: stamps("scripts/spine/measure.py", MEASURED[w.study]["script"]),
         spec=lambda w: canonical({"study": w.study, "plan": MEASURED[w.study]["plan"]}),
         script=lambda w: MEASURED[w.study]["script"],
-        cache=lambda w: f"{RESULTS}/{w.study}/numba",
     shell:
-        "NUMBA_CACHE_DIR={params.cache:q} python -m scripts.spine.measure --spec {params.spec:q} --script {params.script:q}"
+        "NUMBA_CACHE_DIR={input.kernel:q} python -m scripts.spine.measure --job {params.job:q} --script {params.script:q}"
         " --data {input.data:q} --measurements {output.measurements:q} 2> >(tee {log:q} >&2)"
 
 
@@ -101,7 +95,7 @@ rule ledger:
         *stamps("scripts/spine/ledger.py"),
         spec=canonical([config[s]["measure"]["compare"] | {"study": s} for s in STUDIES]),
     shell:
-        "python -m scripts.spine.ledger --spec {params.spec:q} --claims {input.claims:q}"
+        "python -m scripts.spine.ledger --job {params.job:q} --claims {input.claims:q}"
         " --agreements {input.agreements:q} --measurements {input.measurements:q}"
         " --ratios {output.ratios:q} --ledger {output.ledger:q} 2> {log:q}"
 
@@ -143,7 +137,7 @@ rule report:
             ]
         ),
     shell:
-        "python -m scripts.spine.report --spec {params.spec:q} --template {input.template:q}"
+        "python -m scripts.spine.report --job {params.job:q} --template {input.template:q}"
         " --ratios {input.ratios:q} --ledger {input.ledger:q} --runs {input.runs:q}"
         " --summaries {input.summaries:q} --jobs {input.jobs:q} --agreements {input.agreements:q}"
         " --measurements {input.measurements:q} --chapters {input.chapters:q}"

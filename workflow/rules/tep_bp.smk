@@ -25,7 +25,6 @@ except ConfigError as error:
 TEP_TASK = f"<results>/tep_bp/tasks/{TEP['task']}.npz"
 # {name: specification of a plan}, {(arm, block): that of a training job}
 TEP_PLANS, TEP_JOBS = {}, {}
-TEP_TRAIN = stamps("scripts/tep_bp/train.py")
 AXES["tep_bp"] = TEP_AXES
 METRICS["tep_bp"], PHASES["tep_bp"] = tep_names.METRICS, tep_names.PHASES
 
@@ -38,12 +37,10 @@ if "tep_bp" in STUDIES:
         raise WorkflowError(str(error)) from None
     TEP_PLANS = tep_design.plans(TEP, config["seed"])
     TEP_JOBS = tep_design.jobs(TEP, config["seed"])
-    RUNS["tep_bp"] = {
-        f"<results>/tep_bp/runs/{arm}/{block}.parquet": digest(job, TEP_TRAIN)
-        for (arm, block), job in TEP_JOBS.items()
-    }
+    RUNS["tep_bp"] = [f"<results>/tep_bp/runs/{arm}/{block}.parquet" for arm, block in TEP_JOBS]
     MEASURED["tep_bp"] = {
         "data": tep_plan.data_files(TEP),
+        "kernel": "<results>/tep_bp/numba",
         "script": "scripts/tep_bp/measured.py",
         "plan": partial(
             measurement_plan,
@@ -75,7 +72,7 @@ rule tep_bp_fetch:
         *stamps("scripts/tep_bp/fetch.py"),
         spec=canonical({}),
     shell:
-        "python -m scripts.tep_bp.fetch --spec {params.spec:q} --output {output.package:q}"
+        "python -m scripts.tep_bp.fetch --job {params.job:q} --output {output.package:q}"
         " 2> >(tee {log:q} >&2)"
 
 
@@ -99,7 +96,7 @@ rule tep_bp_load:
         # Changes with the files that the task is read from.
         read_from=lambda w: tep_fingerprint(TEP["tasks"][w.task]),
     shell:
-        "python -m scripts.tep_bp.load --spec {params.spec:q} --fetched {input.fetched:q}"
+        "python -m scripts.tep_bp.load --job {params.job:q} --fetched {input.fetched:q}"
         " --task {output.task:q} 2> >(tee {log:q} >&2)"
 
 
@@ -119,14 +116,14 @@ rule tep_bp_propose:
             {key: value for key, value in TEP_PLANS[w.plan].items() if key != "reads"}
         ),
     shell:
-        "python -m scripts.tep_bp.propose --spec {params.spec:q} --runs {input.runs:q}"
+        "python -m scripts.tep_bp.propose --job {params.job:q} --runs {input.runs:q}"
         " --plan {output.plan:q} 2> {log:q}"
 
 
 rule tep_bp_kernel:
     """Compile the fused trainer once for all jobs."""
     output:
-        compiled="<results>/tep_bp/kernel.json",
+        compiled=directory("<results>/tep_bp/numba"),
     log:
         "<results>/tep_bp/logs/kernel.log",
     # The longest chain of jobs begins with it.
@@ -135,19 +132,18 @@ rule tep_bp_kernel:
         "../envs/isospeed.yaml"
     params:
         *stamps("scripts/tep_bp/kernel.py"),
-        spec=canonical({}),
-        cache=f"{RESULTS}/tep_bp/numba",
+        # Another processor is another code, which may sum in another order.
+        spec=canonical({"instruction_set": INSTRUCTIONS}),
     shell:
-        "NUMBA_CACHE_DIR={params.cache:q} python -m scripts.tep_bp.kernel"
-        " --spec {params.spec:q} --compiled {output.compiled:q} 2> {log:q}"
+        "python -m scripts.tep_bp.kernel --job {params.job:q} --compiled {output.compiled:q}"
+        " 2> {log:q}"
 
 
 rule tep_bp_train:
     """Train some trials of a plan by one implementation of one learning rule."""
     input:
-        # Not read: without it jobs that start at once would each compile.
         kernel=lambda w: [
-            "<results>/tep_bp/kernel.json"
+            "<results>/tep_bp/numba"
             for trainer in [TEP_JOBS[w.arm, w.block]["trainer"]]
             if trainer == "fused"
         ],
@@ -166,12 +162,11 @@ rule tep_bp_train:
         "../envs/isospeed.yaml"
     threads: 1
     params:
-        *TEP_TRAIN,
+        *stamps("scripts/tep_bp/train.py"),
         spec=lambda w: canonical(TEP_JOBS[w.arm, w.block]),
-        cache=f"{RESULTS}/tep_bp/numba",
     shell:
-        "OMP_NUM_THREADS={threads} NUMBA_CACHE_DIR={params.cache:q}"
-        " python -m scripts.tep_bp.train --spec {params.spec:q} --threads {threads} --task {input.task:q} --plan {input.plan:q} --gates {input.gates:q}"
+        "OMP_NUM_THREADS={threads} NUMBA_CACHE_DIR={input.kernel:q}"
+        " python -m scripts.tep_bp.train --job {params.job:q} --threads {threads} --task {input.task:q} --plan {input.plan:q} --gates {input.gates:q}"
         " --runs {output.runs:q} 2> >(tee {log:q} >&2)"
 
 
@@ -192,7 +187,7 @@ rule tep_bp_gate:
         *stamps("scripts/tep_bp/gate.py"),
         spec=canonical(tep_design.gate_job(TEP)),
     shell:
-        "OMP_NUM_THREADS={threads} python -m scripts.tep_bp.gate --spec {params.spec:q}"
+        "OMP_NUM_THREADS={threads} python -m scripts.tep_bp.gate --job {params.job:q}"
         " --threads {threads} --runs {input.runs:q} --plan {input.plan:q} --task {input.task:q}"
         " --gate {output.gate:q} 2> {log:q}"
 
@@ -212,7 +207,7 @@ rule tep_bp_gradient:
         *stamps("scripts/tep_bp/gradient.py"),
         spec=canonical(tep_design.gradient_job(TEP, config["seed"])),
     shell:
-        "OMP_NUM_THREADS={threads} python -m scripts.tep_bp.gradient --spec {params.spec:q}"
+        "OMP_NUM_THREADS={threads} python -m scripts.tep_bp.gradient --job {params.job:q}"
         " --threads {threads} --task {input.task:q} --gradient {output.gradient:q} 2> {log:q}"
 
 
@@ -232,7 +227,7 @@ rule tep_bp_tables:
         *stamps("scripts/tep_bp/tables.py"),
         spec=canonical(tep_design.tables_job(TEP, config["seed"])),
     shell:
-        "python -m scripts.tep_bp.tables --spec {params.spec:q} --runs {input.runs:q}"
+        "python -m scripts.tep_bp.tables --job {params.job:q} --runs {input.runs:q}"
         " --gate {input.gate:q} --gradient {input.gradient:q} --tables {output.tables:q} 2> {log:q}"
 
 
@@ -250,7 +245,7 @@ rule tep_bp_draw:
         *stamps("scripts/tep_bp/draw.py"),
         spec=canonical({}),
     shell:
-        "python -m scripts.tep_bp.draw --spec {params.spec:q} --tables {input.tables:q}"
+        "python -m scripts.tep_bp.draw --job {params.job:q} --tables {input.tables:q}"
         " --figures {output.figures:q} 2> {log:q}"
 
 
@@ -270,5 +265,5 @@ rule tep_bp_export:
         *stamps("scripts/tep_bp/export.py"),
         spec=canonical(tep_design.tables_job(TEP, config["seed"])),
     shell:
-        "python -m scripts.tep_bp.export --spec {params.spec:q} --runs {input.runs:q}"
+        "python -m scripts.tep_bp.export --job {params.job:q} --runs {input.runs:q}"
         " --storage {output.storage:q} 2> {log:q}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from scripts.deep_gpcm.sequences import generator, long_table, matrix, three_lines
 from scripts.deep_gpcm.sequences.responses import Responses
 from scripts.lib.faults import LoadError
-from scripts.lib.foreign import foreign
+from scripts.lib.foreign import marks
 from scripts.lib.spec import digest
 
 # Keys of each kind of source besides `kind`: those it needs, and those it may have.
@@ -40,15 +40,9 @@ def read(source: dict, seed: int, fetched: Path | None = None) -> Responses:
 
 
 def fingerprint(source: dict) -> str:
-    """Digest of the local files that a source is read from: names, sizes and times; "" if none.
+    """Digest of the local files that a source is read from (`marks`); "" if none.
 
     LoadError if one of them is missing.
     """
     files = [*source.get("files", []), *(source[key] for key in ("truth", "path") if key in source)]
-    return digest([_stamp(Path(file)) for file in files]) if files else ""
-
-
-def _stamp(path: Path) -> tuple[str, int, int]:
-    with foreign(path):
-        found = path.stat()
-    return path.as_posix(), found.st_size, found.st_mtime_ns
+    return digest(marks(map(Path, files))) if files else ""

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from scripts.lib.faults import LoadError
-from scripts.lib.foreign import foreign
+from scripts.lib.foreign import foreign, marks
 from scripts.lib.spec import digest
 from scripts.lora_ablation.adapters import flat, folder, generator, tables
+from scripts.lora_ablation.adapters.files import PEFT_CONFIG
 from scripts.lora_ablation.adapters.shard import Shard, check_finite
 
 # kind: (counts, reads).
@@ -51,23 +52,26 @@ def read(source: dict, seed: int, start: int, stop: int) -> Shard:
 def fingerprints(source: dict, ranges: list[tuple[int, int]]) -> list[str]:
     """For each range of adapters a digest of what they are read from: files and stated labels.
 
-    Names, sizes and times of files count, not their contents. Of a directory of adapters only
-    those of the range and the first one do; a table or matrix counts as a whole, as it is one file.
+    Of a directory of adapters only those of the range and the first one count, with what is
+    configured beside them; a table or matrix counts as a whole, as it is one file.
     """
     if source["kind"] == "safetensors":
-        listed = [(_stamp(path), *told) for path, *told in folder.listed(source)]
+        listed = _marked(folder.listed(source))
         return [digest(listed[:1], listed[start:stop]) for start, stop in ranges]
     paths = [Path(source[key]) for key in ("path", "dimensions", "labels") if key in source]
     with foreign(", ".join(map(str, paths))):
         trees = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in paths]
-        whole = digest([_stamp(path) for tree in trees for path in tree if path.is_file()])
-    return [whole] * len(ranges)
+        files = [path for tree in trees for path in tree if not path.is_dir()]
+    return [digest(marks(files))] * len(ranges)
 
 
-def _stamp(path: Path) -> tuple[str, int, int]:
-    with foreign(path):
-        found = path.stat()
-    return path.as_posix(), found.st_size, found.st_mtime_ns
+def _marked(listed: list[tuple]) -> list[tuple]:
+    """Marks of each adapter and of the configuration beside it, and what the list says of it."""
+    paths = [path for path, *_ in listed]
+    beside = {path: path.with_name(PEFT_CONFIG) for path in paths}
+    there = [path for path in dict.fromkeys(beside.values()) if path.exists()]
+    found = dict(zip([*paths, *there], marks([*paths, *there]), strict=True))
+    return [(found[path], found.get(beside[path]), *told) for path, *told in listed]
 
 
 def _functions(source: dict) -> tuple:

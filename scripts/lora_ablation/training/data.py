@@ -1,6 +1,5 @@
 """What one cell trains on: features, classes, the rows of each part of the split."""
 
-import hashlib
 import logging
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import torch
 from scripts.lib.faults import LoadError
 from scripts.lib.parts import rows_of
 from scripts.lib.seeds import numpy_rng
+from scripts.lib.spec import array_digest, digest
 
 
 @dataclass
@@ -25,12 +25,9 @@ class Cell:
     parts: dict[str, np.ndarray]
 
     def digest(self) -> str:
-        """SHA-256 of all that is trained on: finished runs are reused only on the same data."""
-        found = hashlib.sha256(np.ascontiguousarray(self.x))
-        for array in (self.y, *self.parts.values()):
-            found.update(array.astype(np.int64).tobytes())
-        found.update("/".join(self.classes).encode())
-        return found.hexdigest()
+        """Of all that is trained on: finished runs are reused only on the same data."""
+        arrays = array_digest(self.x, self.y, *self.parts.values())
+        return digest(arrays, list(self.parts), self.classes)
 
 
 def parts_of(split: list[str], share: int, seed: int) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from scripts.lib.foreign import foreign
+from scripts.lib.foreign import foreign, marks
 from scripts.lib.spec import digest
 from scripts.tep_bp.task import Task
 from scripts.tep_bp.tasks import arrays, bits, mnist
@@ -37,7 +37,7 @@ def downloaded(task: dict) -> bool:
 
 
 def fingerprint(task: dict) -> str:
-    """Digest of the local files of a task: names, sizes and times; "" if it has none.
+    """Digest of the local files of a task (`marks`); "" if it has none.
 
     LoadError if they are missing.
     """
@@ -46,8 +46,7 @@ def fingerprint(task: dict) -> str:
     path = Path(task["path"])
     with foreign(path):
         files = sorted(path.glob("*idx?-ubyte*")) if path.is_dir() else [path]
-        found = [(file, file.stat()) for file in files]
-    return digest([(file.as_posix(), stat.st_size, stat.st_mtime_ns) for file, stat in found])
+    return digest(marks(files))
 
 
 def _samples(task: dict, seed: int, fetched: Path | None) -> Samples:

@@ -12,10 +12,7 @@ SOLVER = {"omega": 1.0, "mu": 0.0, "free": 1, "nudged": 1}
 
 
 def compile_all() -> None:
-    """Train a smallest trial on numbers and on bytes: rules, activations and solvers share code.
-
-    What is compiled goes to NUMBA_CACHE_DIR, where that can be written.
-    """
+    """Train a smallest trial on numbers and on bytes: rules, activations and solvers share code."""
     y = torch.tensor([0, 1])
     trial = Trial("tep", 0, 8, 2, 0.01, 0.0, "tanh", 0.1, 0)
     for kind in (torch.float32, torch.uint8):

@@ -9,7 +9,7 @@ above e. `ball` is (omega, 1 - omega + mu, mu) of the heavy ball; (1, 0, 0) is t
 
 from collections.abc import Callable
 
-from scripts.tep_bp.training.fused.compiled import inner
+from scripts.lib.compiled import inner
 from scripts.tep_bp.training.fused.elementwise import (
     copy_of,
     relu,

@@ -7,7 +7,7 @@ product does not depend on what is computed beside it.
 
 from collections.abc import Callable
 
-from scripts.tep_bp.training.fused.compiled import inner
+from scripts.lib.compiled import inner
 from scripts.tep_bp.training.fused.lanes import LANES, Lanes, Rows, Variable, counted, lanewise
 
 

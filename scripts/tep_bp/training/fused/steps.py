@@ -6,7 +6,7 @@ Tiles are (T, rows, LANES) for T tiles of samples, lines (T, LANES, columns) hav
 
 import numpy as np
 
-from scripts.tep_bp.training.fused.compiled import entry, inner
+from scripts.lib.compiled import entry, inner
 from scripts.tep_bp.training.fused.elementwise import (
     centred,
     copy_of,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scripts.tep_bp.training.fused.compiled import entry, inner
+from scripts.lib.compiled import entry, inner
 from scripts.tep_bp.training.fused.lanes import LANES
 from scripts.tep_bp.training.fused.products import onto_tiles
 from scripts.tep_bp.training.fused.steps import views

@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from scripts.lib.code import stamps
-from scripts.lib.spec import digest
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_runs
 from scripts.lib.timing import Phases
@@ -30,5 +28,4 @@ def run(spec: dict, inputs: dict, threads: int) -> list[dict]:
 if __name__ == "__main__":
     args = arguments(data=Path, runs=Path)
     rows = run(args.spec, {"data": [args.data]}, threads=1)
-    job = digest(args.spec, stamps("scripts/coin/train.py"))
-    write_runs(args.runs, rows, ["bias", "rep"], job=job)
+    write_runs(args.runs, rows, ["bias", "rep"])

@@ -13,14 +13,9 @@ AXES["coin"] = ["bias", "rep"]
 METRICS["coin"], PHASES["coin"] = {"heads": "number", "n_flips": "number"}, ["flip"]
 COIN_UNITS = [[bias, rep] for bias in COIN["biases"] for rep in range(COIN["reps"])]
 COIN_JOBS = {arm: {"arm": arm, "units": COIN_UNITS} for arm in COIN["arms"]}
-COIN_TRAIN = stamps("scripts/coin/train.py")
 
 if "coin" in STUDIES:
-    RUNS["coin"] = {
-        f"<results>/coin/runs/{arm}/all.parquet": digest(job, COIN_TRAIN)
-        for arm, job in COIN_JOBS.items()
-        if arm in COIN["run"]
-    }
+    RUNS["coin"] = [f"<results>/coin/runs/{arm}/all.parquet" for arm in COIN["run"]]
     MEASURED["coin"] = {
         "data": ["<results>/coin/data/all.parquet"],
         "script": "scripts/coin/train.py",
@@ -43,7 +38,7 @@ rule coin_load:
         *stamps("scripts/coin/load.py"),
         spec=canonical({"seed": config["seed"], "units": COIN_UNITS, "flips": COIN["flips"]}),
     shell:
-        "python -m scripts.coin.load --spec {params.spec:q} --data {output.data:q} 2> {log:q}"
+        "python -m scripts.coin.load --job {params.job:q} --data {output.data:q} 2> {log:q}"
 
 
 rule coin_train:
@@ -55,8 +50,8 @@ rule coin_train:
     log:
         "<results>/coin/logs/train/{arm}.log",
     params:
-        *COIN_TRAIN,
+        *stamps("scripts/coin/train.py"),
         spec=lambda w: canonical(COIN_JOBS[w.arm]),
     shell:
-        "python -m scripts.coin.train --spec {params.spec:q} --data {input.data:q}"
+        "python -m scripts.coin.train --job {params.job:q} --data {input.data:q}"
         " --runs {output.runs:q} 2> {log:q}"

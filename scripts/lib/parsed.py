@@ -1,0 +1,94 @@
+"""What one Python file means and imports, parsed once: facts are kept by the bytes they are of."""
+
+import ast
+import contextlib
+import functools
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from xxhash import xxh3_128_hexdigest
+
+from scripts.lib.files import replacing
+from scripts.lib.seals import with_checksum, without_checksum
+
+# Calls that import, or run, a module by a name or path that they are given.
+BY_NAME = ("import_module", "__import__", "run_module", "run_path", "spec_from_file_location")
+
+
+class Parsed:
+    """Facts of files; those of earlier calls, by this Python and this module, are in `folder`."""
+
+    def __init__(self, folder: Path):
+        rules = xxh3_128_hexdigest(Path(__file__).read_bytes() + sys.version.encode())
+        self._store = folder / f"parsed-{rules}.json"
+        self._kept, self._used = self._load(), {}
+
+    def _load(self) -> dict[str, dict]:
+        with contextlib.suppress(OSError):
+            return json.loads(without_checksum(self._store.read_bytes()) or b"{}")
+        return {}
+
+    @functools.cache  # noqa: B019 (lives as long as the process)
+    def facts(self, path: Path) -> dict:
+        """Of a file: `digest` of its meaning, `imports`, `by_name` (see the functions below)."""
+        content = path.read_bytes()
+        key = xxh3_128_hexdigest(content)
+        self._used[key] = self._kept.get(key) or facts(content)
+        return self._used[key]
+
+    def keep(self) -> None:
+        """Keep what is known for the next calls, where the folder can be written."""
+        if self._used.keys() - self._kept.keys():
+            with contextlib.suppress(OSError), replacing(self._store) as temporary:
+                temporary.write_bytes(with_checksum(json.dumps(self._used).encode()))
+
+
+def facts(content: bytes) -> dict:
+    """Facts of a file with this content."""
+    tree = ast.parse(content)
+    found = {"imports": _imports(tree), "by_name": _by_name(tree)}
+    meaning = ast.dump(_without_docstrings(tree))
+    return found | {"digest": hashlib.sha256(meaning.encode()).hexdigest()[:12]}
+
+
+def _imports(tree: ast.Module) -> list[list]:
+    """[level, parts of the dotted name] of each name that is imported; level 0 is absolute."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [[0, alias.name.split(".")] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module.split(".") if node.module else []
+            names += [[node.level, [*module, alias.name]] for alias in node.names]
+    return names
+
+
+def _by_name(tree: ast.Module) -> list[str]:
+    """For each import of a name made at run time the text with which the name begins."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args)
+    called = ((getattr(c.func, "attr", getattr(c.func, "id", "")), c.args[0]) for c in calls)
+    return [_leading_text(name) for function, name in called if function in BY_NAME]
+
+
+def _leading_text(name: ast.expr) -> str:
+    """The text with which a made name begins; "" where the source does not say."""
+    if isinstance(name, ast.Constant) and isinstance(name.value, str):
+        return name.value
+    if isinstance(name, ast.JoinedStr):  # f"scripts.a.{name}"
+        return _leading_text(name.values[0]) if name.values else ""
+    if isinstance(name, ast.BinOp):  # "scripts.a." + name, "scripts.a.%s" % name
+        return _leading_text(name.left).partition("%")[0]
+    if isinstance(name, ast.Call) and isinstance(name.func, ast.Attribute):
+        return _leading_text(name.func.value).partition("{")[0]  # "scripts.a.{}".format(name)
+    return ""
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    """The tree itself, changed: comments, layout and docstrings have no meaning."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return tree

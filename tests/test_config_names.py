@@ -270,7 +270,8 @@ def test_a_study_that_announces_nothing_is_told_what_to_announce():
             "config",
             "tests/x",
         ),
-        *("results/records", ".git", ".snakemake/x", "/etc/x", "/proc/x", "/usr/x", "/tmp"),
+        *("results/", "./out", "out//x", "results/records", ".git", ".snakemake/x", "/etc/x"),
+        *("/proc/x", "/usr/x", "/tmp"),
         *("README.md", "README.md/x", "results/README.md", str(ROOT), str(ROOT / "scripts")),
     ],
 )

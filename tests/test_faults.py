@@ -9,7 +9,11 @@ RUN = "{antithetic: {}, reference: {reps: 0}, exact: {reps: 0}, source_cdist: {r
 STUDY = {"run": RUN, "reps": "8", "block": "8", "eval": "{test_draws: 400000}"}
 
 
-@pytest.mark.parametrize("victim", ["the training job", "snakemake and its job"])
+# Random kills in every study: tests/integrity/test_histories.py.
+@pytest.mark.parametrize(
+    "victim",
+    ["the training job", pytest.param("snakemake and its job", marks=pytest.mark.slow)],
+)
 def test_tables_are_the_same_after_a_kill(fresh, victim, tmp_path):
     config = fresh.overlay(**STUDY)
     run = fresh.start("science", config=config)

@@ -79,6 +79,7 @@ def test_too_few_adapters_to_hold_any_out_are_a_sentence_before_any_job(fresh_lo
     assert not (fresh_lora.folder / "results").exists()
 
 
+@pytest.mark.slow
 def test_runs_are_the_same_after_a_kill(finished_lora):
     train = "{hidden: 64, batch: 8, max_epochs: 200, patience: 200}"
     config = finished_lora.overlay(runs="6", train=train)  # of three cells

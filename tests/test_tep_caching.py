@@ -159,6 +159,7 @@ def test_a_further_round_asks_and_trains_itself_alone(in_rounds):
     }
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_whole_files_and_one_core_ends_where_two_do(in_rounds, fresh_tep):
     config = with_more(fresh_tep, yaml_of(ALONE))
     run, files = fresh_tep.start(TARGETS[0], config=config), {}

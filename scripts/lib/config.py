@@ -146,6 +146,8 @@ def check_results(results: str) -> None:
     where, path = f"Config: pathvars.results is {results!r}", Path(results)
     if results.startswith("-"):
         raise ConfigError(f"{where}; commands would take it for an option, so begin with a letter.")
+    if str(path) != results and ".." not in path.parts:
+        raise ConfigError(f"{where}; write it as {str(path)!r}.")
     if ".." in path.parts:
         raise ConfigError(f"{where}; write the path without '..'.")
     full = ROOT / path

@@ -27,7 +27,8 @@ def _installed(package: str) -> str:
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that can change a number."""
     packages = (
-        "torch", "numpy", "scipy", "scikit-learn", "numba", "pandas", "pyarrow", "snakemake",
+        "torch", "numpy", "scipy", "scikit-learn", "numba", "llvmlite", "pandas", "pyarrow",
+        "optuna", "datasets", "safetensors", "snakemake",
     )  # fmt: skip
     return {"python": platform.python_version()} | {name: _installed(name) for name in packages}
 

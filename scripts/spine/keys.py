@@ -22,6 +22,7 @@ from snakemake.io import is_flagged
 from snakemake.iocontainers import Wildcards
 from snakemake.logging import logger
 from snakemake.output_index import OutputIndex
+from snakemake.settings.enums import RerunTrigger
 
 from scripts.lib.files import replacing
 from scripts.lib.provenance import versions
@@ -166,6 +167,8 @@ class Keys:
 
     def _seen_to_differ(self, file: Any, key: str) -> bool:
         """Whether Snakemake's own record has another key; its reason then names what changed."""
+        if RerunTrigger.PARAMS not in self._workflow.rerun_triggers:
+            return False  # it was told not to look
         record = self._workflow.persistence.metadata(file)
         return record is not None and repr(key) not in (record.params or [])
 

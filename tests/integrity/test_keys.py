@@ -73,8 +73,12 @@ def test_what_snakemake_remembers_is_not_needed_to_see_an_edit(finished):
     assert finished.jobs(SUMMARY)["engression_train"] == 5
     finished.make(SUMMARY)
     assert mean_distance(finished) > before + 50
-    finished.make()
-    assert finished.jobs() == {}
+    assert finished.jobs(SUMMARY) == {}
+
+
+def test_snakemake_told_to_look_at_times_only_does_not_hide_an_edit(finished):
+    finished.edit(*LOADER)
+    assert finished.jobs(SUMMARY, "--rerun-triggers", "mtime")["engression_train"] == 5
 
 
 def test_what_is_missing_in_between_is_made_again(finished):
@@ -98,6 +102,7 @@ def test_units_and_run_files_deleted_are_trained_again(finished):
     assert finished.rows() == before
 
 
+@pytest.mark.slow
 def test_a_file_of_another_configuration_is_made_again(finished, tmp_path):
     other = Project(copy_code(tmp_path / "other"))
     config = other.overlay(train="{m: 4, batch: 16, max_epochs: 2}")

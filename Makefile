@@ -11,7 +11,7 @@ run: $(READY)  ## all studies, measurement and report: results/report.html
 test: $(READY)  ## the specification
 	$(VENV)/bin/pytest
 
-histories: $(READY)  ## twenty random histories of edits, kills and damage, three minutes
+histories: $(READY)  ## twenty random histories of edits, kills and damage, six minutes
 	$(VENV)/bin/pytest -m "histories and not slow"
 
 slow: $(READY)  ## the tests that take minutes

@@ -13,11 +13,10 @@ import yaml
 from scripts.lib.code import ROOT
 from scripts.lib.faults import ConfigError
 from scripts.lib.sentences import hint, place, told, use, violation
+from scripts.lib.yaml_files import LOADER
 
 ROOT_SECTIONS = ("studies", "seed", "pathvars")
 SCHEMAS = ROOT / "workflow/schemas"
-# The compiled parser where PyYAML has it: every call of Snakemake reads the schemas.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # JSON schema takes 3.0 for an integer; as a count or in a file name it is none.
 WHOLE = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
     "integer", lambda _, value: type(value) is int

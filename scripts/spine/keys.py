@@ -25,6 +25,7 @@ from snakemake.output_index import OutputIndex
 from snakemake.settings.enums import RerunTrigger
 
 from scripts.lib.files import replacing
+from scripts.lib.job import Job
 from scripts.lib.provenance import versions
 from scripts.lib.seals import checksum, fault
 from scripts.lib.spec import canonical, digest
@@ -44,6 +45,7 @@ class Keys:
 
     def __init__(self, workflow: Any, results: str):
         self._workflow, self._results = workflow, str(Path(results))
+        self._made = Job(results=self._results)
         self._index = OutputIndex(workflow.rules)
         self._auditing = True
         self._versions = {name: v for name, v in versions().items() if name != "snakemake"}
@@ -159,8 +161,8 @@ class Keys:
         for file in files:
             if not Path(file).exists() or self._seen_to_differ(file, key):
                 continue
-            name = self.below(norm(file)).removeprefix("<results>/")
-            if said := fault(Path(file), name, key, LARGEST):
+            # By the name that the job which made it gave it.
+            if said := fault(Path(file), self._made.below(norm(file)), key, LARGEST):
                 logger.warning(f"{file} {said}; it is made again.")
                 self._workflow.dag.forcefiles.add(file)
                 return

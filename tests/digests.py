@@ -1,4 +1,4 @@
-"""Digests of all tables below a folder of results, column by column, to compare two states of the code.
+"""Digests of all tables below a folder of results, by column, to compare two states of the code.
 
     python -m tests.digests results > before.json     # then change the code, run again
     python -m tests.digests results --against before.json

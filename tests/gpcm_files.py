@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from scripts.deep_gpcm.sequences.responses import DTYPES, Responses, check
-from scripts.deep_gpcm.sequences.store import INTERACTIONS
+from scripts.deep_gpcm.data.responses import DTYPES, Responses, check
+from scripts.deep_gpcm.data.store import INTERACTIONS
 from tests.stages import one_sentence, run_stage
 
 # The data sets of spec 1.3.

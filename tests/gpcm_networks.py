@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 
-from scripts.deep_gpcm.design import training_job
-from scripts.deep_gpcm.fold import PARTS, Fold, Sequences
-from scripts.deep_gpcm.model.batch import Batch
-from scripts.deep_gpcm.model.network import Network
+from scripts.deep_gpcm.data.fold import PARTS, Fold, Sequences
+from scripts.deep_gpcm.jobs import training_job
+from scripts.deep_gpcm.models.batches import Batch
+from scripts.deep_gpcm.models.network import Network
+from scripts.deep_gpcm.unit import Unit, train_unit, unit_tables
 from scripts.lib.torch_rng import torch_rng
 from tests.gpcm_answers import answers, fold_of, parameters
 
@@ -81,6 +82,11 @@ def fold_file(data: Fold, folder: Path) -> tuple[Path, Path]:
     pq.write_table(table, folder / "fold.parquet")
     pq.write_table(pa.table({"categories": data.levels}), folder / "items.parquet")
     return folder / "fold.parquet", folder / "items.parquet"
+
+
+def trained_unit(job: dict, data: Fold, unit: list) -> Unit:
+    """Row and tables of one fold by one arm."""
+    return unit_tables(job, data, unit, train_unit(job, data, unit))
 
 
 def gap(a: torch.Tensor, b: torch.Tensor) -> float:

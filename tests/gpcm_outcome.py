@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from scripts.deep_gpcm.outcome.rungs import LADDER
+from scripts.deep_gpcm.outcome.ladder import LADDER
 from scripts.deep_gpcm.outcome.scores import SCORES
 
 NAN = np.nan

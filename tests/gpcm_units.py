@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from scripts.deep_gpcm.irt.parameters import Parameters
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters
+from scripts.deep_gpcm.outcome.rows import finished
 from scripts.deep_gpcm.outcome.scores import METRICS
-from scripts.deep_gpcm.outcome.units import finished
 
 NUMBERS = dict.fromkeys(METRICS, 0.5) | {"fit_s": 2.0}
 

@@ -215,14 +215,14 @@ def test_the_schema_of_the_ablation_knows_every_way_of_the_code():
 
 
 def test_the_schema_of_deep_gpcm_knows_every_way_of_the_code():
-    from scripts.deep_gpcm.irt.baselines import ARMS
+    from scripts.deep_gpcm.data.matrix import TABLES
+    from scripts.deep_gpcm.data.sources import SOURCE_KEYS
     from scripts.deep_gpcm.measured import WORK
-    from scripts.deep_gpcm.model.evaluation import HEADS, MEMORIES, MODELS
-    from scripts.deep_gpcm.model.network import EMBEDDINGS
-    from scripts.deep_gpcm.sequences.matrix import TABLES
-    from scripts.deep_gpcm.sequences.sources import SOURCE_KEYS
-    from scripts.deep_gpcm.training.loaders import LOADERS
-    from scripts.deep_gpcm.training.steps import STEPS
+    from scripts.deep_gpcm.models.batches import LOADERS
+    from scripts.deep_gpcm.models.evaluation import HEADS, MEMORIES, MODELS
+    from scripts.deep_gpcm.models.irt.baselines import ARMS
+    from scripts.deep_gpcm.models.network import EMBEDDINGS
+    from scripts.deep_gpcm.models.optimizer import STEPS
 
     schema = schema_of("deep_gpcm")
     arm = {key: set(enum(schema, "arms", "*", key)) for key in ("evaluation", "memory", "baseline")}

@@ -18,7 +18,7 @@ import pytest
 import safetensors.numpy
 import torch
 
-from scripts.deep_gpcm.sequences import sources as answers
+from scripts.deep_gpcm.data import sources as answers
 from scripts.lib.faults import LoadError
 from scripts.lora_ablation.adapters import sources as adapters
 from scripts.lora_ablation.adapters.shipped import save_nested

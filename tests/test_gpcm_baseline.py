@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.deep_gpcm.axes import AXES
 from scripts.deep_gpcm.baseline import results
-from scripts.deep_gpcm.irt.baselines import ARMS
+from scripts.deep_gpcm.jobs import AXES
 from scripts.deep_gpcm.metrics import scores
+from scripts.deep_gpcm.models.irt.baselines import ARMS
 from scripts.lib.code import ROOT
 from scripts.lib.tables import read_runs, same_keys, write_table
 from tests.gpcm_answers import answers, parameters
@@ -146,7 +146,7 @@ def test_classical_arms_need_no_truth_and_are_the_same_without_it(files):
 def test_a_fit_that_does_not_converge_is_a_failed_row_without_numbers(files, monkeypatch):
     spec = spec_of("gpcm", [0, 1])
     with monkeypatch.context() as patch:
-        patch.setattr("scripts.deep_gpcm.irt.marginal.MAX_ITERATIONS", 2)
+        patch.setattr("scripts.deep_gpcm.models.irt.marginal.MAX_ITERATIONS", 2)
         failed, predictions, estimates = results(spec, **files, threads=1)
     for row in failed:
         assert row["status"] == "failed"

@@ -6,7 +6,7 @@ from textwrap import indent
 import numpy as np
 import pyarrow.parquet as pq
 
-from scripts.deep_gpcm.sequences.generator import read
+from scripts.deep_gpcm.data.generator import read
 from tests.project import Project
 
 # Both folds a job: fused on both data sets; reference, function, no_erase on `small`; adamw.
@@ -16,6 +16,7 @@ SPINE = {"aggregate": 1, "agree": 1, "ledger": 1, "report": 1}
 MEASURED = {"measure": 1}
 TABLES = {"deep_gpcm_tables": 1, "deep_gpcm_ladder": 1, "deep_gpcm_draw": 1}
 AFTER = SPINE | TABLES
+RECURRENCE = "scripts/deep_gpcm/models/memory/recurrence.py"
 SCIENCE = {"aggregate": 1, "agree": 1}
 
 
@@ -31,7 +32,7 @@ def test_the_second_run_of_the_study_has_nothing_to_do(finished_gpcm):
 
 
 def test_an_edit_of_the_kernel_compiles_and_trains_again_and_spares_the_baselines(finished_gpcm):
-    finished_gpcm.edit("scripts/deep_gpcm/memory/kernel.py", "weight * change", "change * weight")
+    finished_gpcm.edit(RECURRENCE, "weight * change", "change * weight")
     assert (
         finished_gpcm.jobs()
         == {"deep_gpcm_kernel": 1, "deep_gpcm_train": TRAINED} | AFTER | MEASURED
@@ -40,14 +41,14 @@ def test_an_edit_of_the_kernel_compiles_and_trains_again_and_spares_the_baseline
 
 def test_an_edit_of_the_classical_model_trains_nothing_again(finished_gpcm):
     finished_gpcm.edit(
-        "scripts/deep_gpcm/irt/marginal.py", "BETA_SD = 0.5, 2.0", "BETA_SD = 0.5, 3.0"
+        "scripts/deep_gpcm/models/irt/marginal.py", "BETA_SD = 0.5, 2.0", "BETA_SD = 0.5, 3.0"
     )
     jobs = finished_gpcm.jobs("science")
     assert jobs == {"deep_gpcm_baseline": BASELINES} | SCIENCE
 
 
 def test_comments_and_time_stamps_rerun_nothing(finished_gpcm):
-    finished_gpcm.edit("scripts/deep_gpcm/memory/kernel.py", "@entry", "# By Numba.\n@entry")
+    finished_gpcm.edit(RECURRENCE, "@entry", "# By Numba.\n@entry")
     (finished_gpcm.folder / "scripts/deep_gpcm/train.py").touch()
     assert finished_gpcm.jobs() == {}
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.deep_gpcm.axes import AXES
-from scripts.deep_gpcm.unit import Unit, train_unit
+from scripts.deep_gpcm.jobs import AXES
+from scripts.deep_gpcm.unit import Unit
 from scripts.lib.agreement import agree, verdicts
-from tests.gpcm_networks import IMPLEMENTATIONS, arm, configuration, fold
+from tests.gpcm_networks import IMPLEMENTATIONS, arm, configuration, fold, trained_unit
 
 CONTROLS = ("no_erase", "first_memory")
 WIDER = {"memory_size": 10, "key_dim": 16, "value_dim": 32, "summary_dim": 16}
@@ -18,7 +18,7 @@ WIDER = {"memory_size": 10, "key_dim": 16, "value_dim": 32, "summary_dim": 16}
 @cache
 def unit(name: str, number: int = 0) -> Unit:
     """An arm's unit of 60 steps."""
-    return train_unit(job(name, 6, 12), fold(120, 30, 40, longest=12, seed=number), ["x", number])
+    return trained_unit(job(name, 6, 12), fold(120, 30, 40, longest=12, seed=number), ["x", number])
 
 
 def job(name: str, epochs: int, batch: int) -> dict:
@@ -29,7 +29,7 @@ def job(name: str, epochs: int, batch: int) -> dict:
 @cache
 def trained(name: str) -> Unit:
     """An arm's unit with enough to train and to test on for an accuracy."""
-    return train_unit(job(name, 12, 16), fold(150, 30, 150, longest=20), ["x", 0])
+    return trained_unit(job(name, 12, 16), fold(150, 30, 150, longest=20), ["x", 0])
 
 
 def losses(name: str) -> np.ndarray:

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.model_selection import KFold
 
-from scripts.deep_gpcm.fold import read_fold
-from scripts.deep_gpcm.sequences.split import held_out, parts
+from scripts.deep_gpcm.data.fold import read_fold
+from scripts.deep_gpcm.data.split import held_out, parts
 from scripts.lib.faults import LoadError
 from tests.gpcm_files import TINY, A, load, outputs
 from tests.stages import one_sentence, run_stage

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.deep_gpcm.sequences.responses import (
+from scripts.deep_gpcm.data.responses import (
     Responses,
     assemble,
     check,
     item_table,
     student_table,
 )
-from scripts.deep_gpcm.sequences.sources import SOURCE_KEYS, fingerprint, read
+from scripts.deep_gpcm.data.sources import SOURCE_KEYS, fingerprint, read
 from scripts.lib.code import ROOT
 from scripts.lib.faults import LoadError
 from tests.gpcm_files import (
@@ -280,7 +280,7 @@ def test_an_unknown_kind_is_refused(monkeypatch, tmp_path):
 
 def test_asking_for_keys_and_fingerprints_imports_no_heavy_library():
     code = (
-        "import sys; from scripts.deep_gpcm.sequences.sources import fingerprint, SOURCE_KEYS;"
+        "import sys; from scripts.deep_gpcm.data.sources import fingerprint, SOURCE_KEYS;"
         "fingerprint({'kind': 'generated'});"
         "assert not {'torch', 'sklearn', 'pandas'} & set(sys.modules)"
     )

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from scripts.deep_gpcm.fold import Fold, Sequences
-from scripts.deep_gpcm.irt.ability import trace
-from scripts.deep_gpcm.irt.baselines import ARMS, Learned
-from scripts.deep_gpcm.irt.marginal import fit
-from scripts.deep_gpcm.irt.parameters import Parameters
-from scripts.deep_gpcm.irt.recovery import last_of, recovery
+from scripts.deep_gpcm.data import generator
+from scripts.deep_gpcm.data.fold import Fold, Sequences
 from scripts.deep_gpcm.metrics import scores
-from scripts.deep_gpcm.sequences import generator
+from scripts.deep_gpcm.models.irt.baselines import ARMS, Learned
+from scripts.deep_gpcm.models.irt.marginal import fit
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters, trace
+from scripts.deep_gpcm.outcome.recovery import last_of, recovered
 from tests.gpcm_answers import fold_of, of_students
 
 SETS = {
@@ -72,7 +71,7 @@ def last_ability(data: Data, found: Learned) -> tuple[np.ndarray, np.ndarray]:
 
 def recovered(data: Data, found: Learned) -> dict[str, dict]:
     student, theta = last_ability(data, found)
-    rows = recovery(Parameters(student, theta, found.alpha, found.beta), data.truth)
+    rows = recovered(Parameters(student, theta, found.alpha, found.beta), data.truth)
     return {row["parameter"]: row for row in rows}
 
 
@@ -164,7 +163,7 @@ def test_twice_the_nodes_change_nothing_and_half_of_them_bias_the_thresholds(dat
 
 def test_the_scale_of_b_is_off_because_600_weak_priors_together_are_strong(data, monkeypatch):
     b = data["B"]
-    monkeypatch.setattr("scripts.deep_gpcm.irt.marginal.BETA_SD", 1000.0)
+    monkeypatch.setattr("scripts.deep_gpcm.models.irt.marginal.BETA_SD", 1000.0)
     free = b.learn("gpcm")
     assert free.converged
     rows = recovered(b, free)

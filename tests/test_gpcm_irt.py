@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, minimize
 
-from scripts.deep_gpcm.fold import Fold, Sequences
-from scripts.deep_gpcm.irt.ability import trace
-from scripts.deep_gpcm.irt.baselines import ARMS, TruthMissing
-from scripts.deep_gpcm.irt.marginal import answer_counts, fit, log_likelihood, split
-from scripts.deep_gpcm.irt.model import log_p, standard_normal
-from scripts.deep_gpcm.irt.parameters import Parameters
+from scripts.deep_gpcm.data.fold import Fold, Sequences
+from scripts.deep_gpcm.models.irt.baselines import ARMS, TruthMissing
+from scripts.deep_gpcm.models.irt.marginal import answer_counts, fit, log_likelihood, split
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters, log_p, standard_normal, trace
 from tests.gpcm_answers import answers, fold_of, of_students, parameters
 
 MIXED = np.array([4, 2, 3, 4, 2])
@@ -123,7 +121,7 @@ def test_an_item_that_nobody_answered_keeps_the_mode_of_its_prior():
 def test_a_fit_that_is_cut_short_says_so(monkeypatch):
     seen = answers(parameters(30, MIXED, seed=4), 6)
     assert fit(seen, MIXED).converged
-    monkeypatch.setattr("scripts.deep_gpcm.irt.marginal.MAX_ITERATIONS", 2)
+    monkeypatch.setattr("scripts.deep_gpcm.models.irt.marginal.MAX_ITERATIONS", 2)
     short = fit(seen, MIXED)
     assert not short.converged
     assert short.gradient > 1e-4

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.deep_gpcm.outcome.learning import learning
-from scripts.deep_gpcm.outcome.rungs import ladder, loss_differences
+from scripts.deep_gpcm.outcome.curves import learning
+from scripts.deep_gpcm.outcome.ladder import ladder, loss_differences
 from scripts.lib.tables import write_table
 from tests.gpcm_units import history, ready, run_rows
 from tests.stages import run_stage

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.deep_gpcm.model.batch import Batch, Resident
-from scripts.deep_gpcm.training.loaders import LOADERS, order, pad
+from scripts.deep_gpcm.models.batches import LOADERS, Batch, Resident, order, pad
 from scripts.lib.torch_rng import torch_rng
 from tests.gpcm_networks import arm, fold
 

@@ -3,10 +3,8 @@
 import pytest
 
 from scripts.deep_gpcm import measured
-from scripts.deep_gpcm.axes import AXES
-from scripts.deep_gpcm.plan import data_files, measured_job, rounds
-from scripts.deep_gpcm.unit import train_unit
-from tests.gpcm_networks import arm, configuration, fold, fold_file
+from scripts.deep_gpcm.jobs import AXES, data_files, measured_job, rounds
+from tests.gpcm_networks import arm, configuration, fold, fold_file, trained_unit
 
 CONFIG = configuration()
 WORKLOADS = CONFIG["measure"]["workloads"]
@@ -73,7 +71,7 @@ def test_a_whole_fold_is_the_training_of_its_unit_and_the_predictions(files, mon
         measured, "fit", lambda *x: [found := fit(*x), losses.append(found.losses)][0]
     )
     (row,) = measure(files, "fused", "folds", [["x", 0, 3]])
-    assert losses == [train_unit(arm("fused"), fold(), ["x", 0]).losses["loss"]]
+    assert losses == [trained_unit(arm("fused"), fold(), ["x", 0]).losses["loss"]]
     parts = [row[f"{name}_s"] for name in ("prepare", "data", "forward", "backward", "optimizer")]
     assert sum([*parts, row["validate_s"]]) == pytest.approx(row["fit_s"])
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.deep_gpcm.memory import fused
-from scripts.deep_gpcm.memory.padding import packed, padded
-from scripts.deep_gpcm.model.evaluation import MEMORIES
+from scripts.deep_gpcm.models.batches import packed, padded
+from scripts.deep_gpcm.models.evaluation import MEMORIES
+from scripts.deep_gpcm.models.memory import fused
 from scripts.lib.torch_rng import torch_rng
 from tests.gpcm_networks import DOUBLE, SINGLE, gap
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.deep_gpcm.model.batch import Batch, Resident
-from scripts.deep_gpcm.model.equations import log_probability
-from scripts.deep_gpcm.model.evaluation import evaluation
-from scripts.deep_gpcm.model.network import EMBEDDINGS, Network
-from scripts.deep_gpcm.training.loss import total
+from scripts.deep_gpcm.models.batches import Batch, Resident
+from scripts.deep_gpcm.models.evaluation import evaluation
+from scripts.deep_gpcm.models.loss import total
+from scripts.deep_gpcm.models.network import EMBEDDINGS, Network, log_probability
 from scripts.lib.torch_rng import torch_rng
 from tests.gpcm_networks import (
     DOUBLE,

@@ -5,11 +5,17 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from scripts.deep_gpcm.model import equations, stepwise, tables
-from scripts.deep_gpcm.model.equations import Heads, log_probability
-from scripts.deep_gpcm.model.evaluation import MEMORIES, evaluation
-from scripts.deep_gpcm.model.int8 import int8_linear
-from scripts.deep_gpcm.model.network import EMBEDDINGS, Network, response_weights
+from scripts.deep_gpcm.models import lookup, reference
+from scripts.deep_gpcm.models.evaluation import MEMORIES, evaluation
+from scripts.deep_gpcm.models.lookup import int8_linear
+from scripts.deep_gpcm.models.network import (
+    EMBEDDINGS,
+    Heads,
+    Network,
+    log_probability,
+    response_weights,
+    threshold,
+)
 from scripts.lib.torch_rng import torch_rng
 from tests.gpcm_networks import DOUBLE, RAGGED, SINGLE, batch, configuration, gap, network
 
@@ -68,7 +74,7 @@ def test_weights_of_a_response_are_those_of_the_specification():
 @pytest.mark.parametrize("strategy", EMBEDDINGS)
 def test_a_question_s_values_are_columns_of_the_value_weights(strategy):
     net = network(embedding=strategy)
-    table = tables.values(net).view(8, 4, -1)
+    table = lookup.values(net).view(8, 4, -1)
     for q in range(1, 8):
         for r in range(4):
             columns = net.value_weight[:, q - 1 :: 7]
@@ -79,17 +85,17 @@ def test_a_question_s_values_are_columns_of_the_value_weights(strategy):
 
 def test_thresholds_of_the_source_s_head_are_bounded_and_the_other_s_increase():
     keys = 30 * torch.randn(500, 6, dtype=DOUBLE, generator=torch_rng(1))
-    bounded = equations.threshold(network(), keys).detach()
+    bounded = threshold(network(), keys).detach()
     assert float(bounded.abs().max()) <= 1
     assert not bool((bounded.diff(dim=1) >= 0).all())
-    increasing = equations.threshold(network(head="monotone"), keys).detach()
+    increasing = threshold(network(head="monotone"), keys).detach()
     assert bool((increasing.diff(dim=1) >= 0).all())
     assert float(increasing.abs().max()) > 10
 
 
 def test_probabilities_sum_to_one_and_a_category_that_is_not_there_has_none():
     net, data = network(RAGGED), batch(levels=RAGGED)
-    p = log_probability(net, stepwise.forward(net, data), data.question).exp()
+    p = log_probability(net, reference.forward(net, data), data.question).exp()
     levels = torch.tensor([4, *RAGGED])[data.question]
     assert torch.allclose(p.sum(1), torch.ones(33, dtype=DOUBLE), atol=1e-14)
     assert torch.equal((p > 0).sum(1), levels)
@@ -105,8 +111,8 @@ def test_log_probabilities_are_finite_where_probabilities_round_to_zero():
 
 def test_the_reference_reads_no_memory_but_its_own():
     net, data = network(), batch()
-    heads = stepwise.forward(net, data, MEMORIES["first_memory"])
-    assert all(map(torch.equal, heads, stepwise.forward(net, data)))
+    heads = reference.forward(net, data, MEMORIES["first_memory"])
+    assert all(map(torch.equal, heads, reference.forward(net, data)))
 
 
 def test_an_integer_product_is_exact_for_values_on_its_grid():

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scripts.deep_gpcm.irt.parameters import Parameters
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters
 from scripts.deep_gpcm.tables import TABLES, tables
 from scripts.lib.tables import write_table
 from tests.gpcm_answers import parameters

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.deep_gpcm.sequences.sources import read
+from scripts.deep_gpcm.data.sources import read
 from scripts.lib.code import ROOT
 from tests.gpcm_files import TINY, outputs, refusal, save_csv, save_three_lines, save_truth
 

@@ -5,10 +5,8 @@ import pandas as pd
 import pytest
 
 from scripts.deep_gpcm import metrics
-from scripts.deep_gpcm.outcome.answers import judged
-from scripts.deep_gpcm.outcome.calibration import calibration, confusion
-from scripts.deep_gpcm.outcome.scores import scores
-from scripts.deep_gpcm.outcome.units import shared
+from scripts.deep_gpcm.outcome.rows import shared
+from scripts.deep_gpcm.outcome.scores import calibration, confusion, judged, scores
 from tests.gpcm_units import answer_rows, ready, run_rows
 
 ROLES = {"result": "fused", "classical": "gpcm", "ceiling": "bayes"}

@@ -7,13 +7,11 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, ReduceLROnPlateau
 
-from scripts.deep_gpcm.model.batch import Batch, Resident
-from scripts.deep_gpcm.model.evaluation import evaluation
-from scripts.deep_gpcm.training.fit import descend, parts
-from scripts.deep_gpcm.training.loss import scored, shown, total
-from scripts.deep_gpcm.training.predict import predict
-from scripts.deep_gpcm.training.schedule import Schedule
-from scripts.deep_gpcm.training.steps import STEPS
+from scripts.deep_gpcm.models.batches import Batch, Resident
+from scripts.deep_gpcm.models.evaluation import evaluation
+from scripts.deep_gpcm.models.fit import descend, parts
+from scripts.deep_gpcm.models.loss import predict, scored, shown, total
+from scripts.deep_gpcm.models.optimizer import STEPS, Schedule
 from scripts.lib.plateau import Plateau
 from scripts.lib.timing import Phases
 from scripts.lib.torch_rng import torch_rng

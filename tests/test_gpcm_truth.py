@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.deep_gpcm.irt.linking import linked
-from scripts.deep_gpcm.irt.parameters import Parameters
-from scripts.deep_gpcm.outcome.categories import categories, spread
-from scripts.deep_gpcm.outcome.convergence import POOLED, SINGLE, convergence, steps
-from scripts.deep_gpcm.outcome.recovery import Fitted, first_fold, fitted, points, recovery
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters
+from scripts.deep_gpcm.outcome.curves import POOLED, SINGLE, categories, convergence, spread, steps
+from scripts.deep_gpcm.outcome.recovery import Fitted, first_fold, fitted, linked, points, recovery
 from tests.gpcm_answers import parameters
 from tests.gpcm_units import ready, run_rows, unit_tables
 

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.deep_gpcm.features import folded
-from scripts.deep_gpcm.fold import read_fold
-from scripts.deep_gpcm.sequences.split import parts as folds_of
+from scripts.deep_gpcm.data.fold import read_fold
+from scripts.deep_gpcm.data.split import parts as folds_of
+from scripts.deep_gpcm.folds import folded
 from scripts.lib.faults import LoadError
 from scripts.lib.parts import check_parts, rows_of
 from scripts.lora_ablation.split import enough, split

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from scripts.deep_gpcm.sequences.sources import read as read_answers
+from scripts.deep_gpcm.data.sources import read as read_answers
 from scripts.lib import foreign, foreign_arrays
 from scripts.lib.faults import LONGEST, LoadError, reason
 from scripts.lora_ablation.adapters import sources

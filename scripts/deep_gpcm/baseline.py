@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from scripts.deep_gpcm.axes import AXES
-from scripts.deep_gpcm.fold import Fold, read_fold
-from scripts.deep_gpcm.irt.baselines import ARMS, TruthMissing
-from scripts.deep_gpcm.irt.parameters import Parameters, read_truth
+from scripts.deep_gpcm.data.fold import Fold, read_fold
+from scripts.deep_gpcm.data.store import estimated, predicted
+from scripts.deep_gpcm.jobs import AXES
 from scripts.deep_gpcm.metrics import scores
-from scripts.deep_gpcm.predictions import estimated, predicted
+from scripts.deep_gpcm.models.irt.baselines import ARMS, TruthMissing
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters, read_truth
 from scripts.lib.seeds import seed63, stream
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_runs, write_table

@@ -1,9 +1,16 @@
 """What config/deep_gpcm.yaml must hold beyond what its schema says."""
 
-from scripts.deep_gpcm.axes import AXES
-from scripts.deep_gpcm.design import DEFAULTS, active, cells, fold_count, measured
-from scripts.deep_gpcm.names import METRICS, PHASES
-from scripts.deep_gpcm.sequences.sources import SOURCE_KEYS
+from scripts.deep_gpcm.data.sources import SOURCE_KEYS
+from scripts.deep_gpcm.jobs import (
+    AXES,
+    DEFAULTS,
+    METRICS,
+    PHASES,
+    active,
+    cells,
+    fold_count,
+    measured_data,
+)
 from scripts.lib.config import check_config, check_keys, check_member, check_size, check_work
 from scripts.lib.contract import check_contract, check_rounds
 from scripts.lib.faults import ConfigError
@@ -80,7 +87,7 @@ def _check_sizes(here: str, config: dict) -> None:
         for count in cells(config, arm).values()
     )
     check_size(jobs, FILES, "jobs", f"{here}.run", "ask for fewer folds or use larger blocks")
-    files = fold_count(config) * max(1, len(measured(config)))
+    files = fold_count(config) * max(1, len(measured_data(config)))
     check_size(files, 2 * FILES, "files of folds to measure on", f"{here}.folds", "ask for fewer")
 
 

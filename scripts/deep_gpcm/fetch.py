@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from scripts.deep_gpcm.sequences.matrix import FOLDER, PACKAGE, TABLES, WHEEL
+from scripts.deep_gpcm.data.matrix import FOLDER, PACKAGE, TABLES, WHEEL
 from scripts.lib.faults import LoadError, reason
 from scripts.lib.files import replacing
 from scripts.lib.pinned import RegistryError, check_pinned

@@ -10,7 +10,7 @@ from scripts.lib.stage import arguments
 
 def compile_kernel() -> None:
     """A first read with its gradient, float32."""
-    from scripts.deep_gpcm.memory.fused import memory_read
+    from scripts.deep_gpcm.models.memory.fused import memory_read
 
     rows, m0 = torch.rand(3, 2, 2).requires_grad_(), torch.rand(2, 2).requires_grad_()
     memory_read(*rows, m0, torch.tensor([2])).sum().backward()

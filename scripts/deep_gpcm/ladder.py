@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.deep_gpcm.outcome.rungs import ladder
+from scripts.deep_gpcm.outcome.ladder import ladder
 from scripts.lib.files import replacing
 from scripts.lib.stage import arguments
 

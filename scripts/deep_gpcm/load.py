@@ -8,8 +8,8 @@ fault ends in one sentence, and no file.
 import sys
 from pathlib import Path
 
-from scripts.deep_gpcm.sequences.sources import read
-from scripts.deep_gpcm.sequences.store import write_responses
+from scripts.deep_gpcm.data.sources import read
+from scripts.deep_gpcm.data.store import write_responses
 from scripts.lib.faults import LoadError
 from scripts.lib.stage import arguments
 

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import torch
 
-from scripts.deep_gpcm.fold import Fold, read_fold
-from scripts.deep_gpcm.model.batch import Resident
-from scripts.deep_gpcm.model.evaluation import evaluation
-from scripts.deep_gpcm.model.network import Network
-from scripts.deep_gpcm.training.fit import descend, fit
-from scripts.deep_gpcm.training.loaders import LOADERS
-from scripts.deep_gpcm.training.predict import predict
-from scripts.deep_gpcm.training.steps import STEPS
+from scripts.deep_gpcm.data.fold import Fold, read_fold
+from scripts.deep_gpcm.models.batches import LOADERS, Resident
+from scripts.deep_gpcm.models.evaluation import evaluation
+from scripts.deep_gpcm.models.fit import descend, fit
+from scripts.deep_gpcm.models.loss import predict
+from scripts.deep_gpcm.models.network import Network
+from scripts.deep_gpcm.models.optimizer import STEPS
 from scripts.lib.timing import Phases
 from scripts.lib.torch_rng import torch_rng
 

@@ -7,15 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.deep_gpcm.irt.parameters import Parameters, read_truth
-from scripts.deep_gpcm.outcome.answers import judged
-from scripts.deep_gpcm.outcome.calibration import calibration, confusion
-from scripts.deep_gpcm.outcome.categories import categories
-from scripts.deep_gpcm.outcome.convergence import convergence
-from scripts.deep_gpcm.outcome.learning import REFERENCE, learning
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters, read_truth
+from scripts.deep_gpcm.outcome.curves import REFERENCE, categories, convergence, learning
 from scripts.deep_gpcm.outcome.recovery import first_fold, fitted, points, recovery
-from scripts.deep_gpcm.outcome.scores import scores
-from scripts.deep_gpcm.outcome.units import finished
+from scripts.deep_gpcm.outcome.rows import finished
+from scripts.deep_gpcm.outcome.scores import calibration, confusion, judged, scores
 from scripts.lib.files import replacing
 from scripts.lib.stage import arguments
 

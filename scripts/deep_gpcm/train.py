@@ -2,7 +2,8 @@
 
 Writes runs/{arm}/{data}-{block}.parquet (a row a fold), histories/ (a row an epoch: loss, val_nll,
 val_qwk, lr), losses/ (a row a step: the loss before it), predictions/ (a row an answer of the test
-students) and estimates/ (a row a question).
+students) and estimates/ (a row a question). Finished folds are kept under units/ and reused by a
+job that needs them again.
 """
 
 from pathlib import Path
@@ -10,30 +11,46 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-from scripts.deep_gpcm.axes import AXES
-from scripts.deep_gpcm.fold import read_fold
-from scripts.deep_gpcm.unit import Unit, train_unit
+from scripts.deep_gpcm.data.fold import Fold, read_fold
+from scripts.deep_gpcm.jobs import AXES
+from scripts.deep_gpcm.unit import Unit, train_unit, unit_tables
+from scripts.lib.code import stamps
 from scripts.lib.progress import progress
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_runs, write_table
+from scripts.lib.units import finished, unit_folder
+
+TABLES = ("histories", "losses", "predictions", "estimates")
 
 
-def results(spec: dict, folds: list[Path], items: Path, threads: int) -> list[Unit]:
-    """The units of the job, in the order of its folds."""
+def result(spec: dict, fold: Fold, unit: list, store: Path | None) -> Unit:
+    """A unit, from `store` where it is finished already."""
+    data = fold.digest() if store else ""
+    (found,) = finished([unit], lambda unit: train_unit(spec, fold, unit), store, lambda _: data)
+    return unit_tables(spec, fold, unit, found)
+
+
+def results(
+    spec: dict, folds: list[Path], items: Path, threads: int, store: Path | None = None
+) -> list[Unit]:
+    """The units of the job, spec["units"], in their order; `folds` has the file of each."""
     torch.set_num_threads(threads)
-    numbered = progress(zip(spec["folds"], folds, strict=True), len(folds), spec["arm"])
-    return [
-        train_unit(spec, read_fold(path, items, spec["train"]["protocol"]), [spec["data"], fold])
-        for fold, path in numbered
-    ]
+    pairs = zip(spec["units"], folds, strict=True)
+    units = (
+        result(spec, read_fold(path, items, spec["train"]["protocol"]), unit, store)
+        for unit, path in pairs
+    )
+    return list(progress(units, len(folds), spec["arm"]))
 
 
 if __name__ == "__main__":
-    args = arguments(folds=[Path], items=Path, threads=int, runs=Path, histories=Path, losses=Path,
-                     predictions=Path, estimates=Path)  # fmt: skip
-    done = results(args.spec, args.folds, args.items, args.threads)
-    write_runs(args.runs, [unit.row for unit in done], AXES, spec=args.spec)
-    for table in ("histories", "losses", "predictions", "estimates"):
-        parts = [pa.table(getattr(unit, table)) for unit in done]
+    args = arguments(folds=[Path], items=Path, store=Path, threads=int, runs=Path,
+                     **dict.fromkeys(TABLES, Path))  # fmt: skip
+    code = stamps("scripts/deep_gpcm/train.py")
+    store = unit_folder(args.store, args.spec, code, args.threads)
+    units = results(args.spec, args.folds, args.items, args.threads, store)
+    write_runs(args.runs, [unit.row for unit in units], AXES, spec=args.spec)
+    for table in TABLES:
+        parts = [pa.table(getattr(unit, table)) for unit in units]
         # Columns of a fold that diverged in its first epoch have no type.
         write_table(getattr(args, table), pa.concat_tables(parts, promote_options="permissive"))

@@ -6,16 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from scripts.deep_gpcm.axes import AXES
-from scripts.deep_gpcm.fold import Fold
+from scripts.deep_gpcm.data.fold import Fold
+from scripts.deep_gpcm.data.store import estimated, predicted
+from scripts.deep_gpcm.jobs import AXES
 from scripts.deep_gpcm.metrics import scores
-from scripts.deep_gpcm.model import equations
-from scripts.deep_gpcm.model.batch import Resident
-from scripts.deep_gpcm.model.evaluation import evaluation
-from scripts.deep_gpcm.model.network import Network
-from scripts.deep_gpcm.predictions import estimated, predicted
-from scripts.deep_gpcm.training.fit import Fit, fit
-from scripts.deep_gpcm.training.predict import predict
+from scripts.deep_gpcm.models.batches import Resident
+from scripts.deep_gpcm.models.evaluation import evaluation
+from scripts.deep_gpcm.models.fit import Fit, fit
+from scripts.deep_gpcm.models.loss import predict
+from scripts.deep_gpcm.models.network import Network, threshold
 from scripts.lib.seeds import seed63, stream
 
 EARLY_STEPS = 60  # at which losses are compared: before rounding has grown
@@ -59,36 +58,57 @@ def item_parameters(
     counts, sums = (np.bincount(question, w, fold.questions + 1)[1:] for w in (None, alpha))
     slope = np.divide(sums, counts, out=np.full(len(sums), math.nan), where=counts > 0)
     with torch.no_grad():
-        beta = equations.threshold(net, net.question_key).double().numpy()
+        beta = threshold(net, net.question_key).double().numpy()
     beta = beta[:-1] if zero_id else beta[1:]
     beta[np.arange(1, beta.shape[1] + 1) >= fold.levels[:, None]] = math.nan
     return slope, beta
 
 
-def train_unit(spec: dict, fold: Fold, unit: list) -> Unit:
-    """Train and predict one fold; a training that diverged has no metrics."""
+def train_unit(spec: dict, fold: Fold, unit: list) -> dict:
+    """Train on one fold and predict its test students; a JSON object.
+
+    `row` without metrics if the training diverged; `history`: (loss, val_nll, val_qwk, lr) of each
+    epoch; `losses` before each step; `probability` (n, K) and `theta` (n,) of each test answer;
+    `alpha` (Q,) and `beta` (Q, K - 1) of each question.
+    """
     fitted = fit(fold, spec, key_of(spec, unit))
     row, test, train = row_of(spec, unit, fold, fitted), fold.parts["test"], spec["train"]
     forward = evaluation(spec["evaluation"], spec["memory"], spec["inference"])
     answered = train | {"padding": "none"}
-    judged = found = predict(fitted.net, forward, Resident(test), answered)
+    scored = of_answers = predict(fitted.net, forward, Resident(test), answered)
     if train["padding"] != "none":
-        judged = predict(fitted.net, forward, Resident(test), train)
+        scored = predict(fitted.net, forward, Resident(test), train)
     if not fitted.diverged:
-        row |= scores(judged[0].exp().numpy(), judged[1].numpy())
-    log_p, _, heads = found
-    theta, alpha = (x.double().numpy() for x in (heads.theta, heads.alpha))
+        row |= scores(scored[0].exp().numpy(), scored[1].numpy())
+    log_p, _, heads = of_answers
+    theta, slope = (x.double().numpy() for x in (heads.theta, heads.alpha))
+    alpha, beta = item_parameters(fitted.net, fold, slope, train["zero_id"])
+    return {
+        "row": row,
+        "history": fitted.history,
+        "losses": fitted.losses,
+        "probability": log_p.exp().tolist(),
+        "theta": theta.tolist(),
+        "alpha": alpha.tolist(),
+        "beta": beta.tolist(),
+    }
+
+
+def unit_tables(spec: dict, fold: Fold, unit: list, result: dict) -> Unit:
+    """Row and tables of a unit's result (`train_unit`)."""
     labels = {"arm": spec["arm"], **dict(zip(AXES, unit, strict=True))}
-    columns = zip(*fitted.history, strict=True)
+    columns = zip(*result["history"], strict=True)
     epochs = dict(zip(("loss", "val_nll", "val_qwk", "lr"), columns, strict=True))
-    steps = range(1, len(fitted.losses) + 1)
-    items = item_parameters(fitted.net, fold, alpha, train["zero_id"])
+    steps = range(1, len(result["losses"]) + 1)
+    probability, theta, alpha, beta = (
+        np.array(result[name]) for name in ("probability", "theta", "alpha", "beta")
+    )
     return Unit(
-        row=row,
-        histories=repeated(labels, {"epoch": range(1, len(fitted.history) + 1), **epochs}),
-        losses=repeated(labels, {"step": steps, "loss": fitted.losses}),
-        predictions=predicted(labels, test, log_p.exp().numpy(), theta),
-        estimates=estimated(labels, *items),
+        row=result["row"],
+        histories=repeated(labels, {"epoch": range(1, len(result["history"]) + 1), **epochs}),
+        losses=repeated(labels, {"step": steps, "loss": result["losses"]}),
+        predictions=predicted(labels, fold.parts["test"], probability, theta),
+        estimates=estimated(labels, alpha, beta),
     )
 
 

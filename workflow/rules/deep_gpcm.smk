@@ -1,15 +1,12 @@
 """Deep-GPCM: fetch, load -> features (folds) -> train, baseline -> tables.
 
-Makes <results>/deep_gpcm/{fetched,data,folds,numba,runs,histories,losses,predictions,estimates,tables};
+Makes <results>/deep_gpcm/{fetched,data,folds,numba,units,runs,histories,losses,predictions,estimates,tables};
 announces its run files, measurement and chapter.
 """
 
-from scripts.deep_gpcm import design as gpcm_design
-from scripts.deep_gpcm import plan as gpcm_plan
-from scripts.deep_gpcm import names as gpcm_names
-from scripts.deep_gpcm.axes import AXES as GPCM_AXES
+from scripts.deep_gpcm import jobs as gpcm_jobs
 from scripts.deep_gpcm.check import check_deep_gpcm
-from scripts.deep_gpcm.sequences.sources import fingerprint as gpcm_fingerprint
+from scripts.deep_gpcm.data.sources import fingerprint as gpcm_fingerprint
 
 
 configfile: "config/deep_gpcm.yaml"
@@ -23,32 +20,32 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 # {(arm, data, block): specification of its training job}, {(arm, data): that of a baseline's}
 GPCM_JOBS, GPCM_BASELINES = {}, {}
-AXES["deep_gpcm"] = GPCM_AXES
-METRICS["deep_gpcm"], PHASES["deep_gpcm"] = gpcm_names.METRICS, gpcm_names.PHASES
+AXES["deep_gpcm"] = gpcm_jobs.AXES
+METRICS["deep_gpcm"], PHASES["deep_gpcm"] = gpcm_jobs.METRICS, gpcm_jobs.PHASES
 
 
 if "deep_gpcm" in STUDIES:
     try:
-        for name in gpcm_design.active(GPCM):
+        for name in gpcm_jobs.active(GPCM):
             gpcm_fingerprint(GPCM["sources"][name])
     except LoadError as error:
         raise WorkflowError(str(error)) from None
-    GPCM_JOBS = gpcm_design.training_jobs(GPCM, config["seed"])
-    GPCM_BASELINES = gpcm_design.baseline_jobs(GPCM, config["seed"])
-    RUNS["deep_gpcm"] = gpcm_design.made("runs", GPCM_JOBS, GPCM_BASELINES)
+    GPCM_JOBS = gpcm_jobs.training_jobs(GPCM, config["seed"])
+    GPCM_BASELINES = gpcm_jobs.baseline_jobs(GPCM, config["seed"])
+    RUNS["deep_gpcm"] = gpcm_jobs.files("runs", GPCM_JOBS, GPCM_BASELINES)
     MEASURED["deep_gpcm"] = {
-        "data": gpcm_plan.data_files(GPCM, gpcm_design.measured(GPCM)),
+        "data": gpcm_jobs.data_files(GPCM, gpcm_jobs.measured_data(GPCM)),
         "kernel": "<results>/deep_gpcm/numba",
         "script": "scripts/deep_gpcm/measured.py",
         "plan": partial(
             measurement_plan,
             GPCM["measure"],
-            partial(gpcm_plan.rounds, GPCM),
-            partial(gpcm_plan.measured_job, GPCM, config["seed"]),
+            partial(gpcm_jobs.rounds, GPCM),
+            partial(gpcm_jobs.measured_job, GPCM, config["seed"]),
         ),
     }
     CHAPTERS["deep_gpcm"] = [
-        *expand("<results>/deep_gpcm/tables/{table}.csv", table=gpcm_design.CHAPTER),
+        *expand("<results>/deep_gpcm/tables/{table}.csv", table=gpcm_jobs.CHAPTER),
         "<results>/deep_gpcm/tables/figures.json",
     ]
 
@@ -108,20 +105,20 @@ rule deep_gpcm_features:
     output:
         folds=[
             f"<results>/deep_gpcm/folds/{{data}}/{fold}.parquet"
-            for fold in range(gpcm_design.fold_count(GPCM))
+            for fold in range(gpcm_jobs.fold_count(GPCM))
         ],
     log:
         "<results>/deep_gpcm/logs/features/{data}.log",
     conda:
         "../envs/isospeed.yaml"
     params:
-        *stamps("scripts/deep_gpcm/features.py"),
+        *stamps("scripts/deep_gpcm/folds.py"),
         spec=lambda w: canonical(
             {"seed": config["seed"], "data": w.data}
             | {key: GPCM[key] for key in ("folds", "validation")}
         ),
     shell:
-        "python -m scripts.deep_gpcm.features --job {params.job:q}"
+        "python -m scripts.deep_gpcm.folds --job {params.job:q}"
         " --interactions {input.interactions:q} --students {input.students:q}"
         " --folds {output.folds:q} 2> >(tee {log:q} >&2)"
 
@@ -148,7 +145,7 @@ rule deep_gpcm_train:
     input:
         folds=lambda w: [
             f"<results>/deep_gpcm/folds/{w.data}/{fold}.parquet"
-            for fold in GPCM_JOBS[w.arm, w.data, int(w.block)]["folds"]
+            for _, fold in GPCM_JOBS[w.arm, w.data, int(w.block)]["units"]
         ],
         item_table="<results>/deep_gpcm/data/{data}/items.parquet",
         kernel="<results>/deep_gpcm/numba",
@@ -167,11 +164,13 @@ rule deep_gpcm_train:
         mem_mb=2000,
     params:
         *stamps("scripts/deep_gpcm/train.py"),
+        units=f"{RESULTS}/deep_gpcm/units",
         spec=lambda w: canonical(GPCM_JOBS[w.arm, w.data, int(w.block)]),
     shell:
         "NUMBA_CACHE_DIR={input.kernel:q} python -m scripts.deep_gpcm.train"
         " --job {params.job:q} --threads {threads} --folds {input.folds:q}"
-        " --items {input.item_table:q} --runs {output.runs:q} --histories {output.histories:q} --losses {output.losses:q}"
+        " --items {input.item_table:q} --store {params.units:q} --runs {output.runs:q}"
+        " --histories {output.histories:q} --losses {output.losses:q}"
         " --predictions {output.predictions:q} --estimates {output.estimates:q}"
         " 2> >(tee {log:q} >&2)"
 
@@ -209,14 +208,14 @@ rule deep_gpcm_tables:
     """Scores, recovery of true parameters, calibration, confusion, convergence, learning curves."""
     input:
         runs="<results>/deep_gpcm/runs.parquet",
-        predictions=gpcm_design.made("predictions", GPCM_JOBS, GPCM_BASELINES),
-        estimates=gpcm_design.made("estimates", GPCM_JOBS, GPCM_BASELINES),
-        histories=gpcm_design.made("histories", GPCM_JOBS, GPCM_BASELINES),
+        predictions=gpcm_jobs.files("predictions", GPCM_JOBS, GPCM_BASELINES),
+        estimates=gpcm_jobs.files("estimates", GPCM_JOBS, GPCM_BASELINES),
+        histories=gpcm_jobs.files("histories", GPCM_JOBS, GPCM_BASELINES),
         students=expand(
-            "<results>/deep_gpcm/data/{data}/students.parquet", data=gpcm_design.active(GPCM)
+            "<results>/deep_gpcm/data/{data}/students.parquet", data=gpcm_jobs.active(GPCM)
         ),
         item_tables=expand(
-            "<results>/deep_gpcm/data/{data}/items.parquet", data=gpcm_design.active(GPCM)
+            "<results>/deep_gpcm/data/{data}/items.parquet", data=gpcm_jobs.active(GPCM)
         ),
     output:
         scores="<results>/deep_gpcm/tables/scores.csv",
@@ -233,7 +232,7 @@ rule deep_gpcm_tables:
         "../envs/isospeed.yaml"
     params:
         *stamps("scripts/deep_gpcm/tables.py"),
-        spec=canonical(gpcm_design.tables_job(GPCM)),
+        spec=canonical(gpcm_jobs.tables_job(GPCM)),
     shell:
         "python -m scripts.deep_gpcm.tables --job {params.job:q} --runs {input.runs:q}"
         " --predictions {input.predictions:q} --estimates {input.estimates:q}"
@@ -249,7 +248,7 @@ rule deep_gpcm_ladder:
     input:
         measurements="<results>/deep_gpcm/measurements.parquet",
         agreement="<results>/deep_gpcm/agreement.csv",
-        losses=gpcm_design.made("losses", GPCM_JOBS, GPCM_BASELINES),
+        losses=gpcm_jobs.files("losses", GPCM_JOBS, GPCM_BASELINES),
     output:
         ladder="<results>/deep_gpcm/tables/ladder.csv",
     log:
@@ -258,7 +257,7 @@ rule deep_gpcm_ladder:
         "../envs/isospeed.yaml"
     params:
         *stamps("scripts/deep_gpcm/ladder.py"),
-        spec=canonical(gpcm_design.ladder_job(GPCM)),
+        spec=canonical(gpcm_jobs.ladder_job(GPCM)),
     shell:
         "python -m scripts.deep_gpcm.ladder --job {params.job:q}"
         " --measurements {input.measurements:q} --agreement {input.agreement:q}"

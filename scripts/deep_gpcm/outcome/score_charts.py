@@ -8,13 +8,26 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from scripts.deep_gpcm.outcome.panels import series
 from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg
 from scripts.lib.panels import WIDTH, draw, grid, legend
 
 ROLES = {"result": ("o", FIRST), "classical": ("D", SECOND), "ceiling": ("^", INK)}
 OTHER = ("o", INK)
 COUNTED = 1e-3  # nats by which an arm's NLL differs from that of the answers if it counts padding
+
+
+# Marker, line, colour and fill of the first arms of a table: result, classical, further ones.
+STYLES = [
+    ("o", "-", FIRST, True),
+    ("D", "--", SECOND, True),
+    ("^", ":", INK, False),
+    ("s", "-.", FIRST, False),
+]
+
+
+def series(arms: list[str]) -> dict[str, tuple]:
+    """The look of each arm, by the order of their appearance."""
+    return {arm: STYLES[place % len(STYLES)] for place, arm in enumerate(dict.fromkeys(arms))}
 
 
 def score_row(axes: Axes, at: int, row: pd.Series) -> str:

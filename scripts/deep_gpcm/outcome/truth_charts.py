@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from scripts.deep_gpcm.outcome.panels import series
+from scripts.deep_gpcm.outcome.score_charts import series
 from scripts.lib.figures import INK, STYLE, inline_svg
 from scripts.lib.panels import WIDTH, draw, grid, legend
 

@@ -9,7 +9,7 @@ from scripts.deep_gpcm.metrics import scores
 from scripts.deep_gpcm.models.irt.baselines import ARMS, Learned
 from scripts.deep_gpcm.models.irt.marginal import fit
 from scripts.deep_gpcm.models.irt.partial_credit import Parameters, trace
-from scripts.deep_gpcm.outcome.recovery import last_of, recovered
+from scripts.deep_gpcm.outcome.recovery import last_of, recovery_of
 from tests.gpcm_answers import fold_of, of_students
 
 SETS = {
@@ -71,7 +71,7 @@ def last_ability(data: Data, found: Learned) -> tuple[np.ndarray, np.ndarray]:
 
 def recovered(data: Data, found: Learned) -> dict[str, dict]:
     student, theta = last_ability(data, found)
-    rows = recovered(Parameters(student, theta, found.alpha, found.beta), data.truth)
+    rows = recovery_of(Parameters(student, theta, found.alpha, found.beta), data.truth)
     return {row["parameter"]: row for row in rows}
 
 

@@ -13,7 +13,7 @@ from scripts.deep_gpcm.outcome.recovery import (
     linked,
     mean_sigma,
     ordered_share,
-    recovered,
+    recovery_of,
 )
 from scripts.lib.tables import write_table
 from tests.gpcm_answers import answers, of_students, parameters
@@ -23,7 +23,7 @@ MIXED = np.array([4, 2, 3, 4, 2])
 
 
 def rows_of(estimates: Parameters, truth: Parameters) -> dict[str, dict]:
-    return {row["parameter"]: row for row in recovered(estimates, truth)}
+    return {row["parameter"]: row for row in recovery_of(estimates, truth)}
 
 
 def on_scale(truth: Parameters, slope: float, shift: float) -> Parameters:
@@ -104,7 +104,7 @@ def test_arms_without_estimates_have_rows_without_numbers():
         truth.student, np.full(50, np.nan), np.full(5, np.nan), np.full((5, 3), np.nan)
     )
     constant = replace(truth, theta=np.zeros(50), alpha=np.ones(5))
-    for row in recovered(nothing, truth):
+    for row in recovery_of(nothing, truth):
         assert row["n"] == 0
         assert np.isnan([row[name] for name in ("correlation", "bias", "rmse", "slope")]).all()
     for name in ("theta", "alpha"):

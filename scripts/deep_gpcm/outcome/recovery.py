@@ -85,7 +85,7 @@ def _row(name: str, raw: np.ndarray, onto: np.ndarray, true: np.ndarray) -> dict
     }
 
 
-def recovered(estimates: Parameters, truth: Parameters) -> list[dict]:
+def recovery_of(estimates: Parameters, truth: Parameters) -> list[dict]:
     """A row for theta, alpha, beta_1, ...: n, correlation, bias, rmse, slope (spec 6).
 
     theta is compared over the students that both know, the others over the questions. `bias` and
@@ -166,7 +166,7 @@ def recovery(units: list[Fitted]) -> pd.DataFrame:
             **row,
         }
         for one in units
-        for row in recovered(one.estimates, one.truth)
+        for row in recovery_of(one.estimates, one.truth)
     ]
     if not rows:
         return pd.DataFrame(columns=RECOVERY)

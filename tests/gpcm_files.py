@@ -11,7 +11,7 @@ from scripts.deep_gpcm.data.responses import DTYPES, Responses, check
 from scripts.deep_gpcm.data.store import INTERACTIONS
 from tests.stages import one_sentence, run_stage
 
-# The data sets of spec 1.3.
+# The data sets of docs/studies/deep_gpcm.md, Generator.
 A = {"kind": "generated", "students": 800, "questions": 50, "categories": 4, "lengths": [10, 50]}
 B = A | {"students": 500, "questions": 200, "lengths": [100, 200]}
 C = A | {"students": 500, "questions": 40, "categories": 3, "lengths": [15, 40]}
@@ -26,7 +26,7 @@ def by_student(column: np.ndarray, student: np.ndarray) -> list[np.ndarray]:
 def save_three_lines(
     found: Responses, folder: Path, style: str = "OC", base: int = 1, files: tuple = ("data.txt",)
 ) -> dict:
-    """The answers in the 3-line format, spread over `files`; the source that reads them."""
+    """The answers in the 3-line format, spread over `files`; the data source that reads them."""
     questions, categories = len(found.items), int(found.items["categories"].max())
     printed = str if style == "OC" else lambda r: f"{r / (categories - 1):.3f}"
     answers = zip(
@@ -53,7 +53,7 @@ def save_three_lines(
 
 
 def save_truth(found: Responses, path: Path) -> str:
-    """The file of true parameters that the source's generator writes beside its data."""
+    """The file of true parameters that the original generator writes beside its data."""
     betas = [name for name in found.items if name.startswith("beta_")]
     truth = {
         "student_abilities": {"theta": found.students["theta"].tolist()},

@@ -1,4 +1,4 @@
-"""What runs again in the Deep-GPCM study, what does not, and what one key changes."""
+"""What runs again in the Deep-GPCM study, what does not, and what a kill or one key changes."""
 
 import json
 from textwrap import indent
@@ -139,3 +139,40 @@ def test_a_broken_line_of_ones_own_log_ends_in_one_sentence_and_no_file(fresh_gp
     assert not (fresh_gpcm.results / "data/mine").exists() or not list(
         (fresh_gpcm.results / "data/mine").iterdir()
     )
+
+
+def test_a_killed_job_trains_the_missing_folds_alone_and_gives_the_same_rows(fresh_gpcm):
+    table = "results/deep_gpcm/runs/fused/A-0.parquet"
+    config = fresh_gpcm.overlay(
+        folds="8", block="8", train="{batch: 1, epochs: 60}", validation="0.25"
+    )
+    run = fresh_gpcm.start(table, config=config)
+    fresh_gpcm.wait_for_units(3)
+    for process in fresh_gpcm.training_processes(run):
+        process.kill()
+    assert run.wait(60) != 0
+    units = fresh_gpcm.results / "units"
+    kept = {path: (units / path).stat().st_mtime_ns for path in fresh_gpcm.trained()}
+    assert 3 <= len(kept) < 8
+    assert not (fresh_gpcm.folder / table).exists()
+
+    fresh_gpcm.snakemake("--unlock", config=config)
+    fresh_gpcm.make(table, config=config)
+    interrupted = fresh_gpcm.rows("runs/fused/A-0.parquet")
+    assert len(fresh_gpcm.trained()) == 8
+    for path, before in kept.items():
+        assert (units / path).stat().st_mtime_ns == before
+
+    fresh_gpcm.forget_units()
+    fresh_gpcm.make(table, "--force", config=config)
+    assert fresh_gpcm.rows("runs/fused/A-0.parquet") == interrupted
+
+
+def test_a_finished_fold_is_reused_in_other_blocks_but_not_on_other_data(finished_gpcm):
+    def trained_again(*words: str, **options) -> int:
+        before = finished_gpcm.trained()
+        finished_gpcm.make("results/deep_gpcm/runs/fused/A-0.parquet", *words, **options)
+        return len(finished_gpcm.trained() - before)
+
+    assert trained_again(config=finished_gpcm.overlay(block="1")) == 0
+    assert trained_again(config=finished_gpcm.overlay(validation="0.4")) == 2

@@ -48,20 +48,20 @@ def test_figures_refer_to_nothing_outside_and_take_their_ink_from_the_page(svgs)
 
 
 def test_the_accessible_names_have_the_numbers_of_the_tables(tables, svgs):
-    told = {name: name_of(svg) for name, svg in svgs.items()}
+    alt_text = {name: name_of(svg) for name, svg in svgs.items()}
     for row in tables["scores"].itertuples():
         sd = "" if np.isnan(row.nll_sd) else f" (sd {row.nll_sd:.3f})"
-        assert f"{row.data} {row.arm}: {row.nll:.3f}{sd}" in told["scores"]
+        assert f"{row.data} {row.arm}: {row.nll:.3f}{sd}" in alt_text["scores"]
     for row in tables["calibration"].dropna().to_dict("records"):
         words = f"{row['confidence']:.2f} {row['accuracy']:.2f} ({row['count']})"
-        assert words in told["calibration"]
-    assert "X fused: 0: 75%, 25%; 1: 10%, 90%" in told["confusion"]
-    assert "X fused theta: n 3, r 1.00, bias 0.10, RMSE 0.10" in told["recovery"]
-    assert "X item 4 fused: 0.25; X item 4 gpcm: 0.05" in told["categories"]
-    assert "X fused: 1.00 at 0, 0.50 at 1, 0.25 at 2" in told["convergence"]
-    assert "X fused: loss 1.500 to 1.250, validation NLL 1.600 to 1.400" in told["learning"]
-    assert "largest difference of loss 1.0e-07" in told["learning"]
-    assert "step fused: 12.5 (11.0 to 14.0), agrees" in told["ladder"]
+        assert words in alt_text["calibration"]
+    assert "X fused: 0: 75%, 25%; 1: 10%, 90%" in alt_text["confusion"]
+    assert "X fused theta: n 3, r 1.00, bias 0.10, RMSE 0.10" in alt_text["recovery"]
+    assert "X item 4 fused: 0.25; X item 4 gpcm: 0.05" in alt_text["categories"]
+    assert "X fused: 1.00 at 0, 0.50 at 1, 0.25 at 2" in alt_text["convergence"]
+    assert "X fused: loss 1.500 to 1.250, validation NLL 1.600 to 1.400" in alt_text["learning"]
+    assert "largest difference of loss 1.0e-07" in alt_text["learning"]
+    assert "step fused: 12.5 (11.0 to 14.0), agrees" in alt_text["ladder"]
 
 
 def test_the_same_tables_give_the_same_text(tables, svgs):
@@ -86,10 +86,10 @@ def test_an_arm_that_fails_agreement_has_a_badge_and_no_bar(tables):
 
 
 def test_the_repetition_of_the_baseline_is_no_agreement_and_the_untested_is_named(tables):
-    told = name_of(ratio_bars(tables["ladder"]))
-    assert "step reference_again: 1.02 (0.950 to 1.10), A/A" in told
-    assert "step tables: no ratio, not tested" in told
-    assert "step reference:" not in told
+    alt_text = name_of(ratio_bars(tables["ladder"]))
+    assert "step reference_again: 1.02 (0.950 to 1.10), A/A" in alt_text
+    assert "step tables: no ratio, not tested" in alt_text
+    assert "step reference:" not in alt_text
 
 
 def test_bars_are_as_long_as_the_logarithm_of_the_ratio(tables):
@@ -139,21 +139,21 @@ def test_marks_stand_where_the_table_says(tables):
 def test_estimates_beyond_the_frame_are_counted_and_lie_on_its_edge(tables):
     points = tables["points"].copy()
     points.loc[points.index[0], "estimate"] = 50.0
-    told = name_of(recovery_scatter(points))
-    assert "1 beyond the frame" in told
+    alt_text = name_of(recovery_scatter(points))
+    assert "1 beyond the frame" in alt_text
     assert "beyond" not in name_of(recovery_scatter(tables["points"]))
 
 
 def test_panels_tell_correlation_bias_and_error_of_their_points():
     points = pd.DataFrame({"data": "X", "arm": "fused", "parameter": "alpha",
                            "true": [-1.0, 0.0, 1.0], "estimate": [-0.5, 1.5, 0.5]})  # fmt: skip
-    told = name_of(recovery_scatter(points))
-    assert "X fused alpha: n 3, r 0.50, bias 0.50, RMSE 0.96" in told
+    alt_text = name_of(recovery_scatter(points))
+    assert "X fused alpha: n 3, r 0.50, bias 0.50, RMSE 0.96" in alt_text
 
 
 def test_one_point_has_no_correlation(tables):
-    told = name_of(recovery_scatter(tables["points"].iloc[:1]))
-    assert "n 1, r not defined" in told
+    alt_text = name_of(recovery_scatter(tables["points"].iloc[:1]))
+    assert "n 1, r not defined" in alt_text
 
 
 def test_curves_that_leave_the_reference_are_named_and_the_others_lie_on_it(tables):

@@ -201,7 +201,7 @@ def test_protocols_say_who_trains_and_who_chooses(tmp_path):
 
 
 @pytest.mark.parametrize("protocol", ["clean", "source"])
-def test_test_answers_choose_nothing_unless_the_protocol_is_the_source_s(tmp_path, protocol):
+def test_test_answers_choose_nothing_unless_the_protocol_is_the_original_s(tmp_path, protocol):
     found = []
     for change in (0, 1):
         data, folder = fold(), tmp_path / str(change)

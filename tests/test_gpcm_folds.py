@@ -78,7 +78,7 @@ def test_folds_are_those_of_scikit_learn_with_the_seed_as_its_state():
     assert not np.array_equal(found[0], held_out(800, 5, 43)[0])
 
 
-def test_no_folds_is_the_split_of_the_source_whose_first_students_train(monkeypatch, tmp_path):
+def test_no_folds_is_the_split_of_the_original_whose_first_students_train(monkeypatch, tmp_path):
     files = loaded(monkeypatch, tmp_path, A | {"students": 804})
     (path,), said = split(monkeypatch, files, tmp_path / "folds", folds=0)
     assert said is None

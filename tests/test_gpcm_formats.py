@@ -92,7 +92,7 @@ def test_question_0_of_a_0_based_file_is_a_question_like_the_others(tmp_path):
 
 
 def test_partial_credit_is_not_truncated(tmp_path):
-    # The source's reader takes int(float("0.667")) = 0.
+    # The original's reader takes int(float("0.667")) = 0.
     (tmp_path / "a.txt").write_text("4\n1,1,1,1\n0.000,0.333,0.667,1.000\n")
     source = {"kind": "three_lines", "files": [str(tmp_path / "a.txt")], "format": "PC"}
     found = read(source | {"questions": 1, "categories": 4, "id_base": 1}, 0)

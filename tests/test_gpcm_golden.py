@@ -21,7 +21,7 @@ NAMES = ("accuracy", "qwk", "ordinal_accuracy", "mae", "nll")
 
 
 class Data:
-    """A data set at seed 42: its answers, truth, and the source's 80/20 split."""
+    """A data set at seed 42: its answers, truth, and the original's 80/20 split."""
 
     def __init__(self, name: str):
         read = generator.read(SETS[name], seed=42)
@@ -146,7 +146,7 @@ def test_no_ability_can_be_traced_better_than_by_the_true_items(data):
         assert rows["theta"]["correlation"] == pytest.approx(expected, abs=2e-3)
 
 
-def test_students_paired_by_place_as_in_the_source_do_not_correlate(data, fitted):
+def test_students_paired_by_place_as_in_the_original_do_not_correlate(data, fitted):
     student, theta = last_ability(data["A"], fitted["A"])
     misplaced = np.corrcoef(theta, data["A"].truth.theta[: len(student)])[0, 1]
     assert misplaced == pytest.approx(-0.11, abs=6e-3)

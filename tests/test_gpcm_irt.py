@@ -8,7 +8,7 @@ from scipy.optimize import approx_fprime, minimize
 
 from scripts.deep_gpcm.data.fold import Fold, Sequences
 from scripts.deep_gpcm.models.irt.baselines import ARMS, TruthMissing
-from scripts.deep_gpcm.models.irt.marginal import answer_counts, fit, log_likelihood, split
+from scripts.deep_gpcm.models.irt.marginal import answer_counts, fit, log_likelihood, unpacked
 from scripts.deep_gpcm.models.irt.partial_credit import Parameters, log_p, standard_normal, trace
 from tests.gpcm_answers import answers, fold_of, of_students, parameters
 
@@ -16,7 +16,7 @@ MIXED = np.array([4, 2, 3, 4, 2])
 
 
 def by_definition(theta: float, alpha: float, beta: np.ndarray) -> np.ndarray:
-    """Probabilities of one item, as spec 1.2 writes them."""
+    """Probabilities of one item, written out."""
     z = [sum(alpha * (theta - b) for b in beta[:k]) for k in range(len(beta) + 1)]
     odds = np.exp(np.array(z) - max(z))
     return odds / odds.sum()
@@ -58,8 +58,8 @@ def test_the_gradient_is_that_of_finite_differences():
     numeric = approx_fprime(x, lambda x: log_likelihood(x, counts, MIXED)[0], 1e-6)
     assert found == pytest.approx(numeric, abs=2e-3, rel=1e-4)
     absent = np.arange(1, 4) >= MIXED[:, None]
-    assert (split(found, 5)[1][absent] == 0).all()
-    assert (np.abs(split(found, 5)[1][~absent]) > 1e-3).all()
+    assert (unpacked(found, 5)[1][absent] == 0).all()
+    assert (np.abs(unpacked(found, 5)[1][~absent]) > 1e-3).all()
 
 
 def test_the_fit_is_that_of_a_slow_one_with_another_quadrature_and_no_gradient():

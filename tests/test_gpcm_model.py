@@ -66,7 +66,7 @@ def softplus(x: np.ndarray) -> np.ndarray:
 
 
 def block(strategy: str, k: int, r: int, top: int) -> list[float]:
-    """What response r puts at the question's place of each block (spec 2.3); float32."""
+    """What response r puts at the question's place of each block; float32."""
     found = {
         "ordered": [float(r > 0), r / top],
         "unordered": [float(j == r) for j in range(k)],

@@ -1,4 +1,4 @@
-"""The network has the source's parameters, and its tables and heads are those of the equations."""
+"""The network has the original's parameters, its tables and heads are those of the equations."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from tests.gpcm_networks import DOUBLE, RAGGED, SINGLE, batch, configuration, ga
 
 
 def count(questions: int, k: int, n: int, key: int, d: int, h: int, blocks: int) -> int:
-    """Parameters by the formula of spec 2.1."""
+    """Parameters by the formula of docs/studies/deep_gpcm.md, Sizes."""
     memory = n * key + n * d + (questions + 1) * key
     gates = (blocks * questions * d + d) + (key**2 + key) + 2 * (d**2 + d)
     heads = ((d + key) * h + h) + (h + 1) + (key * (k - 1) + (k - 1)) + (h + key + 1)
@@ -29,7 +29,7 @@ def count(questions: int, k: int, n: int, key: int, d: int, h: int, blocks: int)
 
 
 @pytest.mark.parametrize(("questions", "expected"), [(400, 448_555), (200, 278_555)])
-def test_the_network_has_as_many_parameters_as_the_source_s(questions, expected):
+def test_the_network_has_as_many_parameters_as_the_original_s(questions, expected):
     net = Network(configuration()["model"], torch.full((questions,), 4), torch_rng(1))
     assert sum(p.numel() for p in net.parameters()) == expected
     assert count(questions, 4, 50, 50, 200, 50, 4) == expected
@@ -83,7 +83,7 @@ def test_a_question_s_values_are_columns_of_the_value_weights(strategy):
     assert torch.equal(table[0], net.value_bias.expand(4, -1))
 
 
-def test_thresholds_of_the_source_s_head_are_bounded_and_the_other_s_increase():
+def test_thresholds_of_the_original_s_head_are_bounded_and_the_other_s_increase():
     keys = 30 * torch.randn(500, 6, dtype=DOUBLE, generator=torch_rng(1))
     bounded = threshold(network(), keys).detach()
     assert float(bounded.abs().max()) <= 1

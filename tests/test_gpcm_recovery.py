@@ -150,7 +150,7 @@ def test_more_students_bring_the_items_closer(simulated):
 
 
 def test_abilities_of_other_students_have_nothing_to_do_with_the_estimates(simulated):
-    # The source compared its test students with the first of all students.
+    # The original compared its test students with the first of all students.
     estimates, truth = simulated
     right = rows_of(estimates, truth)
     wrong = rows_of(replace(estimates, student=np.arange(100)), truth)

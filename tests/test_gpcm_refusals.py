@@ -14,7 +14,7 @@ from scripts.lib.code import ROOT
 from tests.gpcm_files import TINY, outputs, refusal, save_csv, save_three_lines, save_truth
 
 LINES = "2\n1,2\n0,3\n3\n1,2,3\n0,1,2\n"
-# The file's text, changes of the source, and what the sentence says.
+# The file's text, changes of the data source, and what the sentence says.
 BROKEN = {
     "five lines": ("2\n1,2\n0,3\n3\n1,2,3\n", {}, ["has 5 lines", "multiple of three"]),
     "an empty file": ("", {}, ["is empty"]),

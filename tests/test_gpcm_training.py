@@ -169,7 +169,7 @@ def test_losses_are_summed_over_answers_and_the_double_softmax_has_a_floor():
     assert gap(total(log_p, response, "double_softmax"), twice) <= 1e-14
     certain = torch.tensor([[0, -math.inf, -math.inf, -math.inf]])
     floor = total(certain, torch.tensor([0]), "double_softmax").item()
-    assert floor == pytest.approx(math.log(1 + 3 / math.e), rel=1e-6)  # 0.744, spec 2.7
+    assert floor == pytest.approx(math.log(1 + 3 / math.e), rel=1e-6)  # 0.744
     assert total(certain, torch.tensor([0]), "ce").item() == 0
 
 

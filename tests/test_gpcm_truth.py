@@ -83,7 +83,7 @@ def test_students_are_paired_by_id(two_folds, truth):
     order = np.random.default_rng(5).permutation(40)
     moved = replace(truth, student=truth.student[order], theta=truth.theta[order])
     assert recovery(fitted_units(two_folds, moved)).equals(recovery(fitted_units(two_folds, truth)))
-    # The source's mistake: the same values under the ids of others.
+    # The original's mistake: the same values under the ids of others.
     wrong = recovered(fitted_units(two_folds, replace(truth, theta=truth.theta[order])))
     assert abs(wrong.loc["theta", "correlation"]) < 0.5
 

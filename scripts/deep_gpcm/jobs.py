@@ -44,7 +44,7 @@ def measured_data(config: dict) -> list[str]:
 
 
 def fold_count(config: dict) -> int:
-    """Folds per data set: one for the source's single split."""
+    """Folds per data set: one for the original's single split."""
     return config["folds"] or 1
 
 

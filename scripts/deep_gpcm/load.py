@@ -1,4 +1,4 @@
-"""Read a source of answers: interactions.parquet, students.parquet, items.parquet.
+"""Read a data source of answers: interactions.parquet, students.parquet, items.parquet.
 
 Interactions columns: student_id, t (place in the sequence), question_id (from 1), response (from
 0); students: student_id, name, theta; items: question_id, name, categories, alpha, beta_1... A

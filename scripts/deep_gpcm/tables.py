@@ -1,4 +1,4 @@
-"""Tables of the outcome (CSV): scores, recovery, points, calibration, confusion, ... learning.
+"""All tables of the chapter but the ladder (CSV): scores, recovery, ... learning.
 
 A table without rows still has its header, so that readers can open it.
 """
@@ -11,7 +11,7 @@ from scripts.deep_gpcm.models.irt.partial_credit import Parameters, read_truth
 from scripts.deep_gpcm.outcome.curves import REFERENCE, categories, convergence, learning
 from scripts.deep_gpcm.outcome.recovery import first_fold, fitted, points, recovery
 from scripts.deep_gpcm.outcome.rows import finished
-from scripts.deep_gpcm.outcome.scores import calibration, confusion, judged, scores
+from scripts.deep_gpcm.outcome.scores import calibration, confusion, scored_answers, scores
 from scripts.lib.files import replacing
 from scripts.lib.stage import arguments
 
@@ -46,7 +46,7 @@ def tables(
     )
     roles = {"result": spec["arm"], "classical": spec["classical"], "ceiling": spec["ceiling"]}
     both = [spec["arm"], spec["classical"]]
-    answers, units = judged(predictions), list(fitted(predictions, estimates, truth))
+    answers, units = scored_answers(predictions), list(fitted(predictions, estimates, truth))
     shown = first_fold(units, both)
     return {
         "scores": scores(rows, answers, roles),
@@ -64,8 +64,9 @@ if __name__ == "__main__":
     inputs = ("predictions", "estimates", "histories")
     flags = {name: [Path] for name in (*inputs, "students", "items")} | dict.fromkeys(TABLES, Path)
     args = arguments(runs=Path, **flags)
-    made = tables(args.spec, pd.read_parquet(args.runs), *(read(getattr(args, n)) for n in inputs),
-                  truths(args.students, args.items))  # fmt: skip
-    for name, table in made.items():
+    rows = [read(getattr(args, name)) for name in inputs]
+    truth = truths(args.students, args.items)
+    written = tables(args.spec, pd.read_parquet(args.runs), *rows, truth)
+    for name, table in written.items():
         with replacing(getattr(args, name)) as temporary:
             table.to_csv(temporary, index=False)

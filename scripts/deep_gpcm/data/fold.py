@@ -90,7 +90,7 @@ def read_fold(fold: Path, items: Path, protocol: str = "clean") -> Fold:
     """The parts of a fold file.
 
     `clean`: validation students are held out of the training ones. `source`: all of them train,
-    and the test students are the validation set too, as the source does (optimistic).
+    and the test students are the validation set too, as the original does (optimistic).
     """
     table = pq.read_table(fold)
     split = np.array(table["split"].to_pylist())

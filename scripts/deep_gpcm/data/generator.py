@@ -1,4 +1,4 @@
-"""The built-in source: static abilities and GPCM items, drawn as the source draws them."""
+"""The built-in data source: static abilities and GPCM items, drawn as the original draws them."""
 
 import numpy as np
 
@@ -11,16 +11,17 @@ LARGEST_SEED = 2**32 - 1
 def legacy_rng(seed: int) -> np.random.RandomState:
     """Mersenne Twister of this seed; LoadError if the seed is too large for it."""
     if not 0 <= seed <= LARGEST_SEED:
-        raise LoadError(f"The seed is {seed}; the source's generator takes 0 to {LARGEST_SEED}.")
+        raise LoadError(f"The seed is {seed}; the original's generator takes 0 to {LARGEST_SEED}.")
     return np.random.RandomState(seed)
 
 
 def read(source: dict, seed: int) -> Responses:
-    """Answers of `students` to `questions` of `categories`; spec 1.2, bit by bit.
+    """Answers of `students` to `questions` of `categories`, bit by bit the original's.
 
+    docs/studies/deep_gpcm.md, Generator.
     Random: everything, from one legacy stream of `seed` in the order theta (S,), alpha (Q,), beta
     (Q, K - 1), then for each student a length (`lengths`: [lo, hi), hi exclusive), the questions
-    and the answers. So more students change every item and every answer, as in the source; only
+    and the answers. So more students change every item and every answer, as in the original; only
     the abilities of the first ones stay.
     """
     students, questions, categories, (low, high) = (

@@ -84,7 +84,7 @@ def _read_csv(path: str, wanted: dict[str, str]) -> pa.Table:
     names = list(dict.fromkeys(wanted.values()))
     return arrow_csv.read_csv(
         path,
-        # Empty lines are kept, so that rows can be told by their lines.
+        # Empty lines are kept, so that errors can name lines.
         parse_options=arrow_csv.ParseOptions(ignore_empty_lines=False),
         convert_options=arrow_csv.ConvertOptions(
             include_columns=names,
@@ -154,8 +154,8 @@ def _times(values: pa.Array, where: Where) -> np.ndarray:
     try:
         found = cast(values, *MOMENTS)
     except CastError as error:
-        told = f"{where(error.row)} has time {values[error.row].as_py()!r}"
-        raise LoadError(f"{told}; expected all numbers or all ISO dates.") from error
+        row = f"{where(error.row)} has time {values[error.row].as_py()!r}"
+        raise LoadError(f"{row}; expected all numbers or all ISO dates.") from error
     moments = found.to_numpy(zero_copy_only=False)
     row = None if moments.dtype.kind != "f" else _first(~np.isfinite(moments))
     if row is not None:

@@ -1,4 +1,4 @@
-"""Answers of students to questions in the order of time: what every source is read into."""
+"""Answers of students to questions in the order of time: what every data source is read into."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ DTYPES = {"student": np.int32, "t": np.int16, "question": np.int32, "response": 
 
 @dataclass(frozen=True)
 class Responses:
-    """All answers of a source, (n,) each, sorted by student and time.
+    """All answers of a data source, (n,) each, sorted by student and time.
 
     `student` int32 code from 0; `t` int16 place in the sequence, from 0; `question` int32 from 1;
     `response` int8 from 0. `students` has the columns student_id, name, theta; `items` question_id,

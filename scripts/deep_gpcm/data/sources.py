@@ -1,4 +1,4 @@
-"""The one door to answers: reads a source of any kind."""
+"""The one door to answers: reads a data source of any kind."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from scripts.lib.faults import LoadError
 from scripts.lib.foreign import marks
 from scripts.lib.spec import digest
 
-# Keys of each kind of source besides `kind`: those it needs, and those it may have.
+# Keys of each kind of data source besides `kind`: those it needs, and those it may have.
 SOURCE_KEYS = {
     "generated": (("students", "questions", "categories", "lengths"), ("window",)),
     "three_lines": (
@@ -21,7 +21,7 @@ SOURCE_KEYS = {
 
 
 def read(source: dict, seed: int, fetched: Path | None = None) -> Responses:
-    """All answers of a source, checked; LoadError (one sentence) at the first fault.
+    """All answers of a data source, checked; LoadError (one sentence) at the first fault.
 
     `seed` matters to generated answers only; `fetched` is the file of a kind that is downloaded.
     """
@@ -40,7 +40,7 @@ def read(source: dict, seed: int, fetched: Path | None = None) -> Responses:
 
 
 def fingerprint(source: dict) -> str:
-    """Digest of the local files that a source is read from (`marks`); "" if none.
+    """Digest of the local files that a data source is read from (`marks`); "" if none.
 
     LoadError if one of them is missing.
     """

@@ -14,8 +14,8 @@ def held_out(students: int, folds: int, seed: int) -> list[np.ndarray]:
     """Codes of the test students of each fold.
 
     scikit-learn's KFold over students in the order of their codes, shuffled by numpy's legacy
-    generator of `seed` (spec 1.6); `folds` 0 is the source's single split, whose first 80 % of
-    the students train (spec 1.2). Raises LoadError.
+    generator of `seed`; `folds` 0 is the original's single split, whose first 80 % of
+    the students train (docs/studies/deep_gpcm.md, Folds). Raises LoadError.
     """
     if folds == 1:
         raise LoadError("One fold leaves nobody to train on; use 2 or more, or 0 for one split.")

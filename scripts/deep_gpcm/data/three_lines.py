@@ -37,7 +37,7 @@ class _File:
 
 
 def read(source: dict) -> Responses:
-    """Students of all `files`, one file after the other; spec 1.4.
+    """Students of all `files`, one file after the other (docs/studies/deep_gpcm.md, File formats).
 
     Ids are shifted to start at 1 (`id_base` says where the files start; the items' names are the
     ids as printed). Format OC: responses are categories; PC: they are category/(K - 1). `truth`, a
@@ -112,10 +112,12 @@ def _shifted(file: _File, questions: int, base: int) -> np.ndarray:
     outside = (found < base) | (found >= base + questions)
     if outside.any():
         place = int(np.argmax(outside))
-        told = f"expected ids {base} to {base + questions - 1}"
+        expected = f"expected ids {base} to {base + questions - 1}"
         if base == 1 and found[place] == 0:
-            told += " (id_base: 0 is for files whose ids start at 0)"
-        raise LoadError(f"{file.where(place, 'questions')} holds question {found[place]}; {told}.")
+            expected += " (id_base: 0 is for files whose ids start at 0)"
+        raise LoadError(
+            f"{file.where(place, 'questions')} holds question {found[place]}; {expected}."
+        )
     return found + 1 - base
 
 

@@ -95,7 +95,7 @@ class ResidentLoader:
 
 
 class Lists(Dataset):
-    """Questions and responses of each sequence as Python lists, as the source keeps them."""
+    """Questions and responses of each sequence as Python lists, as the original keeps them."""
 
     def __init__(self, part: Sequences):
         cuts = np.cumsum(part.lengths)[:-1]
@@ -138,7 +138,7 @@ def pad(rows: list[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, ...]:
 
 
 class ListLoader:
-    """The source's: lists padded in Python by a DataLoader with so many processes."""
+    """The original's: lists padded in Python by a DataLoader with so many processes."""
 
     def __init__(self, part: Sequences, train: dict, rng: torch.Generator):
         workers = train["workers"]

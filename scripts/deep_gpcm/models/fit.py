@@ -1,4 +1,4 @@
-"""Training of one fold: the loop that all arms share (shared spec 3.1).
+"""Training of one fold: the loop that all arms share (docs/studies/deep_gpcm.md, Training).
 
 Departs: a batch with a large gradient is clipped, not skipped; a loss that is not finite ends the
 training as `diverged`.
@@ -46,7 +46,7 @@ def descend(net: Network, forward: Callable, batch: Batch, train: dict, phases: 
     """Fill the gradient of the mean loss of a batch, clipped; returns that loss.
 
     With `accumulate` parts the gradient is a sum over parts divided by all answers: exactly that of
-    the whole batch, which a mean of means is not (shared spec 5.8).
+    the whole batch, which a mean of means is not.
     """
     for parameter in net.parameters():
         parameter.grad = None

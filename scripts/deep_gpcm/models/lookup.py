@@ -1,7 +1,7 @@
-"""Deep-GPCM by tables: what depends on question and response only is computed once for each.
+"""Deep-GPCM by lookup: what depends on question and response only is computed once for each.
 
 Attention, thresholds and the key's part of the heads have a row per question, erase and add vectors
-a row per question and response; a batch picks its rows (shared spec 5.1).
+a row per question and response; a batch picks its rows (docs/studies/deep_gpcm.md, Lookup).
 """
 
 from collections.abc import Callable

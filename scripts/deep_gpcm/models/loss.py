@@ -9,9 +9,10 @@ from scripts.deep_gpcm.models.network import Heads, Network, log_probability
 
 
 def shown(batch: Batch, train: dict) -> Batch:
-    """The batch as the model sees it: padded unless `padding` is `none`; with the source's ids.
+    """The batch as the model sees it: padded unless `padding` is `none`; with the original's ids.
 
-    `zero_id` gives the first question the id of padding, as files with ids from 0 do (trap 1).
+    `zero_id` gives the first question the id of padding, as files with ids from 0 do
+    (docs/studies/deep_gpcm.md, Traps).
     """
     if train["zero_id"]:
         batch = Batch(batch.question - 1, batch.response, batch.lengths)
@@ -23,7 +24,7 @@ def scored(
 ) -> tuple[torch.Tensor, torch.Tensor, Heads]:
     """Log-probabilities (S, K), responses (S,) and heads of the rows that count.
 
-    Padding counts only if `padding` is `counted`, which is the source's missing mask (trap 2).
+    Padding counts only if `padding` is `counted`, which is the original's missing mask.
     """
     batch = shown(batch, train)
     # Under autocast they come in bfloat16, too coarse for probabilities and for sums of losses.
@@ -38,7 +39,7 @@ def scored(
 
 
 def total(log_p: torch.Tensor, response: torch.Tensor, loss: str) -> torch.Tensor:
-    """Cross-entropy summed over rows; `double_softmax` takes probabilities for logits (trap 2)."""
+    """Cross-entropy summed over rows; `double_softmax` takes probabilities for logits."""
     if loss == "double_softmax":
         log_p = torch.log_softmax(log_p.exp(), 1)
     return -log_p.gather(1, response.unsqueeze(1)).sum()

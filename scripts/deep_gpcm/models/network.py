@@ -1,4 +1,7 @@
-"""Deep-GPCM: its parameters and its equations on rows; arms differ in which rows, how often."""
+"""Deep-GPCM: its parameters and its equations on rows; arms differ in which rows, how often.
+
+docs/studies/deep_gpcm.md, Model.
+"""
 
 import math
 from typing import NamedTuple
@@ -13,7 +16,7 @@ EMBEDDINGS = ("ordered", "unordered", "linear_decay", "adjacent_weighted")
 def response_weights(strategy: str, categories: int) -> torch.Tensor:
     """How much response r (rows) adds of each block of the question's value weights (columns).
 
-    float64, (K, K); for `ordered`, which has two blocks, (K, 2) (shared spec 2.3).
+    float64, (K, K); for `ordered`, which has two blocks, (K, 2).
     """
     r = torch.arange(categories, dtype=torch.float64)
     distance = (r.unsqueeze(1) - r).abs()
@@ -31,9 +34,9 @@ class Network(nn.Module):
 
     `options` (section `model` of the configuration): memory_size N, key_dim, value_dim D,
     summary_dim h, embedding, ability_scale, head. Parameters are drawn from `rng` in float32:
-    weights and embeddings Kaiming-normal with fan-in their last dimension, biases 0 (shared spec
-    2.1); row 0 of the question keys is padding and never trained. `levels` (Q,) has each
-    question's number of categories.
+    weights and embeddings Kaiming-normal with fan-in their last dimension, biases 0; row 0 of the
+    question keys is padding and never trained. `levels` (Q,) has each question's number of
+    categories.
     """
 
     def __init__(self, options: dict, levels: torch.Tensor, rng: torch.Generator):
@@ -87,7 +90,7 @@ def attention(net: Network, key: torch.Tensor) -> torch.Tensor:
 
 
 def one_hot_value(net: Network, question: torch.Tensor, response: torch.Tensor) -> torch.Tensor:
-    """Value (S, D) as the source computes it: a product with the expanded one-hot of the answer."""
+    """Value (S, D) as the original has it: a product with the expanded one-hot of the answer."""
     which = one_hot(question, net.questions + 1)[:, 1:].to(net.value_weight.dtype)
     blocks = net.response_weights[response].unsqueeze(2) * which.unsqueeze(1)
     return linear(blocks.flatten(1), net.value_weight, net.value_bias)
@@ -100,7 +103,7 @@ def gates(net: Network, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
 
 
 def threshold(net: Network, key: torch.Tensor) -> torch.Tensor:
-    """Thresholds beta (S, K - 1): by `head`, within (-1, 1) as the source's, or increasing."""
+    """Thresholds beta (S, K - 1): by `head`, within (-1, 1) as the original's, or increasing."""
     found = linear(key, net.threshold_weight, net.threshold_bias)
     if net.options["head"] == "source":
         return torch.tanh(found)
@@ -118,7 +121,7 @@ def heads(net: Network, read: torch.Tensor, key: torch.Tensor) -> Heads:
 def log_probability(net: Network, found: Heads, question: torch.Tensor) -> torch.Tensor:
     """GPCM log-probabilities (S, K); a category that the question does not have gets -inf.
 
-    Departs: log-softmax, where the source adds 1e-8 to probabilities (shared spec 2.6).
+    Departs: log-softmax, where the original adds 1e-8 to probabilities.
     """
     steps = found.alpha.unsqueeze(1) * (found.theta.unsqueeze(1) - found.beta)
     z = torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], 1)

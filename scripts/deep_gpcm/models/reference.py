@@ -1,4 +1,4 @@
-"""Deep-GPCM as the source evaluates it: everything anew at each step of the padded batch."""
+"""Deep-GPCM as the original evaluates it: everything anew at each step of the padded batch."""
 
 import torch
 
@@ -8,7 +8,7 @@ from scripts.deep_gpcm.models.network import Heads, Network
 
 
 def forward(net: Network, batch: Batch, memory_read=None) -> Heads:
-    """Heads of every row of the batch; the memory read is the source's and no other."""
+    """Heads of every row of the batch; the memory read is the original's and no other."""
     question, response = (padded(x, batch.lengths) for x in (batch.question, batch.response))
     memory = net.value_memory.expand(len(question), *net.value_memory.shape)
     steps = []

@@ -1,4 +1,7 @@
-"""How well estimates recover the true parameters, where known; linked by one linear map."""
+"""How well estimates recover the true parameters, where known; linked by one linear map.
+
+docs/studies/deep_gpcm.md, Linking and recovery.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,8 +22,8 @@ POINTS = ["data", "arm", "parameter", "true", "estimate"]
 def aligned(estimates: Parameters, truth: Parameters) -> tuple[Parameters, Parameters]:
     """Both with the students that both know, paired by id and never by place.
 
-    The source compares its test students with the first n true abilities, which belong to others
-    (spec 7.2-6). Students whose estimate is NaN are left out.
+    The original compares its test students with the first n true abilities, which belong to others
+    (docs/studies/deep_gpcm.md, Traps). Students whose estimate is NaN are left out.
     """
     known = estimates.student[~np.isnan(estimates.theta)]
     common = np.intersect1d(known, truth.student)
@@ -39,7 +42,7 @@ def mean_sigma(theta: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
 
 
 def linked(estimates: Parameters, slope: float, shift: float) -> Parameters:
-    """The estimates on another scale: A theta + B, alpha / A and A beta + B (spec 6)."""
+    """The estimates on another scale: A theta + B, alpha / A and A beta + B."""
     return replace(
         estimates,
         theta=slope * estimates.theta + shift,
@@ -86,7 +89,7 @@ def _row(name: str, raw: np.ndarray, onto: np.ndarray, true: np.ndarray) -> dict
 
 
 def recovery_of(estimates: Parameters, truth: Parameters) -> list[dict]:
-    """A row for theta, alpha, beta_1, ...: n, correlation, bias, rmse, slope (spec 6).
+    """A row for theta, alpha, beta_1, ...: n, correlation, bias, rmse, slope.
 
     theta is compared over the students that both know, the others over the questions. `bias` and
     `rmse` are after linking by theta; `slope` (of the estimate on the truth) is before. All are
@@ -154,7 +157,7 @@ def first_fold(units: list[Fitted], arms: list[str]) -> list[Fitted]:
 
 
 def recovery(units: list[Fitted]) -> pd.DataFrame:
-    """A row per data set, arm and parameter: irt.recovery's numbers, means over folds.
+    """A row per data set, arm and parameter: numbers of `recovery_of`, means over folds.
 
     `ordered_share`: of items, those whose thresholds do not decrease.
     """

@@ -23,7 +23,7 @@ CALIBRATION = ["data", "arm", "low", "high", "count", "confidence", "accuracy"]
 CONFUSION = ["data", "arm", "response", "predicted", "count"]
 
 
-def judged(predictions: pd.DataFrame) -> pd.DataFrame:
+def scored_answers(predictions: pd.DataFrame) -> pd.DataFrame:
     """Columns data, arm, fold, response, categories, predicted, confidence, correct, nll.
 
     The predicted category is the likeliest one, the lowest of equals. `categories` is how many
@@ -50,7 +50,7 @@ def judged(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_answers(answers: pd.DataFrame) -> pd.DataFrame:
-    """nll, accuracy and qwk of each unit's answers (`judged`), whatever else the arm scored."""
+    """nll, accuracy and qwk of each unit's answers alone, whatever else the arm scored."""
     units = answers.groupby(KEY, observed=True)
     means = units[["nll", "correct"]].mean().set_axis(["nll", "accuracy"], axis=1)
     kappa = {
@@ -85,8 +85,8 @@ def scores(runs: pd.DataFrame, answers: pd.DataFrame, roles: dict[str, str]) -> 
     """A row per data set and arm: mean and sample sd over folds of each metric, NLL first.
 
     `roles` maps result, classical and ceiling to their arms. `nll_answers`, `accuracy_answers` and
-    all differences are of the answers alone (`judged`), which matters only to an arm that scores
-    padding too.
+    all differences are of the answers alone (`scored_answers`), which matters only to an arm that
+    scores padding too.
     """
     cells, units = runs.groupby(CELL, observed=True), of_answers(answers)
     parts = [cells.size().rename("folds"), cells["fit_s"].mean()]

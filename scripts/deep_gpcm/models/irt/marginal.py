@@ -1,4 +1,7 @@
-"""Item parameters of the GPCM by marginal maximum likelihood (Bock and Aitkin 1981; spec 6)."""
+"""Item parameters of the GPCM by marginal maximum likelihood (Bock and Aitkin 1981).
+
+docs/studies/deep_gpcm.md, Classical model.
+"""
 
 from dataclasses import dataclass
 
@@ -49,7 +52,7 @@ def _from_above(values: np.ndarray) -> np.ndarray:
     return values[:, :0:-1].cumsum(axis=1)[:, ::-1]
 
 
-def split(x: np.ndarray, questions: int) -> tuple[np.ndarray, np.ndarray]:
+def unpacked(x: np.ndarray, questions: int) -> tuple[np.ndarray, np.ndarray]:
     """log alpha (Q,) and beta (Q, K - 1) of the optimizer's vector."""
     return x[:questions], x[questions:].reshape(questions, -1)
 
@@ -57,12 +60,12 @@ def split(x: np.ndarray, questions: int) -> tuple[np.ndarray, np.ndarray]:
 def log_likelihood(
     x: np.ndarray, counts: sparse.csr_array, levels: np.ndarray, nodes: int = NODES
 ) -> tuple[float, np.ndarray]:
-    """Marginal log-likelihood of the answers, in nats, and its gradient by `x` (spec 2.6, 6).
+    """Marginal log-likelihood of the answers, in nats, and its gradient by `x`.
 
     With r the expected count of each item, category and node, and n its sum over categories, the
     derivative by a category's log-odds is r - n p (Fisher's identity).
     """
-    log_alpha, beta = split(x, len(levels))
+    log_alpha, beta = unpacked(x, len(levels))
     alpha = np.exp(log_alpha)
     theta, log_weight = standard_normal(nodes)
     table = log_p(theta, alpha, beta, levels).transpose(1, 2, 0)  # (Q, K, nodes)
@@ -102,7 +105,7 @@ def fit(answers: Sequences, levels: np.ndarray, nodes: int = NODES) -> Fit:
         options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "maxcor": 30,
                  "ftol": 0.0, "gtol": GRADIENT},
     )  # fmt: skip
-    log_alpha, beta = split(found.x, questions)
+    log_alpha, beta = unpacked(found.x, questions)
     absent = np.arange(1, categories) >= levels[:, None]
     largest = float(np.abs(found.jac).max())
     return Fit(

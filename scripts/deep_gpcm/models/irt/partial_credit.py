@@ -1,4 +1,7 @@
-"""The generalized partial credit model (Muraki 1992): parameters, probabilities, abilities."""
+"""The generalized partial credit model (Muraki 1992): parameters, probabilities, abilities.
+
+docs/studies/deep_gpcm.md, Probabilities and Classical model.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,7 @@ NODES, REACH = 81, 5.0
 
 
 def log_p(theta: np.ndarray, alpha: np.ndarray, beta: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Log-probability (nodes, Q, K) of each category at abilities theta (nodes,) (spec 2.6).
+    """Log-probability (nodes, Q, K) of each category at abilities theta (nodes,).
 
     alpha (Q,); beta (Q, K - 1), where entries beyond an item's own levels (Q,) may be anything;
     the categories that an item does not have get -inf.
@@ -29,7 +32,7 @@ def standard_normal(nodes: int = NODES) -> tuple[np.ndarray, np.ndarray]:
     """Quadrature of N(0, 1): evenly spaced nodes (nodes,) on [-5, 5] and their log-weights.
 
     At 41 nodes the spacing exceeds the posterior's spread after 150 answers and thresholds are
-    biased by -0.15 (spec 6); 81 are enough there.
+    biased by -0.15; 81 are enough there.
     """
     theta = np.linspace(-REACH, REACH, nodes)
     log_weight = -(theta**2) / 2

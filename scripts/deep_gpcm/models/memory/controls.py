@@ -1,4 +1,7 @@
-"""Two wrong memory reads that train well: controls that the proof must fail (shared spec 7.3)."""
+"""Two wrong memory reads that train well: controls that the proof must fail.
+
+docs/studies/deep_gpcm.md, Golden facts.
+"""
 
 import torch
 

@@ -1,7 +1,8 @@
-"""The memory read with a backward pass of its own, in torch operations (shared spec 4.1).
+"""The memory read with a backward pass of its own, in torch operations.
 
-The adjoint is the same recurrence backwards in time, so no state has to be kept for autograd: only
-one in `chunk` is, from which the others are computed again.
+The adjoint is the same recurrence backwards in time (docs/studies/deep_gpcm.md, Adjoint of the
+memory), so no state has to be kept for autograd: only one in `chunk` is, from which the others are
+computed again.
 """
 
 import math
@@ -66,7 +67,7 @@ def memory_read(
     lengths: torch.Tensor,
     chunk: int | None = None,
 ) -> torch.Tensor:
-    """As `memory.loop.memory_read`; keeps one memory in `chunk` steps (default: root of T)."""
+    """As `loop.memory_read`; keeps one memory in `chunk` steps (default: root of T)."""
     chunk = chunk or math.isqrt(int(lengths.max()) - 1) + 1
     reads = MemoryRead.apply(*(padded(x, lengths) for x in (w, e, a)), m0, chunk)
     return packed(reads, lengths)

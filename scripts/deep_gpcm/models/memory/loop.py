@@ -1,4 +1,7 @@
-"""The memory read step by step under autograd, all sequences of the padded batch together."""
+"""The memory read step by step under autograd, all sequences of the padded batch together.
+
+What the other memory reads must equal (docs/studies/deep_gpcm.md, Memory).
+"""
 
 import torch
 
@@ -8,7 +11,7 @@ from scripts.deep_gpcm.models.batches import packed, padded
 def memory_read(
     w: torch.Tensor, e: torch.Tensor, a: torch.Tensor, m0: torch.Tensor, lengths: torch.Tensor
 ) -> torch.Tensor:
-    """What each answer reads from the memory before it is written: (S, D) (shared spec 2.4).
+    """What each answer reads from the memory before it is written: (S, D).
 
     Rows are the answers of all sequences, one sequence after the other, `lengths` (B,) of them:
     attention w (S, N), erase e (S, D), add a (S, D); m0 (N, D) is where every sequence starts.

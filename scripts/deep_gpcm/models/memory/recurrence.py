@@ -41,7 +41,8 @@ def read_backward(w, e, a, lengths, chunk, kept, grad, d_w, d_e, d_a, d_m0):
     """Fill d_w, d_e, d_a, d_m0 for the gradient `grad` (S, D) of the reads.
 
     The adjoint G of the memory follows the same recurrence from the last answer to the first, with
-    `grad` in place of `a` (shared spec 4.1); memories are computed again from those kept.
+    `grad` in place of `a` (docs/studies/deep_gpcm.md, Adjoint of
+    the memory); memories are computed again from those kept.
     """
     adjoint = np.empty_like(d_m0)
     before = np.empty((chunk, *d_m0.shape), d_m0.dtype)

@@ -21,11 +21,11 @@ def loaded(monkeypatch, folder, source=A):
 
 
 def split(monkeypatch, files, folder, **changes):
-    """Run features.py; its fold files, and what it says on exit."""
+    """Run folds.py; its fold files, and what it says on exit."""
     spec = SPEC | changes
     paths = [folder / f"{fold}.parquet" for fold in range(max(1, spec["folds"]))]
     flags = ["--interactions", files["interactions"], "--students", files["students"]]
-    said = run_stage(monkeypatch, "deep_gpcm/features.py", spec, *flags, "--folds", *paths)
+    said = run_stage(monkeypatch, "deep_gpcm/folds.py", spec, *flags, "--folds", *paths)
     return paths, said
 
 

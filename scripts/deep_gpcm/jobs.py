@@ -3,9 +3,7 @@
 from scripts.lib.blocks import cut
 
 # The columns that name a unit.
-
 AXES = ["data", "fold"]
-
 PHASES = ["prepare", "data", "forward", "backward", "optimizer", "validate", "predict"]
 # number: may be averaged; list: compared entry by entry; see CONTRIBUTING for the other kinds.
 METRICS = dict.fromkeys(
@@ -16,7 +14,6 @@ METRICS = dict.fromkeys(
     ],
     "number",
 ) | {"early_losses": "list"}
-
 # Tables of the chapter.
 CHAPTER = (
     *("scores", "recovery", "calibration", "confusion", "convergence", "categories", "learning"),

@@ -7,13 +7,11 @@ from scripts.deep_gpcm.models.irt.partial_credit import Parameters, log_p
 from scripts.deep_gpcm.outcome.recovery import Fitted, last_thetas, mean_sigma, on_truth
 from scripts.deep_gpcm.outcome.rows import chosen, shared, together
 
-ITEMS = 6
-GRID = np.linspace(-4, 4, 41)
+ITEMS = 6  # of a data set whose curves are shown
+GRID = np.linspace(-4, 4, 41)  # abilities
 CATEGORIES = ["data", "arm", "item", "theta", "category", "true", "estimate"]
-
 SINGLE, POOLED = 20, 40  # places shown one by one, and steps that the later ones are pooled into
 CONVERGENCE = ["data", "arm", "t", "n", "rmse"]
-
 REFERENCE = "reference"
 CURVES = ["loss", "val_nll", "val_qwk"]
 LEARNING = ["data", "arm", "epoch", "folds", *CURVES, "loss_difference"]
@@ -30,7 +28,7 @@ def spread(difficulty: np.ndarray, known: np.ndarray, count: int = ITEMS) -> np.
     return order[np.linspace(0, len(order) - 1, count).round().astype(int)] if count else order
 
 
-def curves(parameters: Parameters, levels: np.ndarray) -> np.ndarray:
+def category_probabilities(parameters: Parameters, levels: np.ndarray) -> np.ndarray:
     """Probability (abilities, Q, K) of each category; NaN where a parameter is."""
     return np.exp(log_p(GRID, parameters.alpha, parameters.beta, levels))
 
@@ -49,11 +47,11 @@ def categories(units: list[Fitted]) -> pd.DataFrame:
         levels = 1 + has.sum(axis=1)
         known = np.all([~np.isnan(one.estimates.alpha) for one in here], axis=0)
         items = spread(np.nansum(true.beta, axis=1) / np.maximum(1, has.sum(axis=1)), known)
-        truth = curves(true, levels)[:, items]
+        truth = category_probabilities(true, levels)[:, items]
         theta, item, category = np.meshgrid(GRID, items, np.arange(truth.shape[2]), indexing="ij")
         real = category < levels[item]
         for one in here:
-            estimate = curves(on_truth(one)[0], levels)[:, items]
+            estimate = category_probabilities(on_truth(one)[0], levels)[:, items]
             grids = (item + 1, theta, category, truth, estimate)
             columns = (data, one.arm, *(grid[real] for grid in grids))
             parts.append(pd.DataFrame(dict(zip(CATEGORIES, columns, strict=True))))

@@ -35,7 +35,9 @@ def twin_of(first: pd.DataFrame, baseline: str) -> str:
     return next((name for name in first.index[same] if name != baseline), "")
 
 
-def rung(rows: pd.DataFrame, baseline: str, name: str, again: str, passed: dict) -> dict | None:
+def ladder_row(
+    rows: pd.DataFrame, baseline: str, name: str, again: str, passed: dict
+) -> dict | None:
     """One contestant of a workload beside the baseline; None if more than the arm differs."""
     own = rows[rows["contestant"] == name]
     arm, traced = own["arm"].iloc[0], bool(own["tensor_peak_mb"].notna().all())
@@ -79,7 +81,7 @@ def ladder(
         again, passed = twin_of(first, baseline), verdicts(agreement, rows["where"].iloc[0])
         names = [name for name in contestants if name in first.index]
         of_loss = loss_differences(losses, first.loc[baseline, "arm"])
-        rungs = [rung(rows, baseline, name, again, passed) for name in names]
-        table = pd.DataFrame([row for row in rungs if row]).set_index("arm", drop=False)
+        rows_of_names = [ladder_row(rows, baseline, name, again, passed) for name in names]
+        table = pd.DataFrame([row for row in rows_of_names if row]).set_index("arm", drop=False)
         found.append(table.join(of_loss).reindex(columns=LADDER))
     return together(found, LADDER)

@@ -14,8 +14,6 @@ from scripts.lib.panels import WIDTH, draw, grid, legend
 ROLES = {"result": ("o", FIRST), "classical": ("D", SECOND), "ceiling": ("^", INK)}
 OTHER = ("o", INK)
 COUNTED = 1e-3  # nats by which an arm's NLL differs from that of the answers if it counts padding
-
-
 # Marker, line, colour and fill of the first arms of a table: result, classical, further ones.
 STYLES = [
     ("o", "-", FIRST, True),

@@ -18,7 +18,6 @@ SCORES = [
     *(f"{metric}_{part}" for metric in COMPARED for part in PARTS),
     "fit_s",
 ]
-
 CALIBRATION = ["data", "arm", "low", "high", "count", "confidence", "accuracy"]
 CONFUSION = ["data", "arm", "response", "predicted", "count"]
 

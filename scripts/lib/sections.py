@@ -1,6 +1,6 @@
 """What every study's section of the configuration holds for the spine, whatever it adds to it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,7 +39,7 @@ class Claim(Model):
 class Arm(Model):
     """One implementation of the unit, described once: all else follows from its role."""
 
-    renamed = {"trainer": "implementation"}
+    renamed: ClassVar = {"trainer": "implementation"}
     about: Text = setting("What it is, in a sentence of the report.")
     role: Role = setting("What it is for.")
     claim: Claim | None = setting("What it claims against the reference.", default=None)
@@ -48,7 +48,11 @@ class Arm(Model):
 class Agreement(Model):
     """How agreement is tested."""
 
-    renamed = {"split": "strata", "reference": "/arms.<name>.role", "arms": "/arms.<name>.claim"}
+    renamed: ClassVar = {
+        "split": "strata",
+        "reference": "/arms.<name>.role",
+        "arms": "/arms.<name>.claim",
+    }
     strata: str = setting("Axis at each value of which every test must pass.")
 
 
@@ -107,7 +111,7 @@ class Figure(Model):
 class Report(Model):
     """The study's chapter of the report."""
 
-    renamed = {"arm": "/arms.<name>.role"}
+    renamed: ClassVar = {"arm": "/arms.<name>.role"}
     title: Text = setting("Heading.")
     only: dict[str, Label] = setting("Values of axes shown in figure and table.", default={})
     figure: Figure = setting("Figure of the result.")
@@ -119,7 +123,7 @@ class Report(Model):
 class StudySettings(Model):
     """The section of a study."""
 
-    renamed = {"run": "arms.<name>.run"}
+    renamed: ClassVar = {"run": "arms.<name>.run"}
     arms: dict[Name, Arm] = setting("Implementations of the unit, by name.", min_length=1)
     agreement: Agreement = setting("How agreement is tested.")
     summary: Summary = setting("Metrics of summary.csv.")

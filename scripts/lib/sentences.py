@@ -82,7 +82,7 @@ def violation(error: dict, section: Any, at: str) -> str:
     if error["type"] in ("unknown", "renamed"):
         where = place([*path, facts["key"]], at)
         if error["type"] == "renamed":
-            return f"Config: {where} has another name now: {place([*path, facts['now']], at)}."
+            return f"Config: {where} has another name now: {_now(facts['now'], path, at)}."
         known = facts["known"]
         hinted = hint(facts["key"], known)
         return f"Config: {where} is no key of this workflow{hinted}. {use(known)}"
@@ -97,10 +97,16 @@ def violation(error: dict, section: Any, at: str) -> str:
         return f"Config: {where} is {told(value)}{hint(value, allowed)}. {use(allowed)}"
     if key_is_wrong:
         made_of = PATTERNS[facts["pattern"]]
-        return f"Config: {place(path[:-1], at)} has the name {told(value)}; it must be made of {made_of}."
+        where = place(path[:-1], at)
+        return f"Config: {where} has the name {told(value)}; it must be made of {made_of}."
     wanted = _type(error["type"], facts)
     must = f"be of type {' or '.join(wanted)}" if wanted else _must(error["type"], facts)
     return f"Config: {where} is {told(value)}; it must {must}{_reading(value, wanted)}."
+
+
+def _now(name: str, path: list, at: str) -> str:
+    """Where a key is now: beside the old one, or with a leading / from the study's section on."""
+    return place([name[1:]] if name.startswith("/") else [*path, name], at)
 
 
 def _path(loc: Sequence, section: Any, missing: bool) -> tuple[list, str]:

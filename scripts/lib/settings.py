@@ -53,7 +53,7 @@ class Model(BaseModel):
 
 
 def setting(about: str, **bounds: Any) -> Any:
-    """A key of a model: what it means, and its bounds (ge, gt, le, lt, min_length, default, ...)."""
+    """A key of a model: what it means, and its bounds (ge, gt, le, lt, default, ...)."""
     return Field(description=about, **bounds)
 
 
@@ -106,8 +106,8 @@ def read_settings(model: type[M], section: Any, at: str) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         said = (first.get("ctx") or {}).get("error")
-        raise said if isinstance(said, ConfigError) else ConfigError(
-            violation(first, section, at)
+        raise (
+            said if isinstance(said, ConfigError) else ConfigError(violation(first, section, at))
         ) from None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from scripts.lib.code import ROOT
 from scripts.lib.faults import LoadError
-from scripts.lib.job import Job
+from scripts.lib.job import JOB, Job
 from scripts.lib.spec import canonical
 
 Named = dict[str, Any]
@@ -32,7 +32,8 @@ def run_stage(
     """Run a script (path below scripts/); what it says on exit, None on success."""
     path, job = str(ROOT / "scripts" / script), job_of(spec, input or {}, output or {})
     monkeypatch.setattr(sys, "argv", [path, job])
-    monkeypatch.setattr("scripts.lib.stage.JOB", Job())
+    for name, value in vars(Job()).items():
+        monkeypatch.setattr(JOB, name, value)
     try:
         runpy.run_path(path, run_name="__main__")
     except SystemExit as end:

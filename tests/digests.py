@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 # Columns that hold times, memory and counters of the machine.
-MEASURED = re.compile(r"(_s|_mb|_ms|_per_s|faults)$|^(cost|costs|seconds|speed|ratio)")
+MEASURED = re.compile(r"(?:_s|_mb|_ms|_per_s|faults)$|^(?:cost|costs|seconds|speed|ratio)")
 # Tables made of such columns.
 OF_COSTS = re.compile(r"(measurements|ratios|ledger|jobs|costs|ladder|budgets|rungs)\.")
 
@@ -28,6 +28,8 @@ def column_digests(table: pd.DataFrame) -> dict[str, str]:
 
     `order of rows` is the digest of the order in which they stand.
     """
+    for column in {"metric", "quantity"} & set(table.columns):
+        table = table[~table[column].astype(str).str.contains(MEASURED)]
     names = [name for name in table.columns if not MEASURED.search(name)]
     texts = [table[name].map(lambda value: repr(_plain(value))).tolist() for name in names]
     rows = list(zip(*texts, strict=True))

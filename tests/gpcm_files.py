@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from scripts.deep_gpcm.data import sources
 from scripts.deep_gpcm.data.responses import DTYPES, Responses, check
 from scripts.deep_gpcm.data.store import INTERACTIONS
+from scripts.deep_gpcm.options import Generated, Irtorch, LongTable, ThreeLines, Windowed
 from tests.stages import one_sentence, run_stage
 
 # The data sets of docs/studies/deep_gpcm.md, Generator.
@@ -17,6 +19,21 @@ B = A | {"students": 500, "questions": 200, "lengths": [100, 200]}
 C = A | {"students": 500, "questions": 40, "categories": 3, "lengths": [15, 40]}
 D = A | {"questions": 400, "lengths": [100, 400]}
 TINY = A | {"students": 6, "questions": 5, "lengths": [2, 7]}
+
+
+KINDS = {
+    "generated": Generated, "three_lines": ThreeLines, "table": LongTable, "irtorch": Irtorch,
+}  # fmt: skip
+
+
+def data_source(source: dict) -> Windowed:
+    """A data source as its model, values unchecked."""
+    return KINDS[source["kind"]].model_construct(**source)
+
+
+def read(source: dict, seed: int, *fetched: Path) -> Responses:
+    """All answers of a data source, as load.py reads them."""
+    return sources.read(data_source(source), seed, *fetched)
 
 
 def by_student(column: np.ndarray, student: np.ndarray) -> list[np.ndarray]:
@@ -73,25 +90,25 @@ def save_csv(path: Path, rows: list, header=("student", "time", "item", "respons
 
 
 def outputs(folder: Path) -> dict[str, Path]:
-    names = ("interactions", "students", "items")
+    names = ("interactions", "students", "item_table")
     return {name: folder / f"{name}.parquet" for name in names}
 
 
 def load(monkeypatch, source: dict, folder: Path, seed: int = 42, fetched: tuple = ()):
     """Run load.py into `folder`."""
-    flags = [word for name, path in outputs(folder).items() for word in (f"--{name}", path)]
     spec = {"source": source, "seed": seed}
-    return run_stage(monkeypatch, "deep_gpcm/load.py", spec, "--fetched", *fetched, *flags)
+    given = {"fetched": list(fetched)}
+    return run_stage(monkeypatch, "deep_gpcm/load.py", spec, given, outputs(folder))
 
 
-def read_responses(interactions: Path, students: Path, items: Path) -> Responses:
+def read_responses(interactions: Path, students: Path, item_table: Path) -> Responses:
     """The answers that `write_responses` wrote, checked."""
     table = pq.read_table(interactions)
     columns = {field: table[name].to_numpy() for name, (field, _) in INTERACTIONS.items()}
     found = Responses(
         **{field: columns[field] for field in DTYPES},
         students=pq.read_table(students).to_pandas(),
-        items=pq.read_table(items).to_pandas(),
+        items=pq.read_table(item_table).to_pandas(),
     )
     check(found)
     return found

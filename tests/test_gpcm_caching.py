@@ -6,7 +6,7 @@ from textwrap import indent
 import numpy as np
 import pyarrow.parquet as pq
 
-from scripts.deep_gpcm.data.generator import read
+from tests.gpcm_files import read
 from tests.project import Project
 
 # Both folds a job: fused on both data sets; reference, function, no_erase on `small`; adamw.
@@ -94,7 +94,13 @@ def test_an_arm_has_blocks_of_its_own(finished_gpcm):
 
 
 def test_the_fold_and_answers_on_disk_are_those_of_the_generator(finished_gpcm):
-    source = {"students": 20, "questions": 5, "categories": 4, "lengths": [2, 7]}
+    source = {
+        "kind": "generated",
+        "students": 20,
+        "questions": 5,
+        "categories": 4,
+        "lengths": [2, 7],
+    }
     answers = read(source, 42)
     table = pq.read_table(finished_gpcm.results / "data/A/interactions.parquet")
     assert np.array_equal(table["response"].to_numpy(), answers.response)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.deep_gpcm.jobs import AXES
+from scripts.deep_gpcm.specs import AXES, GpcmJob
 from scripts.deep_gpcm.unit import Unit
 from scripts.lib.agreement import agree, verdicts
 from tests.gpcm_networks import IMPLEMENTATIONS, arm, configuration, fold, trained_unit
@@ -21,9 +21,9 @@ def unit(name: str, number: int = 0) -> Unit:
     return trained_unit(job(name, 6, 12), fold(120, 30, 40, longest=12, seed=number), ["x", number])
 
 
-def job(name: str, epochs: int, batch: int) -> dict:
+def job(name: str, epochs: int, batch: int) -> GpcmJob:
     made = arm(name, batch=batch, epochs=epochs, lr=5e-3)
-    return made | {"model": made["model"] | WIDER}
+    return made.model_copy(update={"model": made.model.model_copy(update=WIDER)})
 
 
 @cache

@@ -18,7 +18,6 @@ from scripts.deep_gpcm.data.responses import (
     item_table,
     student_table,
 )
-from scripts.deep_gpcm.data.sources import SOURCE_KEYS, fingerprint, read
 from scripts.lib.code import ROOT
 from scripts.lib.faults import LoadError
 from tests.gpcm_files import (
@@ -26,6 +25,7 @@ from tests.gpcm_files import (
     A,
     load,
     outputs,
+    read,
     read_responses,
     refusal,
     same_answers,
@@ -278,11 +278,10 @@ def test_an_unknown_kind_is_refused(monkeypatch, tmp_path):
     assert "use one of generated, three_lines" in refusal(monkeypatch, {"kind": "x"}, tmp_path)
 
 
-def test_asking_for_keys_and_fingerprints_imports_no_heavy_library():
+def test_the_jobs_of_the_study_import_no_heavy_library():
     code = (
-        "import sys; from scripts.deep_gpcm.data.sources import fingerprint, SOURCE_KEYS;"
-        "fingerprint({'kind': 'generated'});"
-        "assert not {'torch', 'sklearn', 'pandas'} & set(sys.modules)"
+        "import sys; from scripts.deep_gpcm import jobs;"
+        "assert not {'torch', 'sklearn', 'pandas', 'pyarrow', 'numba'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from scripts.deep_gpcm.data.generator import drawn, probabilities
-from scripts.deep_gpcm.data.sources import read
 from scripts.lib.faults import LoadError
-from tests.gpcm_files import TINY, A, B, C, D, same_answers, save_three_lines
+from tests.gpcm_files import TINY, A, B, C, D, read, same_answers, save_three_lines
 
 
 def literal(source: dict, seed: int) -> tuple:

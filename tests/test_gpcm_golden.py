@@ -6,7 +6,7 @@ import pytest
 from scripts.deep_gpcm.data import generator
 from scripts.deep_gpcm.data.fold import Fold, Sequences
 from scripts.deep_gpcm.metrics import scores
-from scripts.deep_gpcm.models.irt.baselines import ARMS, Learned
+from scripts.deep_gpcm.models.irt.baselines import Learned, learn
 from scripts.deep_gpcm.models.irt.marginal import fit
 from scripts.deep_gpcm.models.irt.partial_credit import Parameters, trace
 from scripts.deep_gpcm.outcome.recovery import last_of, recovery_of
@@ -24,7 +24,7 @@ class Data:
     """A data set at seed 42: its answers, truth, and the original's 80/20 split."""
 
     def __init__(self, name: str):
-        read = generator.read(SETS[name], seed=42)
+        read = generator.read(data_source(SETS[name]), seed=42)
         first = np.flatnonzero(read.t == 0)
         self.truth = Parameters(
             student=read.students["student_id"].to_numpy(),
@@ -44,7 +44,7 @@ class Data:
         self.all = Fold(self.split.parts | {"test": self.whole}, self.levels)
 
     def learn(self, arm: str) -> Learned:
-        return ARMS[arm](self.split, self.truth)
+        return learn(arm, self.split, self.truth)
 
 
 def scored(learned: Learned, fold: Fold) -> list[float]:

@@ -7,10 +7,11 @@ import pytest
 from scipy.optimize import approx_fprime, minimize
 
 from scripts.deep_gpcm.data.fold import Fold, Sequences
-from scripts.deep_gpcm.models.irt.baselines import ARMS, TruthMissing
+from scripts.deep_gpcm.models.irt.baselines import TruthMissing, learn
 from scripts.deep_gpcm.models.irt.marginal import answer_counts, fit, log_likelihood, unpacked
 from scripts.deep_gpcm.models.irt.partial_credit import Parameters, log_p, standard_normal, trace
 from tests.gpcm_answers import answers, fold_of, of_students, parameters
+from tests.gpcm_networks import BASELINES
 
 MIXED = np.array([4, 2, 3, 4, 2])
 
@@ -210,7 +211,7 @@ def tiny() -> tuple[Fold, Parameters]:
 
 
 def predicted(arm: str, fold: Fold, truth: Parameters | None) -> tuple:
-    return ARMS[arm](fold, truth).predict(fold.parts["test"])
+    return learn(arm, fold, truth).predict(fold.parts["test"])
 
 
 def test_the_shares_of_simple_baselines_are_those_of_training_and_validation_students():
@@ -229,7 +230,7 @@ def test_the_shares_of_simple_baselines_are_those_of_training_and_validation_stu
         assert marginal[row] == pytest.approx([*share, *[0] * (4 - MIXED[q - 1])])
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", BASELINES)
 def test_no_arm_looks_at_the_answer_that_it_predicts_or_at_later_ones(arm):
     fold, truth = tiny()
     test = fold.parts["test"]
@@ -249,7 +250,7 @@ def test_knowing_more_costs_fewer_nats():
     test = fold.parts["test"]
     nll = {
         arm: -np.log(predicted(arm, fold, truth)[0][np.arange(4000), test.response]).mean()
-        for arm in ARMS
+        for arm in BASELINES
     }
     order = ["oracle", "bayes", "gpcm", "item_marginal", "majority"]
     assert sorted(nll, key=nll.get) == order
@@ -260,7 +261,7 @@ def test_ceilings_need_a_truth_and_the_oracle_finds_its_students_by_id():
     fold, truth = tiny()
     for arm in ("bayes", "oracle"):
         with pytest.raises(TruthMissing, match="true parameters"):
-            ARMS[arm](fold, None)
+            learn(arm, fold, None)
     order = np.random.default_rng(0).permutation(60)
     shuffled = replace(truth, student=truth.student[order], theta=truth.theta[order])
     known, theta = predicted("oracle", fold, truth)

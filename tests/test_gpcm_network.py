@@ -6,10 +6,9 @@ import torch
 from torch.nn.functional import linear
 
 from scripts.deep_gpcm.models import lookup, reference
-from scripts.deep_gpcm.models.evaluation import MEMORIES, evaluation
+from scripts.deep_gpcm.models.choices import evaluation
 from scripts.deep_gpcm.models.lookup import int8_linear
 from scripts.deep_gpcm.models.network import (
-    EMBEDDINGS,
     Heads,
     Network,
     log_probability,
@@ -17,7 +16,16 @@ from scripts.deep_gpcm.models.network import (
     threshold,
 )
 from scripts.lib.torch_rng import torch_rng
-from tests.gpcm_networks import DOUBLE, RAGGED, SINGLE, batch, configuration, gap, network
+from tests.gpcm_networks import (
+    DOUBLE,
+    EMBEDDINGS,
+    RAGGED,
+    SINGLE,
+    batch,
+    configuration,
+    gap,
+    network,
+)
 
 
 def count(questions: int, k: int, n: int, key: int, d: int, h: int, blocks: int) -> int:
@@ -30,7 +38,7 @@ def count(questions: int, k: int, n: int, key: int, d: int, h: int, blocks: int)
 
 @pytest.mark.parametrize(("questions", "expected"), [(400, 448_555), (200, 278_555)])
 def test_the_network_has_as_many_parameters_as_the_original_s(questions, expected):
-    net = Network(configuration()["model"], torch.full((questions,), 4), torch_rng(1))
+    net = Network(configuration().model, torch.full((questions,), 4), torch_rng(1))
     assert sum(p.numel() for p in net.parameters()) == expected
     assert count(questions, 4, 50, 50, 200, 50, 4) == expected
 
@@ -43,7 +51,7 @@ def test_the_number_of_parameters_follows_the_sizes(embedding):
 
 
 def test_initial_weights_are_kaiming_normal_and_biases_zero():
-    net = Network(configuration()["model"], torch.full((400,), 4), torch_rng(1))
+    net = Network(configuration().model, torch.full((400,), 4), torch_rng(1))
     for name, parameter in net.named_parameters():
         if name.endswith("bias"):
             assert not parameter.any()

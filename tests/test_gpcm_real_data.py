@@ -11,9 +11,8 @@ import torch
 
 from scripts.deep_gpcm import fetch
 from scripts.deep_gpcm.data import matrix
-from scripts.deep_gpcm.data.sources import read
 from scripts.lib.faults import LoadError
-from tests.gpcm_files import by_student, load, outputs, refusal
+from tests.gpcm_files import by_student, load, outputs, read, refusal
 from tests.stages import one_sentence, run_stage
 
 FETCH = "deep_gpcm/fetch.py"

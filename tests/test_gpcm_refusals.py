@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.deep_gpcm.data.sources import read
 from scripts.lib.code import ROOT
-from tests.gpcm_files import TINY, outputs, refusal, save_csv, save_three_lines, save_truth
+from tests.gpcm_files import TINY, outputs, read, refusal, save_csv, save_three_lines, save_truth
 
 LINES = "2\n1,2\n0,3\n3\n1,2,3\n0,1,2\n"
 # The file's text, changes of the data source, and what the sentence says.

@@ -4,7 +4,6 @@ Columns: student_id, t, question_id, response, split (train, val or test), fold.
 student are in one part. A fault ends in one sentence, and no file.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,8 @@ import pyarrow.parquet as pq
 from scripts.deep_gpcm.data.fold import PARTS
 from scripts.deep_gpcm.data.split import parts
 from scripts.deep_gpcm.data.store import INTERACTIONS
-from scripts.lib.faults import LoadError
-from scripts.lib.stage import arguments
+from scripts.deep_gpcm.specs import FoldsJob
+from scripts.lib.stage import stage
 from scripts.lib.tables import write_table
 
 
@@ -27,17 +26,12 @@ def folded(answers: pa.Table, part: np.ndarray, fold: int) -> dict[str, pa.Array
     return columns | {"split": split, "fold": np.full(len(answers), fold, np.int8)}
 
 
-def features(spec: dict, interactions: Path, students: Path, folds: list[Path]) -> None:
-    """Write fold k of spec["folds"] to folds[k]; random streams are those of spec["seed"]."""
-    found = parts(students=pq.read_metadata(students).num_rows, **spec)
+def main(spec: FoldsJob, interactions: Path, students: Path, folds: list[Path]) -> None:
+    split = parts(pq.read_metadata(students).num_rows, **vars(spec))
     answers = pq.read_table(interactions)
-    for fold, (part, path) in enumerate(zip(found, folds, strict=True)):
+    for fold, (part, path) in enumerate(zip(split, folds, strict=True)):
         write_table(path, folded(answers, part, fold))
 
 
 if __name__ == "__main__":
-    args = arguments(interactions=Path, students=Path, folds=[Path])
-    try:
-        features(**vars(args))
-    except LoadError as error:
-        sys.exit(str(error))
+    stage(main)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from scripts.lib.compiled import compile_once
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
 
 
 def compile_kernel() -> None:
@@ -16,6 +16,9 @@ def compile_kernel() -> None:
     memory_read(*rows, m0, torch.tensor([2])).sum().backward()
 
 
+def main(compiled: Path) -> None:
+    compile_once(compile_kernel, compiled)
+
+
 if __name__ == "__main__":
-    args = arguments(compiled=Path)
-    compile_once(compile_kernel, args.compiled)
+    stage(main)

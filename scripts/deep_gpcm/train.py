@@ -9,48 +9,47 @@ job that needs them again.
 from pathlib import Path
 
 import pyarrow as pa
-import torch
 
 from scripts.deep_gpcm.data.fold import Fold, read_fold
-from scripts.deep_gpcm.jobs import AXES
+from scripts.deep_gpcm.specs import AXES, GpcmJob
 from scripts.deep_gpcm.unit import Unit, train_unit, unit_tables
-from scripts.lib.code import stamps
 from scripts.lib.progress import progress
-from scripts.lib.stage import arguments
-from scripts.lib.tables import write_runs, write_table
+from scripts.lib.run_rows import write_runs
+from scripts.lib.stage import stage
+from scripts.lib.tables import write_table
 from scripts.lib.units import finished, unit_folder
 
-TABLES = ("histories", "losses", "predictions", "estimates")
 
-
-def result(spec: dict, fold: Fold, unit: list, store: Path | None) -> Unit:
-    """A unit, from `store` where it is finished already."""
+def result(job: GpcmJob, fold: Fold, unit: list) -> Unit:
+    """A unit, from the store where it is finished already."""
+    store = unit_folder(job)
     data = fold.digest() if store else ""
-    (found,) = finished([unit], lambda unit: train_unit(spec, fold, unit), store, lambda _: data)
-    return unit_tables(spec, fold, unit, found)
+    (found,) = finished([unit], lambda unit: train_unit(job, fold, unit), store, lambda _: data)
+    return unit_tables(job, fold, unit, found)
 
 
-def results(
-    spec: dict, folds: list[Path], items: Path, threads: int, store: Path | None = None
-) -> list[Unit]:
-    """The units of the job, spec["units"], in their order; `folds` has the file of each."""
-    torch.set_num_threads(threads)
-    pairs = zip(spec["units"], folds, strict=True)
+def results(job: GpcmJob, folds: list[Path], items: Path) -> list[Unit]:
+    """The units of the job in their order; `folds` has the file of each."""
     units = (
-        result(spec, read_fold(path, items, spec["train"]["protocol"]), unit, store)
-        for unit, path in pairs
+        result(job, read_fold(path, items, job.train.protocol), unit)
+        for unit, path in zip(job.units, folds, strict=True)
     )
-    return list(progress(units, len(folds), spec["arm"]))
+    return list(progress(units, len(folds), job.arm))
+
+
+def main(
+    spec: GpcmJob, folds: list[Path], item_table: Path,
+    runs: Path, histories: Path, losses: Path, predictions: Path, estimates: Path,
+) -> None:  # fmt: skip
+    units = results(spec, folds, item_table)
+    write_runs(runs, [unit.row for unit in units], AXES)
+    paths = {"histories": histories, "losses": losses}
+    paths |= {"predictions": predictions, "estimates": estimates}
+    for table, path in paths.items():
+        parts = [pa.table(getattr(unit, table)) for unit in units]
+        # Columns of a fold that diverged in its first epoch have no type.
+        write_table(path, pa.concat_tables(parts, promote_options="permissive"))
 
 
 if __name__ == "__main__":
-    args = arguments(folds=[Path], items=Path, store=Path, threads=int, runs=Path,
-                     **dict.fromkeys(TABLES, Path))  # fmt: skip
-    code = stamps("scripts/deep_gpcm/train.py")
-    store = unit_folder(args.store, args.spec, code, args.threads)
-    units = results(args.spec, args.folds, args.items, args.threads, store)
-    write_runs(args.runs, [unit.row for unit in units], AXES, spec=args.spec)
-    for table in TABLES:
-        parts = [pa.table(getattr(unit, table)) for unit in units]
-        # Columns of a fold that diverged in its first epoch have no type.
-        write_table(getattr(args, table), pa.concat_tables(parts, promote_options="permissive"))
+    stage(main)

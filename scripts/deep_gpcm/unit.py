@@ -8,43 +8,44 @@ import torch
 
 from scripts.deep_gpcm.data.fold import Fold
 from scripts.deep_gpcm.data.store import estimated, predicted
-from scripts.deep_gpcm.jobs import AXES
 from scripts.deep_gpcm.metrics import scores
 from scripts.deep_gpcm.models.batches import Resident
-from scripts.deep_gpcm.models.evaluation import evaluation
+from scripts.deep_gpcm.models.choices import evaluation
 from scripts.deep_gpcm.models.fit import Fit, fit
 from scripts.deep_gpcm.models.loss import predict
 from scripts.deep_gpcm.models.network import Network, threshold
+from scripts.deep_gpcm.specs import AXES, GpcmJob
+from scripts.lib.run_rows import run_row
 from scripts.lib.seeds import seed63, stream
 
+Columns = dict[str, Any]
 EARLY_STEPS = 60  # at which losses are compared: before rounding has grown
 
 
 class Unit(NamedTuple):
     """Run row, and columns of the tables, of one fold by one arm."""
 
-    row: dict[str, Any]
-    histories: dict[str, Any]
-    losses: dict[str, Any]
-    predictions: dict[str, Any]
-    estimates: dict[str, Any]
+    row: Columns
+    histories: Columns
+    losses: Columns
+    predictions: Columns
+    estimates: Columns
 
 
-def key_of(spec: dict, unit: list) -> tuple:
+def key_of(job: GpcmJob, unit: list) -> tuple:
     """Root seed and labels of a unit's streams, which all arms share."""
-    return (spec["seed"], "deep_gpcm", *unit)
+    return (job.seed, job.study, *unit)
 
 
-def row_of(spec: dict, unit: list, fold: Fold, fitted: Fit) -> dict:
+def row_of(job: GpcmJob, unit: list, fold: Fold, fitted: Fit) -> Columns:
     """Run row without the test metrics. `early_losses` has the losses before the first steps."""
-    row = {"study": "deep_gpcm", "arm": spec["arm"], **dict(zip(AXES, unit, strict=True))}
-    row |= {"seed": seed63(stream(*key_of(spec, unit)))}
-    row |= {"status": "diverged" if fitted.diverged else "ok"}
-    row |= {"threads": torch.get_num_threads(), "device": "cpu", "best_epoch": fitted.best_epoch}
+    seed, status = seed63(stream(*key_of(job, unit))), "diverged" if fitted.diverged else "ok"
+    row = run_row(job, AXES, unit, seed, status, **fitted.cost)
+    row |= {"best_epoch": fitted.best_epoch}
     row |= {"n_epochs": len(fitted.history), "n_steps": len(fitted.losses)}
     row |= {"n_answers": fitted.n_answers, "n_test": len(fold.parts["test"].question)}
     row |= {"n_parameters": sum(p.numel() for p in fitted.net.parameters())}
-    return row | {"early_losses": fitted.losses[:EARLY_STEPS]} | fitted.cost
+    return row | {"early_losses": fitted.losses[:EARLY_STEPS]}
 
 
 def item_parameters(
@@ -64,25 +65,25 @@ def item_parameters(
     return slope, beta
 
 
-def train_unit(spec: dict, fold: Fold, unit: list) -> dict:
+def train_unit(job: GpcmJob, fold: Fold, unit: list) -> Columns:
     """Train on one fold and predict its test students; a JSON object.
 
     `row` without metrics if the training diverged; `history`: (loss, val_nll, val_qwk, lr) of each
     epoch; `losses` before each step; `probability` (n, K) and `theta` (n,) of each test answer;
     `alpha` (Q,) and `beta` (Q, K - 1) of each question.
     """
-    fitted = fit(fold, spec, key_of(spec, unit))
-    row, test, train = row_of(spec, unit, fold, fitted), fold.parts["test"], spec["train"]
-    forward = evaluation(spec["evaluation"], spec["memory"], spec["inference"])
-    answered = train | {"padding": "none"}
+    fitted = fit(fold, job, key_of(job, unit))
+    row, test, train = row_of(job, unit, fold, fitted), fold.parts["test"], job.train
+    forward = evaluation(job.evaluation, job.memory, job.inference)
+    answered = train.model_copy(update={"padding": "none"})
     scored = of_answers = predict(fitted.net, forward, Resident(test), answered)
-    if train["padding"] != "none":
+    if train.padding != "none":
         scored = predict(fitted.net, forward, Resident(test), train)
     if not fitted.diverged:
         row |= scores(scored[0].exp().numpy(), scored[1].numpy())
     log_p, _, heads = of_answers
     theta, slope = (x.double().numpy() for x in (heads.theta, heads.alpha))
-    alpha, beta = item_parameters(fitted.net, fold, slope, train["zero_id"])
+    alpha, beta = item_parameters(fitted.net, fold, slope, train.zero_id)
     return {
         "row": row,
         "history": fitted.history,
@@ -94,9 +95,9 @@ def train_unit(spec: dict, fold: Fold, unit: list) -> dict:
     }
 
 
-def unit_tables(spec: dict, fold: Fold, unit: list, result: dict) -> Unit:
+def unit_tables(job: GpcmJob, fold: Fold, unit: list, result: Columns) -> Unit:
     """Row and tables of a unit's result (`train_unit`)."""
-    labels = {"arm": spec["arm"], **dict(zip(AXES, unit, strict=True))}
+    labels = {"arm": job.arm, **dict(zip(AXES, unit, strict=True))}
     columns = zip(*result["history"], strict=True)
     epochs = dict(zip(("loss", "val_nll", "val_qwk", "lr"), columns, strict=True))
     steps = range(1, len(result["losses"]) + 1)
@@ -112,7 +113,7 @@ def unit_tables(spec: dict, fold: Fold, unit: list, result: dict) -> Unit:
     )
 
 
-def repeated(labels: dict, columns: dict) -> dict:
+def repeated(labels: Columns, columns: Columns) -> Columns:
     """Columns of a table with the unit's labels in each row."""
     columns = {name: list(values) for name, values in columns.items()}
     n = len(next(iter(columns.values())))

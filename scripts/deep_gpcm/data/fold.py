@@ -89,7 +89,8 @@ def _check_students(student: np.ndarray, split: np.ndarray, path: Path) -> None:
 def read_fold(fold: Path, items: Path, protocol: str = "clean") -> Fold:
     """The parts of a fold file.
 
-    `clean`: validation students are held out of the training ones. `source`: all of them train,
+    `clean`: validation students are held out of the training ones. `original`: all of
+    them train,
     and the test students are the validation set too, as the original does (optimistic).
     """
     table = pq.read_table(fold)
@@ -97,7 +98,7 @@ def read_fold(fold: Path, items: Path, protocol: str = "clean") -> Fold:
     rows_of(split, PARTS, str(fold))
     _check_students(table["student_id"].to_numpy(), split, fold)
     member = {part: split == part for part in PARTS}
-    if protocol == "source":
+    if protocol == "original":
         member |= {"train": member["train"] | member["val"], "val": member["test"]}
     return Fold(
         parts={part: sequences(table.filter(pa.array(rows))) for part, rows in member.items()},

@@ -3,19 +3,12 @@
 import numpy as np
 
 from scripts.deep_gpcm.data.responses import Responses, assemble, item_table, student_table
+from scripts.deep_gpcm.data.split import legacy_rng
+from scripts.deep_gpcm.options import Generated
 from scripts.lib.faults import LoadError
 
-LARGEST_SEED = 2**32 - 1
 
-
-def legacy_rng(seed: int) -> np.random.RandomState:
-    """Mersenne Twister of this seed; LoadError if the seed is too large for it."""
-    if not 0 <= seed <= LARGEST_SEED:
-        raise LoadError(f"The seed is {seed}; the original's generator takes 0 to {LARGEST_SEED}.")
-    return np.random.RandomState(seed)
-
-
-def read(source: dict, seed: int) -> Responses:
+def read(source: Generated, seed: int) -> Responses:
     """Answers of `students` to `questions` of `categories`, bit by bit the original's.
 
     docs/studies/deep_gpcm.md, Generator.
@@ -24,9 +17,8 @@ def read(source: dict, seed: int) -> Responses:
     and the answers. So more students change every item and every answer, as in the original; only
     the abilities of the first ones stay.
     """
-    students, questions, categories, (low, high) = (
-        source[key] for key in ("students", "questions", "categories", "lengths")
-    )
+    students, questions, categories = source.students, source.questions, source.categories
+    low, high = source.lengths
     if not 1 <= low < high:
         raise LoadError(
             f"Sequences are generated with lengths from {low} to below {high}; expected 1 or more "
@@ -52,7 +44,7 @@ def read(source: dict, seed: int) -> Responses:
         items=item_table(
             range(1, questions + 1), np.full(questions, categories), alpha=alpha, beta=beta
         ),
-        window=source.get("window"),
+        window=source.window,
     )
 
 

@@ -19,6 +19,7 @@ from scripts.deep_gpcm.data.responses import (
     item_table,
     student_table,
 )
+from scripts.deep_gpcm.options import LongTable
 from scripts.lib.faults import LoadError
 from scripts.lib.foreign import check_file, foreign
 from scripts.lib.foreign_tables import check_plain, footer, validated
@@ -29,7 +30,7 @@ MOMENTS = (pa.int64(), pa.float64(), pa.timestamp("ns"), pa.timestamp("ns", "UTC
 Where = Callable[[int], str]
 
 
-def read(source: dict) -> Responses:
+def read(source: LongTable) -> Responses:
     """Answers of the columns `student`, `time`, `item` and `response` of the file `path`.
 
     Students and items are numbered in the order of their names, of their numbers if all names are
@@ -37,8 +38,8 @@ def read(source: dict) -> Responses:
     has `categories` categories if they are given, else its largest response + 1, at least 2.
     Raises LoadError with the line of a CSV file, or the row, from 1, of a Parquet file.
     """
-    path = source["path"]
-    wanted = {role: source.get(role, role) for role in ROLES}
+    path = source.path
+    wanted = {role: getattr(source, role) for role in ROLES}
     table, first = _table(path, wanted)
     columns = {role: _column(table, name) for role, name in wanted.items()}
 
@@ -46,13 +47,13 @@ def read(source: dict) -> Responses:
         return f"{path}: {'line' if first else 'row'} {row + first + 1}"
 
     _check_present(columns, wanted, path, where)
-    response = _responses(columns["response"], source.get("categories"), where)
+    response = _responses(columns["response"], source.categories, where)
     time = _times(columns["time"], where)
     student, students = _numbered(columns["student"])
     item, items = _numbered(columns["item"])
     order = np.lexsort((time, student))
     _check_distinct(student[order], time[order], order, columns, where)
-    levels = np.full(len(items), source.get("categories", 2))
+    levels = np.full(len(items), source.categories or 2)
     np.maximum.at(levels, item, response + 1)
     return assemble(
         student=student[order],
@@ -60,7 +61,7 @@ def read(source: dict) -> Responses:
         response=response[order],
         students=student_table(students),
         items=item_table(items, levels),
-        window=source.get("window"),
+        window=source.window,
     )
 
 

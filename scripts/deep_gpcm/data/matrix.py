@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from scripts.deep_gpcm.data.responses import Responses, assemble, item_table, student_table
+from scripts.deep_gpcm.options import Irtorch
 from scripts.lib.foreign import content, foreign
 from scripts.lib.pinned import check_pinned
 
@@ -19,14 +20,14 @@ TABLES = {
 }
 
 
-def read(source: dict, fetched: Path) -> Responses:
+def read(source: Irtorch, fetched: Path) -> Responses:
     """Answers in a fetched table: 1008 x 28 or 1401 x 28 credits, items of 2 to 5 categories.
 
     Everybody answers the items in the order of the test: one sitting, so nothing is learnt between
     answers, and place in the sequence and item are one. Raises LoadError unless the file is the
     pinned one.
     """
-    levels = _levels(fetched, source["table"])
+    levels = _levels(fetched, source.table)
     persons, items = levels.shape
     return assemble(
         student=np.repeat(np.arange(persons), items),
@@ -34,7 +35,7 @@ def read(source: dict, fetched: Path) -> Responses:
         response=levels.ravel(),
         students=student_table(range(1, persons + 1)),
         items=item_table(range(1, items + 1), levels.max(axis=0) + 1),
-        window=source.get("window"),
+        window=source.window,
     )
 
 

@@ -4,10 +4,18 @@ import math
 
 import numpy as np
 
-from scripts.deep_gpcm.data.generator import legacy_rng
 from scripts.lib.faults import LoadError
 from scripts.lib.parts import rows_of
 from scripts.lib.seeds import numpy_rng
+
+LARGEST_SEED = 2**32 - 1
+
+
+def legacy_rng(seed: int) -> np.random.RandomState:
+    """Mersenne Twister of this seed; LoadError if the seed is too large for it."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise LoadError(f"The seed is {seed}; the original's generator takes 0 to {LARGEST_SEED}.")
+    return np.random.RandomState(seed)
 
 
 def held_out(students: int, folds: int, seed: int) -> list[np.ndarray]:

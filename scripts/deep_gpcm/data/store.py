@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ from scripts.deep_gpcm.data.fold import Sequences
 from scripts.deep_gpcm.data.responses import Responses
 from scripts.lib.tables import write_table
 
+Columns = dict[str, Any]
 # Columns of an interactions file, and the fields of `Responses` that they hold.
 INTERACTIONS = {
     "student_id": ("student", pa.int32()),
@@ -36,8 +38,8 @@ def _typed(columns: Mapping, kinds: dict[str, pa.DataType]) -> dict[str, pa.Arra
 
 
 def predicted(
-    unit: dict, test: Sequences, probability: np.ndarray, theta: np.ndarray | None
-) -> dict[str, np.ndarray | list]:
+    unit: Columns, test: Sequences, probability: np.ndarray, theta: np.ndarray | None
+) -> Columns:
     """Columns of a predictions file.
 
     `unit` labels every row (arm, data, fold). probability (n, K) of each category given what came
@@ -55,7 +57,7 @@ def predicted(
     return columns | {f"p_{k}": p.astype(np.float32) for k, p in enumerate(probability.T)}
 
 
-def estimated(unit: dict, alpha: np.ndarray, beta: np.ndarray) -> dict[str, np.ndarray | list]:
+def estimated(unit: Columns, alpha: np.ndarray, beta: np.ndarray) -> Columns:
     """Columns of an estimates file: alpha (Q,) and beta (Q, K - 1), NaN where there is none."""
     columns = {name: [value] * len(alpha) for name, value in unit.items()}
     columns |= {"question_id": np.arange(1, len(alpha) + 1, dtype=np.int32), "alpha": alpha}

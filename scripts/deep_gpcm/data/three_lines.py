@@ -14,6 +14,7 @@ from scripts.deep_gpcm.data.responses import (
     item_table,
     student_table,
 )
+from scripts.deep_gpcm.options import ThreeLines
 from scripts.lib.faults import LoadError
 from scripts.lib.foreign import foreign, parsed_json, text
 
@@ -36,7 +37,7 @@ class _File:
         return _where(self.path, student, kind)
 
 
-def read(source: dict) -> Responses:
+def read(source: ThreeLines) -> Responses:
     """Students of all `files`, one file after the other (docs/studies/deep_gpcm.md, File formats).
 
     Ids are shifted to start at 1 (`id_base` says where the files start; the items' names are the
@@ -45,11 +46,11 @@ def read(source: dict) -> Responses:
     stated, not guessed, and numbers of questions and categories are not taken from the answers.
     Raises LoadError with file and line.
     """
-    questions, categories, base = source["questions"], source["categories"], source["id_base"]
-    files = [_parse(path) for path in source["files"]]
+    questions, categories, base = source.questions, source.categories, source.id_base
+    files = [_parse(path) for path in source.files]
     if not files:
         raise LoadError("The source lists no files.")
-    decode = {"OC": _ordered, "PC": _partial}[source["format"]]
+    decode = {"OC": _ordered, "PC": _partial}[source.format]
     lengths = np.concatenate([file.lengths for file in files])
     students = len(lengths)
     truth = _truth(source, students)
@@ -64,7 +65,7 @@ def read(source: dict) -> Responses:
             alpha=truth.get("alpha"),
             beta=truth.get("beta"),
         ),
-        window=source.get("window"),
+        window=source.window,
     )
 
 
@@ -148,11 +149,11 @@ def _check(file: _File, fits: np.ndarray, expected: str) -> None:
         raise LoadError(f"{where} holds response {response}; expected {expected}.")
 
 
-def _truth(source: dict, students: int) -> dict[str, np.ndarray]:
+def _truth(source: ThreeLines, students: int) -> dict[str, np.ndarray]:
     """theta (S,), alpha (Q,), beta (Q, K - 1) from the file of true parameters, if there is one."""
-    if "truth" not in source:
+    if source.truth is None:
         return {}
-    path, questions, categories = source["truth"], source["questions"], source["categories"]
+    path, questions, categories = source.truth, source.questions, source.categories
     shapes = {"theta": (students,), "alpha": (questions,), "beta": (questions, categories - 1)}
     fault = "holds no true parameters"
     expected = "JSON with student_abilities and question_params"

@@ -1,13 +1,12 @@
-"""Answers of some sequences as tensors, ragged or padded, and the loaders of batches, by name."""
+"""Answers of some sequences as tensors, ragged or padded, and the batches of an epoch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from scripts.deep_gpcm.data.fold import Sequences
+from scripts.deep_gpcm.options import Training
 
 
 def places(lengths: torch.Tensor) -> torch.Tensor:
@@ -69,14 +68,14 @@ class Resident:
         return Batch(self.question[rows], self.response[rows], lengths)
 
 
-def order(lengths: torch.Tensor, train: dict, rng: torch.Generator) -> list[torch.Tensor]:
+def order(lengths: torch.Tensor, train: Training, rng: torch.Generator) -> list[torch.Tensor]:
     """Sequence numbers of an epoch's batches: one `randperm`, cut into parts of `batch`.
 
     With `buckets` the shuffled sequences are sorted by length within stretches of 8 batches and
     the batches shuffled again: less padding, other batches.
     """
-    size, shuffled = train["batch"], torch.randperm(len(lengths), generator=rng)
-    if not train["buckets"]:
+    size, shuffled = train.batch, torch.randperm(len(lengths), generator=rng)
+    if not train.buckets:
         return list(shuffled.split(size))
     stretches = [part[lengths[part].argsort(stable=True)] for part in shuffled.split(8 * size)]
     found = [batch for stretch in stretches for batch in stretch.split(size)]
@@ -86,73 +85,9 @@ def order(lengths: torch.Tensor, train: dict, rng: torch.Generator) -> list[torc
 class ResidentLoader:
     """All sequences in memory; a batch is a selection of their rows."""
 
-    def __init__(self, part: Sequences, train: dict, rng: torch.Generator):
+    def __init__(self, part: Sequences, train: Training, rng: torch.Generator):
         self.data, self.train, self.rng = Resident(part), train, rng
 
     def __iter__(self) -> Iterator[Batch]:
         for chosen in order(self.data.lengths, self.train, self.rng):
             yield self.data.batch(chosen)
-
-
-class Lists(Dataset):
-    """Questions and responses of each sequence as Python lists, as the original keeps them."""
-
-    def __init__(self, part: Sequences):
-        cuts = np.cumsum(part.lengths)[:-1]
-        self.rows = [
-            (q.tolist(), r.tolist())
-            for q, r in zip(
-                np.split(part.question, cuts), np.split(part.response, cuts), strict=True
-            )
-        ]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, number: int) -> tuple[list[int], list[int]]:
-        return self.rows[number]
-
-
-class Batches(Sampler):
-    """The batches of `order`, drawn when an epoch's first batch is asked for.
-
-    Not before: with workers, DataLoader makes an iterator that it never uses.
-    """
-
-    def __init__(self, lengths: torch.Tensor, train: dict, rng: torch.Generator):
-        self.lengths, self.train, self.rng = lengths, train, rng
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for chosen in order(self.lengths, self.train, self.rng):
-            yield chosen.tolist()
-
-
-def pad(rows: list[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, ...]:
-    """Questions and responses (B, T), padded with zeros in Python, and lengths (B,)."""
-    lengths = [len(question) for question, _ in rows]
-    longest = max(lengths)
-    columns = [
-        [side + [0] * (longest - len(side)) for side in sides] for sides in zip(*rows, strict=True)
-    ]
-    return *(torch.tensor(column) for column in columns), torch.tensor(lengths)
-
-
-class ListLoader:
-    """The original's: lists padded in Python by a DataLoader with so many processes."""
-
-    def __init__(self, part: Sequences, train: dict, rng: torch.Generator):
-        workers = train["workers"]
-        self.loader = DataLoader(
-            Lists(part),
-            batch_sampler=Batches(torch.from_numpy(part.lengths), train, rng),
-            collate_fn=pad,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-        )
-
-    def __iter__(self) -> Iterator[Batch]:
-        for question, response, lengths in self.loader:
-            yield Batch(packed(question, lengths), packed(response, lengths), lengths)
-
-
-LOADERS = {"lists": ListLoader, "resident": ResidentLoader}

@@ -5,18 +5,19 @@ training as `diverged`.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 
 from scripts.deep_gpcm.data.fold import Fold
 from scripts.deep_gpcm.metrics import confusion, qwk
-from scripts.deep_gpcm.models.batches import LOADERS, Batch, Resident
-from scripts.deep_gpcm.models.evaluation import evaluation
+from scripts.deep_gpcm.models.batches import Batch, Resident
+from scripts.deep_gpcm.models.choices import evaluation, loader_of, step_of
 from scripts.deep_gpcm.models.loss import predict, scored, total
-from scripts.deep_gpcm.models.network import Network
-from scripts.deep_gpcm.models.optimizer import STEPS, Schedule
+from scripts.deep_gpcm.models.network import Forward, Network
+from scripts.deep_gpcm.models.optimizer import Schedule
+from scripts.deep_gpcm.options import Training
+from scripts.deep_gpcm.specs import GpcmJob
 from scripts.lib.timing import Phases
 from scripts.lib.torch_rng import torch_rng
 
@@ -42,7 +43,7 @@ def parts(batch: Batch, count: int) -> list[Batch]:
     return [Batch(*part) for part in zip(*columns, strict=True)]
 
 
-def descend(net: Network, forward: Callable, batch: Batch, train: dict, phases: Phases) -> float:
+def descend(net: Network, forward: Forward, batch: Batch, train: Training, phases: Phases) -> float:
     """Fill the gradient of the mean loss of a batch, clipped; returns that loss.
 
     With `accumulate` parts the gradient is a sum over parts divided by all answers: exactly that of
@@ -51,10 +52,10 @@ def descend(net: Network, forward: Callable, batch: Batch, train: dict, phases: 
     for parameter in net.parameters():
         parameter.grad = None
     loss, rows = 0.0, 0
-    for part in parts(batch, train["accumulate"]):
-        with torch.autocast("cpu", torch.bfloat16, enabled=train["autocast"]):
+    for part in parts(batch, train.accumulate):
+        with torch.autocast("cpu", torch.bfloat16, enabled=train.autocast):
             log_p, response, _ = scored(net, forward, part, train)
-        loss_sum = total(log_p, response, train["loss"])
+        loss_sum = total(log_p, response, train.loss)
         phases.lap("forward")
         loss_sum.backward()
         phases.lap("backward")
@@ -64,11 +65,13 @@ def descend(net: Network, forward: Callable, batch: Batch, train: dict, phases: 
         if parameter.grad is None:  # autograd's, where no answer follows one that is written
             parameter.grad = torch.zeros_like(parameter)
         parameter.grad /= rows
-    torch.nn.utils.clip_grad_norm_(net.parameters(), train["clip"])
+    torch.nn.utils.clip_grad_norm_(net.parameters(), train.clip)
     return loss / rows
 
 
-def validate(net: Network, forward: Callable, data: Resident, train: dict) -> tuple[float, float]:
+def validate(
+    net: Network, forward: Forward, data: Resident, train: Training
+) -> tuple[float, float]:
     """NLL and QWK of the validation sequences."""
     log_p, response, _ = predict(net, forward, data, train)
     nll = -log_p.gather(1, response.unsqueeze(1)).mean()
@@ -76,22 +79,22 @@ def validate(net: Network, forward: Callable, data: Resident, train: dict) -> tu
     return nll.item(), qwk(counts)
 
 
-def fit(fold: Fold, spec: dict, key: tuple, dtype: torch.dtype = torch.float32) -> Fit:
+def fit(fold: Fold, job: GpcmJob, key: tuple, dtype: torch.dtype = torch.float32) -> Fit:
     """Train on a fold as the arm says; `key` (root seed and labels) addresses its streams.
 
     Streams `init` and `shuffle` are the same for all arms. Only the training and validation parts
     of the fold are read.
     """
-    train, phases = spec["train"], Phases()
+    train, forward = job.train, evaluation(job.evaluation, job.memory, job.heads)
+    phases = Phases()
     levels = torch.from_numpy(fold.levels)
-    net = Network(spec["model"], levels, torch_rng(*key, "init")).to(dtype)
-    forward = evaluation(spec["evaluation"], spec["memory"], spec["heads"])
-    loader = LOADERS[spec["loader"]](fold.parts["train"], train, torch_rng(*key, "shuffle"))
-    step = STEPS[spec["step"]](list(net.parameters()), train)
+    net = Network(job.model, levels, torch_rng(*key, "init")).to(dtype)
+    loader = loader_of(job.loader, fold.parts["train"], train, torch_rng(*key, "shuffle"))
+    step = step_of(job.step, list(net.parameters()), train)
     held_out, schedule, done = Resident(fold.parts["val"]), Schedule(train), Fit(net)
     kept = net.state_dict()
     phases.lap("prepare")
-    while len(done.history) < train["epochs"] and not done.diverged:
+    while len(done.history) < train.epochs and not done.diverged:
         lr, before = schedule.lr, len(done.losses)
         for batch in loader:
             phases.lap("data")

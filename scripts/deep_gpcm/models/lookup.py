@@ -49,7 +49,7 @@ def heads(
     )
     summary = torch.tanh(product(read, from_read) + summary_part)
     both = linear(summary, torch.cat([net.ability_weight, of_summary]))
-    theta = net.options["ability_scale"] * (both[:, 0] + net.ability_bias)
+    theta = net.options.ability_scale * (both[:, 0] + net.ability_bias)
     return Heads(theta, softplus(both[:, 1] + slope_part.squeeze(1)), beta)
 
 

@@ -4,13 +4,14 @@ docs/studies/deep_gpcm.md, Model.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn.functional import embedding, linear, one_hot, softplus
 
-EMBEDDINGS = ("ordered", "unordered", "linear_decay", "adjacent_weighted")
+from scripts.deep_gpcm.options import NetworkSettings
 
 
 def response_weights(strategy: str, categories: int) -> torch.Tensor:
@@ -39,13 +40,12 @@ class Network(nn.Module):
     categories.
     """
 
-    def __init__(self, options: dict, levels: torch.Tensor, rng: torch.Generator):
+    def __init__(self, options: NetworkSettings, levels: torch.Tensor, rng: torch.Generator):
         super().__init__()
         self.options, self.questions = options, len(levels)
         self.categories = k = int(levels.max())
-        sizes = ("memory_size", "key_dim", "value_dim", "summary_dim")
-        n, key, d, h = (options[size] for size in sizes)
-        weights = response_weights(options["embedding"], k)
+        n, key, d, h = options.memory_size, options.key_dim, options.value_dim, options.summary_dim
+        weights = response_weights(options.embedding, k)
         self.register_buffer("response_weights", weights.float(), persistent=False)
         # Categories that a question does not have; row 0 is padding, which has all.
         absent = torch.arange(k) >= torch.cat([levels.max().view(1), levels]).unsqueeze(1)
@@ -78,6 +78,9 @@ class Heads(NamedTuple):
     beta: torch.Tensor
 
 
+Forward = Callable[[Network, Any], Heads]  # of a batch (models/batches.py)
+
+
 def key(net: Network, question: torch.Tensor) -> torch.Tensor:
     """Question keys (S, d_k); the key of padding, row 0, gets no gradient."""
     return embedding(question, net.question_key, padding_idx=0)
@@ -105,7 +108,7 @@ def gates(net: Network, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
 def threshold(net: Network, key: torch.Tensor) -> torch.Tensor:
     """Thresholds beta (S, K - 1): by `head`, within (-1, 1) as the original's, or increasing."""
     found = linear(key, net.threshold_weight, net.threshold_bias)
-    if net.options["head"] == "source":
+    if net.options.head == "original":
         return torch.tanh(found)
     return torch.cat([found[:, :1], softplus(found[:, 1:])], 1).cumsum(1)
 
@@ -113,7 +116,7 @@ def threshold(net: Network, key: torch.Tensor) -> torch.Tensor:
 def heads(net: Network, read: torch.Tensor, key: torch.Tensor) -> Heads:
     """Ability, slope and thresholds from what was read (S, D) and the question key (S, d_k)."""
     summary = torch.tanh(linear(torch.cat([read, key], 1), net.summary_weight, net.summary_bias))
-    theta = net.options["ability_scale"] * linear(summary, net.ability_weight, net.ability_bias)
+    theta = net.options.ability_scale * linear(summary, net.ability_weight, net.ability_bias)
     slope = linear(torch.cat([summary, key], 1), net.slope_weight, net.slope_bias)
     return Heads(theta.squeeze(1), softplus(slope).squeeze(1), threshold(net, key))
 

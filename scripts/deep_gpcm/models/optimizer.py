@@ -1,49 +1,29 @@
-"""The optimizer's step by name, the learning rate of each epoch, and whose weights are kept."""
+"""Adam's step, the learning rate of each epoch, and the weights of which epoch are kept."""
 
 import math
 from collections.abc import Callable
 
 import torch
 
+from scripts.deep_gpcm.options import Training
 from scripts.lib.fused_adam import fused_adam
 from scripts.lib.plateau import Plateau
 
 Step = Callable[[float], None]
 
 
-def module_step(parameters: list[torch.Tensor], train: dict) -> Step:
-    """`step(lr)` by `torch.optim.Adam` or `AdamW`."""
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[train["optimizer"]]
-    optimizer = kind(
-        parameters,
-        lr=train["lr"],
-        betas=tuple(train["betas"]),
-        eps=train["adam_eps"],
-        weight_decay=train["weight_decay"],
-    )
-
-    def step(lr: float) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        optimizer.step()
-
-    return step
-
-
-def fused_step(parameters: list[torch.Tensor], train: dict) -> Step:
-    """The same update in one pass over each parameter."""
+def fused_step(parameters: list[torch.Tensor], train: Training) -> Step:
+    """`step(lr)`: Adam's update in one pass over each parameter, decoupled for `adamw`."""
     moments = tuple([torch.zeros_like(p) for p in parameters] for _ in range(2))
     counts = [torch.tensor(0.0) for _ in parameters]
-    decay = (train["weight_decay"], train["optimizer"] == "adamw")
+    options = (train.betas, train.adam_eps, train.weight_decay, train.optimizer == "adamw")
 
     def step(lr: float) -> None:
+        gradients = [parameter.grad for parameter in parameters]
         with torch.no_grad():
-            fused_adam(parameters, [p.grad for p in parameters], moments, counts, lr, train, *decay)
+            fused_adam(parameters, gradients, moments, counts, lr, *options)
 
     return step
-
-
-STEPS = {"module": module_step, "fused": fused_step}
 
 
 class Schedule:
@@ -54,16 +34,16 @@ class Schedule:
     (torch's CosineAnnealingWarmRestarts with T_mult 1). `keep` is `best` (highest QWK) or `last`.
     """
 
-    def __init__(self, train: dict):
+    def __init__(self, train: Training):
         self.train, self.epoch, self.best_epoch, self.best = train, 0, 0, -math.inf
-        self.plateau = Plateau(train["lr"], train["lr_factor"], train["lr_patience"])
+        self.plateau = Plateau(train.lr, train.lr_factor, train.lr_patience)
 
     @property
     def lr(self) -> float:
-        if self.train["schedule"] == "plateau":
+        if self.train.schedule == "plateau":
             return self.plateau.lr
-        turn = self.epoch % self.train["restart"] / self.train["restart"]
-        return self.train["lr"] * (1 + math.cos(math.pi * turn)) / 2
+        turn = self.epoch % self.train.restart / self.train.restart
+        return self.train.lr * (1 + math.cos(math.pi * turn)) / 2
 
     def keeps(self, qwk: float) -> bool:
         """Take in one epoch's validation QWK; whether its weights are the ones to keep so far."""
@@ -72,6 +52,6 @@ class Schedule:
         better = qwk > self.best
         if better:
             self.best, self.best_epoch = qwk, self.epoch
-        if self.train["keep"] == "last":
+        if self.train.keep == "last":
             self.best_epoch = self.epoch
-        return better or self.train["keep"] == "last"
+        return better or self.train.keep == "last"

@@ -12,7 +12,6 @@ GRID = np.linspace(-4, 4, 41)  # abilities
 CATEGORIES = ["data", "arm", "item", "theta", "category", "true", "estimate"]
 SINGLE, POOLED = 20, 40  # places shown one by one, and steps that the later ones are pooled into
 CONVERGENCE = ["data", "arm", "t", "n", "rmse"]
-REFERENCE = "reference"
 CURVES = ["loss", "val_nll", "val_qwk"]
 LEARNING = ["data", "arm", "epoch", "folds", *CURVES, "loss_difference"]
 
@@ -94,22 +93,22 @@ def convergence(
     return together(parts, CONVERGENCE)
 
 
-def comparable(histories: pd.DataFrame) -> pd.DataFrame:
+def comparable(histories: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Rows of folds that all arms have, on data where the reference ran; elsewhere all rows."""
-    ran = histories.loc[histories["arm"] == REFERENCE, "data"].unique()
+    ran = histories.loc[histories["arm"] == reference, "data"].unique()
     compared = histories["data"].isin(ran)
     return pd.concat([shared(histories[compared]), histories[~compared]]).sort_index()
 
 
-def learning(histories: pd.DataFrame) -> pd.DataFrame:
+def learning(histories: pd.DataFrame, reference: str) -> pd.DataFrame:
     """A row per data set, arm and epoch: means over folds of loss, val_nll and val_qwk.
 
     `loss_difference`: the largest |loss - loss of the reference| of a fold at that epoch, missing
     where the reference did not run.
     """
-    rows = comparable(histories)
+    rows = comparable(histories, reference)
     key = ["data", "fold", "epoch"]
-    own = rows.loc[rows["arm"] == REFERENCE, [*key, "loss"]]
+    own = rows.loc[rows["arm"] == reference, [*key, "loss"]]
     rows = rows.merge(own, on=key, how="left", suffixes=("", "_reference"))
     rows = rows.assign(loss_difference=(rows["loss"] - rows["loss_reference"]).abs())
     groups = rows.groupby(["data", "arm", "epoch"], observed=True)

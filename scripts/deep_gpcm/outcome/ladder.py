@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.deep_gpcm.outcome.rows import together
+from scripts.deep_gpcm.specs import LadderJob
 from scripts.lib.agreement import verdicts
 from scripts.lib.comparison import compare
 
@@ -36,7 +37,7 @@ def twin_of(first: pd.DataFrame, baseline: str) -> str:
 
 
 def ladder_row(
-    rows: pd.DataFrame, baseline: str, name: str, again: str, passed: dict
+    rows: pd.DataFrame, baseline: str, name: str, again: str, passed: dict[str, tuple]
 ) -> dict | None:
     """One contestant of a workload beside the baseline; None if more than the arm differs."""
     own = rows[rows["contestant"] == name]
@@ -60,11 +61,9 @@ def ladder(
     measured: pd.DataFrame,
     agreement: pd.DataFrame,
     losses: pd.DataFrame,
-    baseline: str,
-    contestants: list[str],
-    steps: list[str],
+    spec: LadderJob,
 ) -> pd.DataFrame:
-    """A row per workload of `steps` and contestant, in their orders.
+    """A row per workload and contestant, in their orders.
 
     Milliseconds are medians over rounds of one training step; `ratio` is the baseline's cost over
     the contestant's, in `quantity`, and only of arms that agree with the reference at the part of
@@ -72,14 +71,15 @@ def ladder(
     """
     other = set(agreement.loc[agreement["level"] == "protocol", "arm"])
     found = []
-    for workload in steps:
-        rows = measured[measured["workload"] == workload]
+    baseline = spec.baseline
+    for step in spec.steps:
+        rows = measured[measured["workload"] == step.workload]
         rows = rows[~rows["arm"].isin(other)]
         first = rows.drop_duplicates("contestant").set_index("contestant")
         if baseline not in first.index:
             continue
         again, passed = twin_of(first, baseline), verdicts(agreement, rows["where"].iloc[0])
-        names = [name for name in contestants if name in first.index]
+        names = [name for name in step.contestants if name in first.index]
         of_loss = loss_differences(losses, first.loc[baseline, "arm"])
         rows_of_names = [ladder_row(rows, baseline, name, again, passed) for name in names]
         table = pd.DataFrame([row for row in rows_of_names if row]).set_index("arm", drop=False)

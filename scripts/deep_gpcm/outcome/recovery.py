@@ -13,7 +13,6 @@ import pandas as pd
 from scripts.deep_gpcm.models.irt.partial_credit import Parameters
 from scripts.deep_gpcm.outcome.rows import KEY, together
 
-KNOWING = ("bayes", "oracle")  # their items are the true ones
 NUMBERS = ["n", "correlation", "bias", "rmse", "slope"]
 RECOVERY = ["data", "arm", "parameter", "folds", *NUMBERS, "ordered_share"]
 POINTS = ["data", "arm", "parameter", "true", "estimate"]
@@ -132,8 +131,7 @@ def fitted(
     predictions: pd.DataFrame, estimates: pd.DataFrame, truths: dict[str, Parameters | None]
 ) -> Iterator[Fitted]:
     """Each unit with item estimates of its own, on data whose truth is known."""
-    own = ~estimates["arm"].isin(KNOWING)
-    known = estimates[own & estimates.groupby(KEY, observed=True)["alpha"].transform("any")]
+    known = estimates[estimates.groupby(KEY, observed=True)["alpha"].transform("any")]
     rows = dict(tuple(predictions.groupby(KEY, observed=True)))
     for key, items in known.groupby(KEY, observed=True):
         if (truth := truths[key[0]]) is not None and key in rows:

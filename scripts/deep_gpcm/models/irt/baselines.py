@@ -12,6 +12,7 @@ import numpy as np
 from scripts.deep_gpcm.data.fold import Fold, Sequences
 from scripts.deep_gpcm.models.irt.marginal import fit
 from scripts.deep_gpcm.models.irt.partial_credit import Parameters, log_p, trace
+from scripts.lib.implementations import implementation, implementations
 
 
 class TruthMissing(ValueError):
@@ -34,6 +35,11 @@ class Learned:
     converged: bool = True
 
 
+def learn(baseline: str, fold: Fold, truth: Parameters | None) -> Learned:
+    """The model of this name, ready to predict."""
+    return implementations(__name__)[baseline](fold, truth)
+
+
 def learned_from(fold: Fold) -> Sequences:
     """The training and validation students of a fold, one after the other."""
     parts = [fold.parts["train"], fold.parts["val"]]
@@ -41,6 +47,7 @@ def learned_from(fold: Fold) -> Sequences:
     return Sequences(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
+@implementation
 def majority(fold: Fold, truth: Parameters | None) -> Learned:
     """The share of each category among all answers, whatever the question."""
     share = np.bincount(learned_from(fold).response, minlength=fold.categories).astype(float)
@@ -48,6 +55,7 @@ def majority(fold: Fold, truth: Parameters | None) -> Learned:
     return Learned(lambda test: (np.tile(share, (len(test.question), 1)), None))
 
 
+@implementation
 def item_marginal(fold: Fold, truth: Parameters | None) -> Learned:
     """The share of each category among the answers to the question, one added per category."""
     answers = learned_from(fold)
@@ -57,6 +65,7 @@ def item_marginal(fold: Fold, truth: Parameters | None) -> Learned:
     return Learned(lambda test: (share[test.question - 1], None))
 
 
+@implementation
 def gpcm(fold: Fold, truth: Parameters | None) -> Learned:
     """GPCM by marginal maximum likelihood, then sequential EAP of each test student.
 
@@ -79,6 +88,7 @@ def gpcm(fold: Fold, truth: Parameters | None) -> Learned:
     )
 
 
+@implementation
 def bayes(fold: Fold, truth: Parameters | None) -> Learned:
     """Sequential Bayes under the true items and ability prior: no causal predictor has less NLL.
 
@@ -90,6 +100,7 @@ def bayes(fold: Fold, truth: Parameters | None) -> Learned:
     )
 
 
+@implementation
 def oracle(fold: Fold, truth: Parameters | None) -> Learned:
     """The true ability too: what remains is chance. Raises TruthMissing as `bayes` does."""
     known = _known(truth)
@@ -107,12 +118,3 @@ def _known(truth: Parameters | None) -> Parameters:
     if truth is None:
         raise TruthMissing("arms bayes and oracle need the true parameters of students and items.")
     return truth
-
-
-ARMS = {
-    "majority": majority,
-    "item_marginal": item_marginal,
-    "gpcm": gpcm,
-    "bayes": bayes,
-    "oracle": oracle,
-}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from scripts.deep_gpcm import jobs
 from scripts.deep_gpcm.data import sources
 from scripts.deep_gpcm.data.responses import DTYPES, Responses, check
 from scripts.deep_gpcm.data.store import INTERACTIONS
@@ -34,6 +35,11 @@ def data_source(source: dict) -> Windowed:
 def read(source: dict, seed: int, *fetched: Path) -> Responses:
     """All answers of a data source, as load.py reads them."""
     return sources.read(data_source(source), seed, *fetched)
+
+
+def fingerprint(source: dict) -> str:
+    """Digest of the local files of a data source."""
+    return jobs.fingerprint(data_source(source))
 
 
 def by_student(column: np.ndarray, student: np.ndarray) -> list[np.ndarray]:

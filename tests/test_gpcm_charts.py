@@ -2,19 +2,18 @@
 
 import json
 import re
-import subprocess
-import sys
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.deep_gpcm.draw import CHARTS, figures
+from scripts.deep_gpcm.draw import CHARTS, drawn
 from scripts.deep_gpcm.outcome.ladder_charts import learning_curves, name_ends, ratio_bars
 from scripts.deep_gpcm.outcome.score_charts import nll_by_arm
 from scripts.deep_gpcm.outcome.truth_charts import recovery_scatter
 from tests.gpcm_outcome import outcome
+from tests.stages import run_stage
 from tests.svgs import assert_self_contained, assert_well_formed_and_apart
 
 
@@ -25,7 +24,7 @@ def tables() -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def svgs() -> dict[str, str]:
-    return figures(outcome())
+    return drawn(outcome())
 
 
 def name_of(svg: str) -> str:
@@ -65,12 +64,12 @@ def test_the_accessible_names_have_the_numbers_of_the_tables(tables, svgs):
 
 
 def test_the_same_tables_give_the_same_text(tables, svgs):
-    assert figures(tables) == svgs
+    assert drawn(tables) == svgs
 
 
 def test_tables_without_rows_have_no_figure(tables):
     empty = {name: table.iloc[:0] for name, table in tables.items()}
-    assert set(figures(empty).values()) == {""}
+    assert set(drawn(empty).values()) == {""}
 
 
 def test_an_arm_that_fails_agreement_has_a_badge_and_no_bar(tables):
@@ -178,15 +177,12 @@ def test_names_at_the_ends_of_curves_do_not_overlap():
     assert heights["b"] - heights["c"] == pytest.approx(0.075)
 
 
-def test_the_stage_writes_one_file_with_all_figures(tables, svgs, tmp_path):
-    command = [sys.executable, "-m", "scripts.deep_gpcm.draw", "--job", '{"spec": {}}']
-    for name, table in tables.items():
-        table.to_csv(tmp_path / f"{name}.csv", index=False)
-        if name in CHARTS:
-            command += [f"--{name}", str(tmp_path / f"{name}.csv")]
-    command += ["--figures", str(tmp_path / "figures.json")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_the_stage_writes_one_file_with_all_figures(monkeypatch, tables, svgs, tmp_path):
+    read = {name: tmp_path / f"{name}.csv" for name in CHARTS}
+    for name, path in read.items():
+        tables[name].to_csv(path, index=False)
+    made = {"figures": tmp_path / "figures.json"}
+    assert run_stage(monkeypatch, "deep_gpcm/draw.py", {}, read, made) is None
     found = json.loads((tmp_path / "figures.json").read_text())
     assert {name: name_of(svg) for name, svg in found.items()} == {
         name: name_of(svg) for name, svg in svgs.items()

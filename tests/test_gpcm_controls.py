@@ -8,11 +8,15 @@ import pytest
 
 from scripts.deep_gpcm.specs import AXES, GpcmJob
 from scripts.deep_gpcm.unit import Unit
-from scripts.lib.agreement import agree, verdicts
+from scripts.lib.agreement import Declared, agree, verdicts
+from scripts.lib.contract import Study
 from tests.gpcm_networks import IMPLEMENTATIONS, arm, configuration, fold, trained_unit
 
 CONTROLS = ("no_erase", "first_memory")
 WIDER = {"memory_size": 10, "key_dim": 16, "value_dim": 32, "summary_dim": 16}
+
+
+DECLARED = Declared.model_validate(Study("deep_gpcm", configuration(), AXES, {}, []).agreement())
 
 
 @cache
@@ -39,7 +43,7 @@ def losses(name: str) -> np.ndarray:
 def judged(name: str) -> tuple[bool, str]:
     """The verdict on an arm by the tests that the shipped configuration declares for it."""
     rows = [unit(each, number).row for each in (name, "reference") for number in (0, 1)]
-    found = agree(pd.DataFrame(rows), name, configuration()["agreement"] | {"axes": AXES})
+    found = agree(pd.DataFrame(rows), name, DECLARED)
     return verdicts(pd.DataFrame(found))[name]
 
 

@@ -189,18 +189,18 @@ def test_an_infinite_loss_ends_the_training_as_diverged():
 def test_protocols_say_who_trains_and_who_chooses(tmp_path):
     data = fold()
     files = fold_file(data, tmp_path)
-    clean, source = (read_fold(*files, protocol) for protocol in ("clean", "source"))
+    clean, original = (read_fold(*files, protocol) for protocol in ("clean", "original"))
     for part in PARTS:
         for field in ("student", "lengths", "question", "response"):
             expected = getattr(data.parts[part], field)
             assert np.array_equal(getattr(clean.parts[part], field), expected)
-    students = {part: source.parts[part].student.tolist() for part in PARTS}
+    students = {part: original.parts[part].student.tolist() for part in PARTS}
     assert students["train"] == list(range(33))
     assert students["val"] == students["test"] == data.parts["test"].student.tolist()
-    assert np.array_equal(source.levels, data.levels)
+    assert np.array_equal(original.levels, data.levels)
 
 
-@pytest.mark.parametrize("protocol", ["clean", "source"])
+@pytest.mark.parametrize("protocol", ["clean", "original"])
 def test_test_answers_choose_nothing_unless_the_protocol_is_the_original_s(tmp_path, protocol):
     found = []
     for change in (0, 1):

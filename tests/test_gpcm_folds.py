@@ -24,9 +24,8 @@ def split(monkeypatch, files, folder, **changes):
     """Run folds.py; its fold files, and what it says on exit."""
     spec = SPEC | changes
     paths = [folder / f"{fold}.parquet" for fold in range(max(1, spec["folds"]))]
-    flags = ["--interactions", files["interactions"], "--students", files["students"]]
-    said = run_stage(monkeypatch, "deep_gpcm/folds.py", spec, *flags, "--folds", *paths)
-    return paths, said
+    read = {name: files[name] for name in ("interactions", "students")}
+    return paths, run_stage(monkeypatch, "deep_gpcm/folds.py", spec, read, {"folds": paths})
 
 
 def students_of(table: pa.Table, part: str) -> set[int]:
@@ -118,7 +117,7 @@ def test_a_share_is_rounded_down_as_decimals_are():
 def test_windows_of_a_student_stay_together(monkeypatch, tmp_path):
     files = loaded(monkeypatch, tmp_path, A | {"window": 12})
     paths, _ = split(monkeypatch, files, tmp_path / "folds")
-    fold = read_fold(paths[0], files["items"])
+    fold = read_fold(paths[0], files["item_table"])
     students = {part: set(found.student.tolist()) for part, found in fold.parts.items()}
     assert not students["train"] & students["test"]
     assert not students["train"] & students["val"]
@@ -129,7 +128,7 @@ def test_windows_of_a_student_stay_together(monkeypatch, tmp_path):
 def test_a_fold_is_read_as_the_sequences_that_were_loaded(monkeypatch, tmp_path):
     files = loaded(monkeypatch, tmp_path, TINY)
     paths, _ = split(monkeypatch, files, tmp_path / "folds", folds=3)
-    fold = read_fold(paths[0], files["items"])
+    fold = read_fold(paths[0], files["item_table"])
     answers = pq.read_table(files["interactions"]).to_pandas()
     rows = answers[answers["student_id"].isin(fold.parts["test"].student)]
     assert fold.parts["test"].question.tolist() == rows["question_id"].tolist()

@@ -23,11 +23,11 @@ from scripts.lib.faults import LoadError
 from tests.gpcm_files import (
     TINY,
     A,
+    fingerprint,
     load,
     outputs,
     read,
     read_responses,
-    refusal,
     same_answers,
     save_csv,
     save_three_lines,
@@ -50,7 +50,7 @@ def test_answers_survive_a_round_trip_with_their_types(monkeypatch, tmp_path):
     types = {
         "interactions": ["int32", "int16", "int32", "int8"],
         "students": ["int32", "string", "double"],
-        "items": ["int32", "string", "int8", "double", "double", "double", "double"],
+        "item_table": ["int32", "string", "int8", "double", "double", "double", "double"],
     }
     for name, expected_types in types.items():
         schema = pq.read_schema(files[name])
@@ -64,7 +64,7 @@ def test_answers_survive_a_round_trip_with_their_types(monkeypatch, tmp_path):
 def test_what_is_unknown_is_nan_and_not_null(monkeypatch, tmp_path):
     source = save_three_lines(read(TINY, 42), tmp_path)
     load(monkeypatch, source, tmp_path / "out")
-    for name, column in [("students", "theta"), ("items", "alpha"), ("items", "beta_3")]:
+    for name, column in [("students", "theta"), ("item_table", "alpha"), ("item_table", "beta_3")]:
         values = pq.read_table(outputs(tmp_path / "out")[name])[column]
         assert values.null_count == 0
         assert np.isnan(values.to_numpy()).all()
@@ -271,11 +271,6 @@ def test_a_fingerprint_follows_the_files_of_a_source(tmp_path):
     Path(truth).unlink()
     with pytest.raises(LoadError, match=r"truth\.json: cannot be read"):
         fingerprint(lines | {"truth": truth})
-
-
-def test_an_unknown_kind_is_refused(monkeypatch, tmp_path):
-    assert set(SOURCE_KEYS) == {"generated", "three_lines", "table", "irtorch"}
-    assert "use one of generated, three_lines" in refusal(monkeypatch, {"kind": "x"}, tmp_path)
 
 
 def test_the_jobs_of_the_study_import_no_heavy_library():

@@ -11,6 +11,7 @@ from scripts.deep_gpcm.models.irt.marginal import fit
 from scripts.deep_gpcm.models.irt.partial_credit import Parameters, trace
 from scripts.deep_gpcm.outcome.recovery import last_of, recovery_of
 from tests.gpcm_answers import fold_of, of_students
+from tests.gpcm_files import data_source
 
 SETS = {
     "A": {"students": 800, "questions": 50, "categories": 4, "lengths": [10, 50]},
@@ -24,7 +25,7 @@ class Data:
     """A data set at seed 42: its answers, truth, and the original's 80/20 split."""
 
     def __init__(self, name: str):
-        read = generator.read(data_source(SETS[name]), seed=42)
+        read = generator.read(data_source({"kind": "generated"} | SETS[name]), seed=42)
         first = np.flatnonzero(read.t == 0)
         self.truth = Parameters(
             student=read.students["student_id"].to_numpy(),

@@ -14,13 +14,14 @@ import pytest
 
 from scripts.deep_gpcm.models.memory import recurrence
 from tests.gpcm_networks import ROOT
+from tests.stages import job_of
 
 SOURCE = Path(recurrence.__file__)
 
 
 def start(cache: Path) -> subprocess.Popen:
     """The stage that compiles, running."""
-    words = ["-m", "scripts.deep_gpcm.kernel", "--job", '{"spec": {}}', "--compiled", str(cache)]
+    words = ["-m", "scripts.deep_gpcm.kernel", job_of({}, {}, {"compiled": cache})]
     return subprocess.Popen([sys.executable, *words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 

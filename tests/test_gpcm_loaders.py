@@ -7,16 +7,17 @@ import torch
 from scripts.deep_gpcm.models.batches import Batch, Resident, order
 from scripts.deep_gpcm.models.choices import loader_of
 from scripts.deep_gpcm.models.reference import pad
+from scripts.deep_gpcm.options import Training
 from scripts.lib.torch_rng import torch_rng
 from tests.gpcm_networks import arm, fold
 
 
-def train(**changes) -> dict:
+def train(**changes) -> Training:
     return arm("fused", **changes).train
 
 
 def epochs_of(loader: str, count: int = 2, seed: int = 1, **changes) -> list[Batch]:
-    part = fold().parts.train
+    part = fold().parts["train"]
     made = loader_of(loader, part, train(**changes), torch_rng(seed, "shuffle"))
     return [delivered for _ in range(count) for delivered in made]
 
@@ -42,7 +43,7 @@ def test_lists_and_resident_data_deliver_the_same_batches(workers, buckets):
 
 @pytest.mark.parametrize("buckets", [False, True])
 def test_an_epoch_has_every_sequence_once(buckets):
-    part = fold().parts.train
+    part = fold().parts["train"]
     delivered = epochs_of("resident", count=1, batch=7, buckets=buckets)
     assert sorted(len(found.lengths) for found in delivered) == [3, 7, 7, 7]
     found = [
@@ -82,7 +83,7 @@ def test_lists_are_padded_with_zeros_behind():
 
 
 def test_a_batch_of_chosen_sequences_has_their_answers_in_the_order_chosen():
-    part = fold().parts.train
+    part = fold().parts["train"]
     found = Resident(part).batch(torch.tensor([5, 0, 5]))
     ends = [slice(part.starts[i], part.starts[i] + part.lengths[i]) for i in (5, 0, 5)]
     assert found.lengths.tolist() == part.lengths[[5, 0, 5]].tolist()

@@ -119,8 +119,8 @@ def test_log_probabilities_are_finite_where_probabilities_round_to_zero():
 
 def test_the_reference_reads_no_memory_but_its_own():
     net, data = network(), batch()
-    heads = reference.forward(net, data, MEMORIES["first_memory"])
-    assert all(map(torch.equal, heads, reference.forward(net, data)))
+    heads = evaluation("stepwise", "first_memory")(net, data)
+    assert all(map(torch.equal, heads, evaluation("stepwise", "loop")(net, data)))
 
 
 def test_an_integer_product_is_exact_for_values_on_its_grid():

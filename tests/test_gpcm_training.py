@@ -105,7 +105,7 @@ def test_the_fused_step_is_that_of_pytorch_s_module(optimizer):
 @pytest.mark.parametrize("change", [{"optimizer": "adamw"}, {"weight_decay": 0.1}])
 def test_control_another_optimizer_takes_other_steps(change):
     ends = []
-    for settings in (train(weight_decay=0.01), train(weight_decay=0.01) | change):
+    for settings in (train(weight_decay=0.01), train(**{"weight_decay": 0.01} | change)):
         net = network()
         step = step_of("fused", list(net.parameters()), settings)
         for size in (0.1, -0.2):

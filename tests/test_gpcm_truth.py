@@ -36,7 +36,8 @@ def two_folds(truth) -> tuple:
 
 def fitted_units(two_folds: tuple, truth: Parameters | None) -> list[Fitted]:
     runs, predictions, items = two_folds
-    return list(fitted(ready(predictions, runs), ready(items, runs), {"X": truth, "Y": None}))
+    tables = (ready(predictions, runs), ready(items, runs))
+    return list(fitted(*tables, {"X": truth, "Y": None}, ["bayes"]))
 
 
 def recovered(units: list[Fitted], arm: str = "fused") -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """A unit is a row of the contract and four tables, the same bits whatever ran before it."""
 
-import json
 import subprocess
 import sys
 
@@ -13,13 +12,14 @@ import torch
 
 from scripts.deep_gpcm.data.fold import Fold, Sequences, read_fold, sequences
 from scripts.deep_gpcm.data.store import estimated, predicted
-from scripts.deep_gpcm.jobs import AXES
 from scripts.deep_gpcm.metrics import scores
 from scripts.deep_gpcm.models.fit import fit
 from scripts.deep_gpcm.models.reference import forward
+from scripts.deep_gpcm.specs import AXES, GpcmJob
 from scripts.deep_gpcm.unit import EARLY_STEPS, key_of
-from scripts.lib.tables import RUN_COLUMNS, check_rows, read_runs
+from scripts.lib.run_rows import RUN_COLUMNS, check_rows, read_runs
 from tests.gpcm_networks import RAGGED, ROOT, arm, batch, fold, fold_file, trained_unit
+from tests.stages import job_of
 
 UNIT = ["x", 0]
 TABLES = ("histories", "losses", "predictions", "estimates")
@@ -161,24 +161,17 @@ def test_a_window_of_a_student_is_a_sequence_of_its_own():
     assert found.position.tolist() == columns["t"]
 
 
-def command(job: dict, files: tuple, folder) -> list[str]:
+def command(job: GpcmJob, files: tuple, folder) -> list[str]:
     """The training stage's command line for two folds of the same file, writing into `folder`."""
-    outputs = [f"--{name}={folder / name}.parquet" for name in ("runs", *TABLES)]
-    inputs = [
-        "--folds",
-        *[str(files[0])] * 2,
-        f"--items={files[1]}",
-        "--threads=1",
-        f"--store={folder / 'units'}",
-    ]
-    words = ["-m", "scripts.deep_gpcm.train", "--job", json.dumps({"spec": job}), *inputs, *outputs]
-    return [sys.executable, *words]
+    output = {name: folder / f"{name}.parquet" for name in ("runs", *TABLES)}
+    read = {"folds": [files[0]] * 2, "item_table": files[1], "kernel": []}
+    return [sys.executable, "-m", "scripts.deep_gpcm.train", job_of(job, read, output)]
 
 
 def test_a_unit_is_the_same_bits_in_a_fresh_process_and_after_any_other_work(tmp_path):
     files = fold_file(fold(), tmp_path)
-    units = {"units": [[UNIT[0], UNIT[1] + 1], UNIT]}
-    jobs = {name: arm(name) | units for name in ("reference", "fused")}
+    units = [[UNIT[0], UNIT[1] + 1], UNIT]
+    jobs = {name: arm(name, units) for name in ("reference", "fused")}
     running = {
         name: subprocess.Popen(command(job, files, tmp_path / name), cwd=ROOT)
         for name, job in jobs.items()

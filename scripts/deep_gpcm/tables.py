@@ -42,8 +42,8 @@ def tables(
     )
     roles = {name: getattr(spec, name) for name in ("result", "classical", "ceiling")}
     both = [spec.result, spec.classical]
-    own = estimates[~estimates["arm"].isin(spec.knowing)]
-    answers, units = scored_answers(predictions), list(fitted(predictions, own, truth))
+    answers = scored_answers(predictions)
+    units = list(fitted(predictions, estimates, truth, spec.knowing))
     shown = first_fold(units, both)
     return {
         "scores": scores(rows, answers, roles),

@@ -48,8 +48,6 @@ def read(source: ThreeLines) -> Responses:
     """
     questions, categories, base = source.questions, source.categories, source.id_base
     files = [_parse(path) for path in source.files]
-    if not files:
-        raise LoadError("The source lists no files.")
     decode = {"OC": _ordered, "PC": _partial}[source.format]
     lengths = np.concatenate([file.lengths for file in files])
     students = len(lengths)

@@ -128,9 +128,16 @@ def parameters(predictions: pd.DataFrame, estimates: pd.DataFrame, truth: Parame
 
 
 def fitted(
-    predictions: pd.DataFrame, estimates: pd.DataFrame, truths: dict[str, Parameters | None]
+    predictions: pd.DataFrame,
+    estimates: pd.DataFrame,
+    truths: dict[str, Parameters | None],
+    knowing: list[str],
 ) -> Iterator[Fitted]:
-    """Each unit with item estimates of its own, on data whose truth is known."""
+    """Each unit with item estimates of its own, on data whose truth is known.
+
+    Items of the arms `knowing` are the true ones.
+    """
+    estimates = estimates[~estimates["arm"].isin(knowing)]
     known = estimates[estimates.groupby(KEY, observed=True)["alpha"].transform("any")]
     rows = dict(tuple(predictions.groupby(KEY, observed=True)))
     for key, items in known.groupby(KEY, observed=True):

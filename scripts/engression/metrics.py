@@ -72,7 +72,10 @@ def ks_two_sample(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def in_sample(x: np.ndarray, y: np.ndarray, options: Evaluation) -> dict[str, float]:
-    """The original's metrics (docs/studies/engression.md) of the training sample x and as many generated values y."""
+    """The original's metrics of the training sample x and as many generated values y.
+
+    They are defined in docs/studies/engression.md, Metrics.
+    """
     mmd2 = mmd2_unbiased(x, y, options.mmd_gamma)
     statistic, p = ks_two_sample(x, y)
     spread = abs(float(np.var(x, ddof=1) - np.var(y, ddof=1)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scripts.engression.laws import LAWS
 from scripts.engression.settings import Options, Settings
-from scripts.lib.study import ConfigError, Failed, Model, Unique, Unit, implementation, setting
+from scripts.lib.study import ConfigError, Failed, Model, Unit, implementation, setting, values
 
 if TYPE_CHECKING:
     from scripts.engression.models.fit import Fit
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Options", "Settings"]
 
 PHASES = ["data", "noise", "forward", "loss", "backward", "optimizer", "bookkeeping"]
+DATA: list[str] = []  # none of the settings changes a sample
 TABLES = {"histories": ["epoch", "loss", "term1", "term2"]}
 METRICS = dict.fromkeys(
     [
@@ -34,8 +35,8 @@ RENAMED = {"laws": "axes.law", "sizes": "axes.n"}
 class Axes(Model):
     """What a unit is, beside its replication."""
 
-    law: Unique[Literal[*LAWS]] = setting("Data-generating laws.", min_length=1)
-    n: Unique[int] = setting("Training-sample sizes (points).", min_length=1)
+    law: values(Literal[*LAWS]) = setting("Data-generating laws.", min_length=1)
+    n: values(int, ge=2, le=10**7) = setting("Training-sample sizes (points).", min_length=1)
 
 
 def check(section: Any) -> None:

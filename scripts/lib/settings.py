@@ -84,6 +84,13 @@ def text_like(pattern: str, made_of: str) -> Any:
 T = TypeVar("T", bound=Hashable)
 # A list without repetition, as the schema of an editor knows it too.
 Unique = Annotated[list[T], AfterValidator(_unique), Field(json_schema_extra={"uniqueItems": True})]
+
+
+def values(kind: Any, **bounds: Any) -> Any:
+    """The type of a list of different values, each of a kind and within bounds."""
+    return Unique[Annotated[kind, Field(**bounds)]]
+
+
 Rising = Annotated[list[float], AfterValidator(_rising)]
 Name = text_like("^[a-z0-9_]+$", "lower-case letters, digits and _")
 Text = Annotated[str, StringConstraints(min_length=1)]

@@ -8,6 +8,7 @@ Such a study is one module and one YAML file. The module has
     METRICS          kind of each metric: number, flag (0 or 1), list or label
     PHASES           names under which its arms book time, `unit.phases.lap(name)` (may be left out)
     TABLES           columns of further tables by name, beside the unit's axes (may be left out)
+    DATA             keys of Settings that `data` reads (all, if left out): others reload nothing
     data(unit)       arrays of the unit, by name, from random streams or files
     evaluate(unit, answer)   metrics of what an arm returned (may be left out)
     check(settings)  raises ConfigError for values that do not go together (may be left out)
@@ -25,15 +26,15 @@ import numpy as np
 from scripts.lib.faults import ConfigError
 from scripts.lib.implementations import implementation
 from scripts.lib.seeds import numpy_rng, seed63, stream
-from scripts.lib.settings import Model, Share, Text, Unique, setting
+from scripts.lib.settings import Model, Share, Text, setting, values
 from scripts.lib.timing import Phases
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = [
-    "ConfigError", "Failed", "Model", "Share", "Text", "Unique", "Unit",
-    "implementation", "setting",
+    "ConfigError", "Failed", "Model", "Share", "Text", "Unit",
+    "implementation", "setting", "values",
 ]  # fmt: skip
 
 

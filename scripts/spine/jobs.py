@@ -73,8 +73,9 @@ class Jobs:
         """The job that makes a data file: the units of a block, or those of "measured"."""
         measured = block == "measured"
         units = self.measured() if measured else self.units(self.section.axes, self.blocks[block])
-        name, settings = self.study.name, self.settings({}, self.study.name)
-        return LoadJob(study=name, seed=self.seed, settings=settings, units=units)
+        read = self.study.data_settings.model_fields
+        settings = {name: plain(getattr(self.section, name)) for name in read}
+        return LoadJob(study=self.study.name, seed=self.seed, settings=settings, units=units)
 
     def stamps(self, arm: str) -> list[str]:
         """Code of an arm's jobs: the other implementations of the study do not count."""

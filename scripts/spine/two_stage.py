@@ -50,10 +50,18 @@ class TwoStage:
         self.axes = [*self.module.Axes.model_fields, REPLICATE]
         self.settings: type[Model] = getattr(self.module, "Settings", NoSettings)
         self.options: type[Model] = getattr(self.module, "Options", NoSettings)
+        self.data_settings: type[Model] = self._data_settings()
         self.metrics: dict[str, str] = self.module.METRICS
         self.phases: list[str] = getattr(self.module, "PHASES", [])
         self.tables: dict[str, list[str]] = getattr(self.module, "TABLES", {})
         self.implementations = implementations(self.module.__name__)
+
+    def _data_settings(self) -> type[Model]:
+        """The part of the settings that `data` reads: a change of others loads nothing again."""
+        fields = self.settings.model_fields
+        named = getattr(self.module, "DATA", list(fields))
+        read = {name: (fields[name].annotation, fields[name]) for name in named}
+        return create_model("DataSettings", __base__=Model, **read)
 
     def evaluate(self, unit: Unit, answer: Any) -> dict[str, Any]:
         """Metrics of a unit, and rows of its tables, from what an implementation returned."""
@@ -129,7 +137,9 @@ def two_stage(name: str) -> TwoStage:
 
 def unit_of(study: TwoStage, job: LoadJob | TrainJob, labels: list, **more: Any) -> Unit:
     """A unit of a job, with settings and options as the study's own models."""
-    settings = study.settings.model_validate(job.settings)
     if isinstance(job, TrainJob):
+        settings = study.settings.model_validate(job.settings)
         more["options"] = study.options.model_validate(job.options)
+    else:
+        settings = study.data_settings.model_validate(job.settings)
     return Unit(job.study, job.seed, dict(zip(study.axes, labels, strict=True)), settings, **more)

@@ -9,7 +9,7 @@ from tests.gpcm_files import TINY, A, B, C, D, read, same_answers, save_three_li
 
 
 def literal(source: dict, seed: int) -> tuple:
-    """Spec 1.2 word by word: one draw after the other from the global generator."""
+    """One draw after the other from the global generator."""
     students, questions, categories = (source[k] for k in ("students", "questions", "categories"))
     before = np.random.get_state()  # noqa: NPY002
     np.random.seed(seed)  # noqa: NPY002

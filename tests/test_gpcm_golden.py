@@ -1,4 +1,4 @@
-"""The numbers of the specification's section 6, on its data sets A, B and C."""
+"""The numbers of docs/studies/deep_gpcm.md, Golden facts, on data sets A, B and C."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def recovered(data: Data, found: Learned) -> dict[str, dict]:
     return {row["parameter"]: row for row in rows}
 
 
-def test_the_data_are_the_specification_s(data):
+def test_the_data_are_those_of_an_independent_program(data):
     answers = {name: each.whole.response for name, each in data.items()}
     assert {name: len(r) for name, r in answers.items()} == {"A": 24056, "B": 75478, "C": 13563}
     for name, shares in {
@@ -100,7 +100,9 @@ def test_the_data_are_the_specification_s(data):
         ("C", "all", "oracle", (0.610, 0.584)),
     ],
 )
-def test_shares_and_ceilings_score_what_the_specification_measured(data, name, part, arm, expected):
+def test_shares_and_ceilings_score_what_an_independent_program_measured(
+    data, name, part, arm, expected
+):
     found = scored(data[name].learn(arm), getattr(data[name], part))[: len(expected)]
     # Rounded to three digits, they are the same.
     assert found == pytest.approx(list(expected), abs=6e-4)
@@ -110,7 +112,9 @@ def test_shares_and_ceilings_score_what_the_specification_measured(data, name, p
     ("name", "expected"),
     [("A", (0.553, 0.664, 0.854, 0.633, 1.006)), ("B", (0.559, 0.686, 0.863, 0.609, 0.979))],
 )
-def test_the_classical_model_scores_what_the_specification_measured(data, fitted, name, expected):
+def test_the_classical_model_scores_what_an_independent_program_measured(
+    data, fitted, name, expected
+):
     assert fitted[name].converged
     assert scored(fitted[name], data[name].split) == pytest.approx(list(expected), abs=1e-3)
 
@@ -119,14 +123,16 @@ def test_the_classical_model_scores_what_the_specification_measured(data, fitted
     ("name", "expected"),
     [("A", (0.965, 0.93, 0.98, 0.98, 0.97)), ("B", (0.995, 0.93, 0.975, 0.975, 0.975))],
 )
-def test_parameters_are_recovered_as_well_as_the_specification_found(data, fitted, name, expected):
+def test_parameters_are_recovered_as_well_as_an_independent_program_found(
+    data, fitted, name, expected
+):
     rows = recovered(data[name], fitted[name])
     assert list(rows) == ["theta", "alpha", "beta_1", "beta_2", "beta_3"]
     found = [row["correlation"] for row in rows.values()]
     assert found == pytest.approx(list(expected), abs=0.006)
 
 
-def test_errors_after_linking_are_the_specification_s(data, fitted):
+def test_errors_after_linking_are_those_of_an_independent_program(data, fitted):
     for name, alpha, beta in [("A", 0.12, 0.19), ("B", 0.12, 0.24)]:
         rows = recovered(data[name], fitted[name])
         pooled = np.sqrt(np.mean([rows[f"beta_{h}"]["rmse"] ** 2 for h in (1, 2, 3)]))

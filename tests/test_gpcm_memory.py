@@ -24,7 +24,7 @@ def rows(lengths, n=3, d=4, scale=1.0, dtype=DOUBLE, seed=0) -> list[torch.Tenso
 
 
 def slow(w, e, a, m0, lengths) -> np.ndarray:
-    """Spec 2.4, an answer, a slot and a cell at a time."""
+    """The recurrence, an answer, a slot and a cell at a time."""
     w, e, a, m0 = (x.numpy() for x in (w, e, a, m0))
     reads, row = np.zeros_like(a), 0
     for length in lengths:

@@ -78,7 +78,7 @@ def block(strategy: str, k: int, r: int, top: int) -> list[float]:
 
 
 def by_hand(net: Network, data: Batch, levels: tuple) -> list[np.ndarray]:
-    """Spec 2.2 to 2.6 for one student, one answer, one slot after the other."""
+    """The model written out for one student, one answer, one slot after the other."""
     p = {name: value.detach().numpy() for name, value in net.named_parameters()}
     k, questions, found, row = net.categories, net.questions, [], 0
     for length in data.lengths.tolist():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.deep_gpcm.outcome import ladder as outcome
+from scripts.deep_gpcm.outcome import step_costs
 from scripts.deep_gpcm.specs import LadderJob
 from scripts.lib.files import replacing
 from scripts.lib.stage import stage
@@ -16,7 +16,7 @@ def main(
     steps = pd.concat([pd.read_parquet(path) for path in losses], ignore_index=True)
     measured, agreed = pd.read_parquet(measurements), pd.read_csv(agreement)
     with replacing(ladder) as temporary:
-        outcome.ladder(measured, agreed, steps, spec).to_csv(temporary, index=False)
+        step_costs.ladder(measured, agreed, steps, spec).to_csv(temporary, index=False)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def tables(memory: str, heads: str) -> Forward:
 
 @implementation
 def loop_memory() -> MemoryRead:
-    from scripts.deep_gpcm.models.memory.loop import memory_read
+    from scripts.deep_gpcm.models.memory.autograd import memory_read
 
     return memory_read
 

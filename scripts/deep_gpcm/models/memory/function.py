@@ -67,7 +67,7 @@ def memory_read(
     lengths: torch.Tensor,
     chunk: int | None = None,
 ) -> torch.Tensor:
-    """As `loop.memory_read`; keeps one memory in `chunk` steps (default: root of T)."""
+    """As `autograd.memory_read`; keeps one memory in `chunk` steps (default: root of T)."""
     chunk = chunk or math.isqrt(int(lengths.max()) - 1) + 1
     reads = MemoryRead.apply(*(padded(x, lengths) for x in (w, e, a)), m0, chunk)
     return packed(reads, lengths)

@@ -18,7 +18,6 @@ import pytest
 import safetensors.numpy
 import torch
 
-from scripts.deep_gpcm.data import sources as answers
 from scripts.lib.faults import LoadError
 from scripts.lora_ablation.adapters import sources as adapters
 from scripts.lora_ablation.adapters.shipped import save_nested
@@ -39,8 +38,8 @@ def read_adapters(source: dict) -> list:
 
 
 def read_answers(source: dict) -> list:
-    answers.fingerprint(source)
-    found = answers.read(source, 42)
+    gpcm_files.fingerprint(source)
+    found = gpcm_files.read(source, 42)
     columns = [found.student, found.question, found.response]
     return [column.tobytes() for column in columns] + [repr(found.items), repr(found.students)]
 
@@ -86,7 +85,7 @@ def table_of_answers(folder: Path, ending: str) -> dict:
 
 
 def three_lines(folder: Path) -> dict:
-    found = answers.read(gpcm_files.TINY, 42)
+    found = gpcm_files.read(gpcm_files.TINY, 42)
     source = gpcm_files.save_three_lines(found, folder)
     return source | {"truth": gpcm_files.save_truth(found, folder / "truth.json")}
 

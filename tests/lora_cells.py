@@ -7,9 +7,9 @@ import torch
 import yaml
 
 from scripts.lib.torch_rng import torch_rng
-from scripts.lora_ablation.training import reference
-from scripts.lora_ablation.training.data import Cell, parts_of
-from scripts.lora_ablation.training.network import Shape, initial
+from scripts.lora_ablation.data.cell import Cell, parts_of
+from scripts.lora_ablation.models import reference
+from scripts.lora_ablation.models.network import Shape, initial
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY = (42, "lora_ablation", "train", "stats", "all", 100)
@@ -17,12 +17,12 @@ N_TRAIN, N_VAL, N_TEST = 40, 17, 23
 
 
 def configuration() -> dict:
-    """The study's section of the configuration that is shipped."""
+    """The study's section of the default configuration."""
     return yaml.safe_load((ROOT / "config/lora_ablation.yaml").read_text())["lora_ablation"]
 
 
 def options(**changes) -> dict:
-    """The shipped training options for a net of seconds; `changes` on top."""
+    """The default training options for a net of seconds; `changes` on top."""
     small = {"hidden": 8, "batch": 8, "max_epochs": 12, "patience": 6, "lr_patience": 1}
     return configuration()["train"] | small | {"lr": 0.01} | changes
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import safetensors.numpy
 
-from scripts.lora_ablation.adapters.shard import Shard, paired_layout
-from scripts.lora_ablation.adapters.shipped import nested
-from scripts.lora_ablation.adapters.sources import read
-from scripts.lora_ablation.layout import DOWN, UP, Layout, stem
+from scripts.lora_ablation.data.access import nested
+from scripts.lora_ablation.data.layout import DOWN, UP, Layout, paired_layout, stem
+from scripts.lora_ablation.data.sources import read
+from scripts.lora_ablation.data.store import Shard
 
 ROOT = Path(__file__).resolve().parents[1]
 SIGNAL = {"attn1": 0.05, "attn2": 0.055, "leaf": 0.5}
@@ -93,7 +93,7 @@ def save_adapter(path: Path, values: dict[str, np.ndarray], header: dict | None 
 
 
 def save_folder(shard: Shard, folder: Path, key=diffusers, dtype=np.float32) -> dict:
-    """One safetensors file per adapter and a labels CSV; the source that reads them."""
+    """One safetensors file per adapter and a labels CSV; the data source that reads them."""
     for row, name in zip(shard.matrix, shard.names, strict=True):
         found = {key(n): v.astype(dtype) for n, v in tensors(row, shard.layout).items()}
         save_adapter(folder / name, found, {"class": name.split("/")[0]})

@@ -193,10 +193,11 @@ def test_the_schema_of_engression_knows_every_law_and_trainer_of_the_code():
 
 
 def test_the_schema_of_the_ablation_knows_every_way_of_the_code():
-    from scripts.lora_ablation.adapters.sources import KINDS
     from scripts.lora_ablation.check import ARMS_OF_WORK, KEYS_OF_WORK, SOURCE_KEYS, STAGES_OF_WORK
+    from scripts.lora_ablation.data.access import LOADERS
+    from scripts.lora_ablation.data.sources import KINDS
     from scripts.lora_ablation.measured import FFT, SVD, WORK
-    from scripts.lora_ablation.ways import FEATURES, LOADERS
+    from scripts.lora_ablation.representations.union import FEATURES
 
     schema = schema_of("lora_ablation")
     config = yaml.safe_load((ROOT / "config/lora_ablation.yaml").read_text())["lora_ablation"]

@@ -10,8 +10,8 @@ from scripts.deep_gpcm.fold import read_fold
 from scripts.deep_gpcm.sequences.split import parts as folds_of
 from scripts.lib.faults import LoadError
 from scripts.lib.parts import check_parts, rows_of
-from scripts.lora_ablation.split import enough, split
-from scripts.lora_ablation.training.data import parts_of
+from scripts.lora_ablation.data.cell import parts_of
+from scripts.lora_ablation.data.split import enough, split
 from scripts.tep_bp.tasks.samples import Samples
 from scripts.tep_bp.tasks.split import split as task_split
 

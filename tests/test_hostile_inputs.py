@@ -18,7 +18,7 @@ import torch
 from scripts.deep_gpcm.sequences.sources import read as read_answers
 from scripts.lib import foreign, foreign_arrays
 from scripts.lib.faults import LONGEST, LoadError, reason
-from scripts.lora_ablation.adapters import sources
+from scripts.lora_ablation.data import sources
 from tests import gpcm_files, lora_files, tep_files
 from tests.lora_files import BLOCK, UP, save_adapter, save_folder, save_matrix, small, tensors
 

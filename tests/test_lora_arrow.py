@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.lora_ablation.adapters.columns import arrow_layout, to_matrix
-from scripts.lora_ablation.adapters.shipped import formatted, python_lists, save_nested
-from scripts.lora_ablation.adapters.sources import count, read
-from scripts.lora_ablation.adapters.tables import dataset_shard
+from scripts.lora_ablation.data.access import formatted, python_lists, save_nested
+from scripts.lora_ablation.data.columns import arrow_layout, to_matrix
+from scripts.lora_ablation.data.sources import count, read
+from scripts.lora_ablation.data.tabular import dataset_shard
 from tests.lora_files import generated, read_all, same_bits, save_parquet, small, table
 
 
@@ -137,7 +137,7 @@ def test_label_group_and_name_columns_can_be_chosen(tmp_path):
 
 @pytest.mark.parametrize("access", [formatted, python_lists])
 @pytest.mark.parametrize("rank", [1, 3])
-def test_the_shipped_accesses_give_the_bits_of_the_zero_copy_read(access, rank, tmp_path):
+def test_the_original_s_accesses_give_the_bits_of_the_zero_copy_read(access, rank, tmp_path):
     from datasets import load_from_disk
 
     shard = generated(3, rank)

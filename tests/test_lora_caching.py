@@ -57,7 +57,7 @@ def test_an_edit_of_a_family_recomputes_it_and_the_cells_that_use_it(
 
 
 def test_a_comment_in_a_family_reruns_nothing(finished_lora):
-    finished_lora.edit(f"{FEATURES}/frequency.py", "TOP = 10", "# As in the source.\nTOP = 10")
+    finished_lora.edit(f"{FEATURES}/frequency.py", "TOP = 10", "# As in the original.\nTOP = 10")
     (finished_lora.folder / FEATURES / "moments.py").touch()
     (finished_lora.folder / "scripts/lora_ablation/load.py").touch()
     assert finished_lora.jobs() == {}

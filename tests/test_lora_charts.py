@@ -9,13 +9,13 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from scripts.lora_ablation.charts import (
+from scripts.lora_ablation.draw import figures, shown_by_class
+from scripts.lora_ablation.outcome.charts import (
     accuracy_by_selection,
     class_dots,
     drop_forest,
     learning_curves,
 )
-from scripts.lora_ablation.draw import figures, shown_by_class
 from scripts.spine.report import records
 from tests.chapters import rendered
 from tests.svgs import assert_self_contained, assert_well_formed_and_apart
@@ -88,20 +88,20 @@ def test_figures_refer_to_nothing_outside_and_take_their_ink_from_the_page(table
 
 
 def test_the_accessible_name_has_every_value_with_its_interval(tables):
-    told = {name: name_of(svg) for name, svg in drawn(tables).items()}
+    alt_texts = {name: name_of(svg) for name, svg in drawn(tables).items()}
     for row in tables["grid"].itertuples():
         words = f"{row.accuracy:.3g} ({row.boot_low:.3g} to {row.boot_high:.3g})"
-        assert f"{row.representation} {row.layers}: {words}" in told["grid"]
+        assert f"{row.representation} {row.layers}: {words}" in alt_texts["grid"]
     for row in tables["drops"].itertuples():
         words = f"{row.drop:.3g} ({row.low:.3g} to {row.high:.3g})"
-        assert (words in told["drops"]) == (row.contrast != "all-text")
+        assert (words in alt_texts["drops"]) == (row.contrast != "all-text")
     for row in tables["classes"].itertuples():
         if row.representation == "ensemble":
             words = f"drop {row.drop:.3g} ({row.low:.3g} to {row.high:.3g})"
-            assert f"{row.label}: all 0.812, visual 0.512, {words}" in told["classes"]
+            assert f"{row.label}: all 0.812, visual 0.512, {words}" in alt_texts["classes"]
     for row in tables["curve"].itertuples():
         words = f"test {row.accuracy:.3g} ({row.boot_low:.3g} to {row.boot_high:.3g})"
-        assert f"{row.representation}, {row.n_train} rows: {words}, training" in told["curve"]
+        assert f"{row.representation}, {row.n_train} rows: {words}, training" in alt_texts["curve"]
 
 
 def test_the_same_table_gives_the_same_text(tables):

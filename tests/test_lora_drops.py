@@ -10,9 +10,9 @@ import pytest
 
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.tables import ContractError
-from scripts.lora_ablation.drops import contrasts
-from scripts.lora_ablation.grid import AXES, told
-from scripts.lora_ablation.outcome import holm, paired_p
+from scripts.lora_ablation.outcome.drops import contrasts
+from scripts.lora_ablation.outcome.grid import RUN, grid_state
+from scripts.lora_ablation.outcome.intervals import holm, paired_p
 from scripts.lora_ablation.tables import tables
 
 REPRESENTATIONS = ["simple_stats", "spectral", "ensemble"]
@@ -36,7 +36,7 @@ def predicted(key: list, labels: list[str], skill: float) -> pd.DataFrame:
     rows = pd.DataFrame({"row": 7 + 2 * np.arange(len(labels)), "split": "test", "label": labels})
     rows["predicted"] = np.where(right, labels, other)
     rows.loc[len(rows)] = [0, "val", labels[0], labels[0]]
-    return rows.assign(**dict(zip(AXES, key, strict=True)))
+    return rows.assign(**dict(zip(RUN, key, strict=True)))
 
 
 def study(expected: list[list], labels: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -52,7 +52,7 @@ def finished(part: pd.DataFrame) -> dict:
     """The row of runs.parquet that belongs to one run's predictions."""
     test = part[part["split"] == "test"]
     accuracy = (test["label"] == test["predicted"]).mean()
-    row = {name: part[name].iloc[0] for name in AXES}
+    row = {name: part[name].iloc[0] for name in RUN}
     row |= {"arm": "fused", "stage": "train", "status": "ok", "test_accuracy": accuracy}
     row |= {"train_accuracy": 0.9, "val_accuracy": 0.6, "test_f1": 0.5, "n_epochs": 20}
     row |= {"n_features": 640, "n_kept": 512, "n_parameters": 1000, "fit_s": 0.1}
@@ -81,7 +81,7 @@ def cell(table: pd.DataFrame, **where) -> pd.Series:
 def test_accuracy_is_the_mean_over_runs_and_sd_is_over_runs_only(inputs, made):
     _, runs, _ = inputs
     trained = runs[(runs["arm"] == "fused") & (runs["stage"] == "train")]
-    for (name, layers, share), part in trained.groupby(AXES[:-1]):
+    for (name, layers, share), part in trained.groupby(RUN[:-1]):
         row = cell(made["grid"], representation=name, layers=layers, share=share)
         assert row["accuracy"] == pytest.approx(part["test_accuracy"].mean(), abs=1e-12)
         assert row["sd_runs"] == pytest.approx(part["test_accuracy"].std(ddof=1))
@@ -89,7 +89,7 @@ def test_accuracy_is_the_mean_over_runs_and_sd_is_over_runs_only(inputs, made):
         assert row["boot_low"] < row["accuracy"] < row["boot_high"]
     assert (made["grid"]["chance"] == 1 / 3).all()
     assert (made["grid"]["n_test"] == 80).all()
-    assert list(made["grid"][AXES[:-1]].itertuples(index=False, name=None)) == list(
+    assert list(made["grid"][RUN[:-1]].itertuples(index=False, name=None)) == list(
         dict.fromkeys(tuple(key[:3]) for key in inputs[0])
     )
 
@@ -183,7 +183,7 @@ def test_a_missing_cell_is_named_and_shifts_nothing(inputs, made, how):
     there = (predictions["representation"] == name[0]) & (predictions["layers"] == name[1])
     again = tables(runs, predictions[~there], "fused", expected, **OPTIONS)
     status = "missing" if how == "absent" else how
-    line = told(again["complete"])
+    line = grid_state(again["complete"])
     assert line.startswith("grid incomplete: 60 of 63 runs")
     assert f"{status}: spectral/visual/100/0, spectral/visual/100/1" in line
     assert set(again["complete"]["status"]) == {"ok", status}
@@ -250,12 +250,12 @@ def test_nothing_finished_gives_empty_tables_and_names_everything(inputs):
     made = tables(runs.iloc[:1], predictions, "fused", expected, **OPTIONS)
     assert [len(made[name]) for name in ("grid", "drops", "classes", "curve")] == [0] * 4
     assert (made["complete"]["status"] == "missing").all()
-    assert told(made["complete"]).startswith("grid incomplete: 0 of 63 runs")
+    assert grid_state(made["complete"]).startswith("grid incomplete: 0 of 63 runs")
 
 
 def test_predictions_that_contradict_the_runs_are_refused(inputs):
     expected, runs, predictions = inputs
-    first = (predictions[AXES] == pd.Series(expected[0], index=AXES)).all(axis=1)
+    first = (predictions[RUN] == pd.Series(expected[0], index=RUN)).all(axis=1)
     one = predictions.index[first][:1]
     for wrong, message in [
         (predictions[~first], "simple_stats/all/100/0: finished, but not every test row"),
@@ -270,7 +270,7 @@ def test_predictions_that_contradict_the_runs_are_refused(inputs):
 
 def test_the_stage_writes_tables_that_open_again_and_reports_the_grid(inputs, tmp_path):
     expected, runs, predictions = inputs
-    for k, (_, part) in enumerate(predictions.groupby(AXES[:-1])):
+    for k, (_, part) in enumerate(predictions.groupby(RUN[:-1])):
         part.to_parquet(tmp_path / f"cell{k}.parquet")
     runs[runs["representation"] != "spectral"].to_parquet(tmp_path / "runs.parquet")
     spec = {"arm": "fused", "expected": expected, **OPTIONS}

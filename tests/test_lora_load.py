@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.lora_ablation.adapters.store import read_layout, read_tensors
-from scripts.lora_ablation.layout import sd15_layout
-from scripts.lora_ablation.split import split
+from scripts.lora_ablation.data.layout import sd15_layout
+from scripts.lora_ablation.data.split import split
+from scripts.lora_ablation.data.store import read_layout, read_tensors
 from tests.lora_files import (
     ROOT,
     generated,
@@ -176,7 +176,7 @@ def test_a_fault_ends_the_command_with_code_1_and_nothing_but_the_sentence(tmp_p
 
 def test_counting_at_the_start_of_a_workflow_imports_no_heavy_library():
     code = (
-        "import sys; from scripts.lora_ablation.adapters.sources import count;"
+        "import sys; from scripts.lora_ablation.data.sources import count;"
         "count({'kind': 'generated', 'adapters': 5});"
         "assert not {'torch', 'datasets', 'sklearn', 'pandas'} & set(sys.modules)"
     )

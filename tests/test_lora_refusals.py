@@ -1,4 +1,4 @@
-"""A source that is not what it should be is refused in one sentence that says where and why."""
+"""A data source that is not what it should be is refused in one sentence: where and why."""
 
 import csv
 import pickle
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.lora_ablation.layout import DOWN, UP
+from scripts.lora_ablation.data.layout import DOWN, UP
 from tests.lora_files import (
     BLOCK,
     generated_source,

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from scripts.lib.torch_rng import torch_rng
-from scripts.lora_ablation.training import standardise
-from scripts.lora_ablation.training.network import Shape
-from scripts.lora_ablation.training.reference import fit_reference
-from scripts.lora_ablation.training.run import Fit, Run
-from scripts.lora_ablation.training.stack import Features, Stack, apart, fit_stack, step_adam
+from scripts.lora_ablation.data.cell import standardisation
+from scripts.lora_ablation.models.network import Shape
+from scripts.lora_ablation.models.reference import fit_reference
+from scripts.lora_ablation.models.run import Fit, Run
+from scripts.lora_ablation.models.stack import Features, Stack, aligned, fit_stack, step_adam
 from tests.lora_cells import cell, gaussian, keys, options
 
 DOUBLE, SINGLE = torch.float64, torch.float32
@@ -103,11 +103,11 @@ def test_a_run_goes_on_unchanged_when_others_have_stopped():
 
 def test_rows_of_runs_lie_on_whole_lines_and_are_the_same_rows():
     x = torch.randn(3, 5, 7, generator=torch_rng(1))
-    found = apart(x)
+    found = aligned(x)
     assert torch.equal(found, x)
     assert found.stride()[0] % 16 == 0
-    aligned = torch.zeros(3, 4, 8)
-    assert apart(aligned) is aligned
+    whole = torch.zeros(3, 4, 8)
+    assert aligned(whole) is whole
 
 
 def stack_of(runs: int, train: dict, dtype: torch.dtype = SINGLE) -> tuple[Stack, list[Run]]:
@@ -171,11 +171,11 @@ def test_in_a_stack_plateaus_of_one_run_do_not_slow_the_others():
 def test_features_are_the_same_from_a_copy_and_on_demand(monkeypatch):
     made, rows = gaussian(), torch.tensor([3, 70, 3, 0])
     copied = Features(made, True, SINGLE).take(rows)
-    monkeypatch.setattr("scripts.lora_ablation.training.stack.COPY_LIMIT", 0)
+    monkeypatch.setattr("scripts.lora_ablation.models.stack.COPY_LIMIT", 0)
     demanded = Features(made, True, SINGLE)
     assert demanded.copy is None
     assert torch.equal(demanded.take(rows), copied)
-    fitted = standardise.fit(made.x[made.parts["train"]], True)
+    fitted = standardisation(made.x[made.parts["train"]], True)
     assert np.array_equal(copied.numpy(), fitted(made.x)[rows.numpy()])
 
 

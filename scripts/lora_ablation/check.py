@@ -11,9 +11,15 @@ from scripts.lib.config import (
 )
 from scripts.lib.contract import check_contract, check_rounds
 from scripts.lib.faults import ConfigError
-from scripts.lora_ablation.axes import AXES
-from scripts.lora_ablation.design import WEIGHTS, cells
-from scripts.lora_ablation.names import METRICS, PHASES, stages, values
+from scripts.lora_ablation.jobs import (
+    AXES,
+    METRICS,
+    PHASES,
+    WEIGHTS,
+    axis_values,
+    cells,
+    prepared_stages,
+)
 from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS
 
 STAGES_OF_WORK = {
@@ -51,15 +57,13 @@ SOURCE_KEYS = {
     "safetensors": (("path", "labels"), ()),
     "matrix": (("path", "dimensions", "labels"), ("alpha",)),
 }
-
-
 HERE = "lora_ablation"
 
 
 def check_lora_ablation(config: dict) -> None:
     """Raise ConfigError with one sentence for the first fault of the section."""
     check_config(config, "lora_ablation.schema.yaml", at=HERE)
-    check_contract(HERE, config, AXES, METRICS, PHASES, values(config))
+    check_contract(HERE, config, AXES, METRICS, PHASES, axis_values(config))
     here, arms = HERE, config["arms"]
     check_member(config["source"], config["sources"], f"{here}.source")
     for name, source in config["sources"].items():
@@ -127,7 +131,7 @@ def _check_workload(where: str, workload: dict, config: dict) -> None:
         if key in workload:
             raise ConfigError(f"Config: {where}.{key} is no key of the work {work}; take it out.")
     if workload["repeats"]:
-        check_member(workload["where"], [*stages(config), "train"], f"{where}.where")
+        check_member(workload["where"], [*prepared_stages(config), "train"], f"{where}.where")
     for name in workload["contestants"]:
         arm = config["measure"]["contestants"][name]["arm"]
         if stage not in config["arms"][arm]:

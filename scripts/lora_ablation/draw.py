@@ -7,13 +7,13 @@ import pandas as pd
 
 from scripts.lib.files import replacing
 from scripts.lib.stage import arguments
-from scripts.lora_ablation.charts import (
+from scripts.lora_ablation.outcome.charts import (
     accuracy_by_selection,
     class_dots,
     drop_forest,
     learning_curves,
 )
-from scripts.lora_ablation.grid import FULL
+from scripts.lora_ablation.outcome.grid import FULL
 
 
 def shown_by_class(grid: pd.DataFrame, classes: pd.DataFrame) -> str:

@@ -13,10 +13,9 @@ import pyarrow.parquet as pq
 from scripts.lib.progress import progress
 from scripts.lib.stage import arguments
 from scripts.lib.tables import ContractError
-from scripts.lora_ablation.adapters.store import read_layout, read_tensors
-from scripts.lora_ablation.layout import Layout
+from scripts.lora_ablation.data.layout import Layout
+from scripts.lora_ablation.data.store import ROW_GROUP, read_layout, read_tensors, write_family
 from scripts.lora_ablation.representations.grouped import family_features, pair_features
-from scripts.lora_ablation.representations.table import ROW_GROUP, write_family
 
 
 def blocks(

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from scripts.lib.faults import LoadError
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_table
-from scripts.lora_ablation.adapters.shard import check_layout
-from scripts.lora_ablation.adapters.store import read_layout
-from scripts.lora_ablation.split import split
+from scripts.lora_ablation.data.layout import check_layout
+from scripts.lora_ablation.data.split import check_classes, split
+from scripts.lora_ablation.data.store import read_layout
 
 COLUMNS = ["row", "name", "label", "group", "sha256"]
 
@@ -35,34 +35,6 @@ def build(indexes: list[Path], layouts: list[Path], split_spec: dict) -> pa.Tabl
     if repeated := len(table) - len(set(table["sha256"].to_pylist())):
         logging.warning("%d of %d adapters repeat another one.", repeated, len(table))
     return table.append_column("split", pa.array(parts.tolist(), pa.string()))
-
-
-def check_classes(labels: list[str], parts: list[str]) -> None:
-    """LoadError unless training sees every class, of two or more, and the test has two or more.
-
-    A class that validation or the test lacks is told in the log: every metric is still defined.
-    """
-    classes = sorted(set(labels))
-    if len(classes) < 2:
-        raise LoadError(f"All adapters are of class {classes[0]!r}; expected two classes or more.")
-    trained = {k for k, part in zip(labels, parts, strict=True) if part == "train"}
-    if lost := sorted(set(classes) - trained):
-        raise LoadError(
-            f"Class {lost[0]!r} has no adapter in the training split; "
-            "use more adapters or the split 'stratified'."
-        )
-    for name in ("val", "test"):
-        held_out = {k for k, part in zip(labels, parts, strict=True) if part == name}
-        if name == "test" and len(held_out) < 2:
-            raise LoadError(
-                f"All adapters of the test split are of class {min(held_out)!r}, and whoever says "
-                "so is always right; use more adapters or the split 'stratified'."
-            )
-        if lost := sorted(set(classes) - held_out):
-            logging.warning(
-                "The %s split has no adapter of %d of the %d classes (%s).",
-                *(name, len(lost), len(classes), ", ".join(lost)),
-            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Read one shard of adapters: tensors/{shard}.npy, tensors/{shard}.json, index/{shard}.parquet.
 
-Index columns: row (in the source), name, label, group (null where unknown), sha256 (of the row's
-float32 bytes), scale (alpha/r of each down/up pair). A fault ends in one sentence, and no file.
+Index columns: row (in the data source), name, label, group (null where unknown), sha256 (of the
+row's float32 bytes), scale (alpha/r of each down/up pair). A fault ends in one sentence, and no
+file.
 """
 
 import sys
@@ -9,8 +10,8 @@ from pathlib import Path
 
 from scripts.lib.faults import LoadError
 from scripts.lib.stage import arguments
-from scripts.lora_ablation.adapters.sources import read
-from scripts.lora_ablation.adapters.store import write_shard
+from scripts.lora_ablation.data.sources import read
+from scripts.lora_ablation.data.store import write_shard
 
 
 def load(spec: dict, tensors: Path, layout: Path, index: Path) -> None:

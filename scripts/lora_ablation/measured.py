@@ -15,27 +15,21 @@ from sklearn.preprocessing import StandardScaler
 
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.timing import Phases
-from scripts.lora_ablation.adapters.sources import read
-from scripts.lora_ablation.adapters.store import read_layout
-from scripts.lora_ablation.cells import by_family, read_cell
-from scripts.lora_ablation.layout import Layout, sd15_layout
-from scripts.lora_ablation.representations import frequency, svd_loops
+from scripts.lora_ablation.data.access import LOADERS
+from scripts.lora_ablation.data.cell import Cell, by_family, parts_of, read_cell, standardisation
+from scripts.lora_ablation.data.layout import Layout, sd15_layout
+from scripts.lora_ablation.data.sources import read
+from scripts.lora_ablation.data.split import split
+from scripts.lora_ablation.data.store import read_layout
+from scripts.lora_ablation.representations import frequency, reference
 from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS
 from scripts.lora_ablation.representations.grouped import keep_heap
-from scripts.lora_ablation.split import split
-from scripts.lora_ablation.training import standardise
-from scripts.lora_ablation.training.data import Cell, parts_of
+from scripts.lora_ablation.representations.singular import singular_values, top10
+from scripts.lora_ablation.representations.union import FEATURES
 from scripts.lora_ablation.unit import train_units
-from scripts.lora_ablation.ways import FEATURES, LOADERS
 
 HAND_CRAFTED = [name for name in REPRESENTATIONS if name != "product"]
-SELECTIONS = ("all", "visual")  # what the source evaluates
-SVD = {
-    "reference": svd_loops.full_loop,
-    "lowrank": svd_loops.lowrank_loop,
-    "resident": svd_loops.qr_batched,
-}
-FFT = {"reference": svd_loops.fft_loop, "resident": frequency.compute}
+SELECTIONS = ("all", "visual")  # what the original evaluates
 
 
 @cache
@@ -48,9 +42,9 @@ def load(spec: dict, data: list[str], unit: list) -> dict:
     """Tensors of a block of adapters from nested lists."""
     _, start, stop = unit
     dataset, phases = dataset_at(data[0]), Phases()
-    found = LOADERS[spec["load"]](dataset, sd15_layout(1), range(start, stop))
+    matrix = LOADERS[spec["load"]](dataset, sd15_layout(1), range(start, stop))
     phases.lap("load")
-    return {"n_adapters": len(found)} | phases.columns()
+    return {"n_adapters": len(matrix)} | phases.columns()
 
 
 def features(spec: dict, data: list[str], unit: list) -> dict:
@@ -63,6 +57,40 @@ def features(spec: dict, data: list[str], unit: list) -> dict:
     FEATURES[spec["features"]](shard.matrix, shard.layout, wanted)
     phases.lap("features")
     return {"n_adapters": stop - start} | phases.columns()
+
+
+def full_loop(x: np.ndarray) -> np.ndarray:
+    """A full SVD with vectors of each matrix in turn, as in the original's first script."""
+    values = [torch.linalg.svd(w, full_matrices=False)[1] for w in torch.from_numpy(x)]
+    return top10(torch.stack(values).numpy())
+
+
+def lowrank_loop(x: np.ndarray) -> np.ndarray:
+    """The randomised SVD of each matrix in turn, as in the original's optimised script.
+
+    Random: from torch's global generator. An approximation where min(p, q) > 10.
+    """
+    matrices = torch.from_numpy(x)
+    values = [torch.svd_lowrank(w, q=min(10, *w.shape))[1] for w in matrices]
+    return top10(torch.stack(values).numpy())
+
+
+def qr_batched(x: np.ndarray) -> np.ndarray:
+    """Ours: the norm of a vector, else QR in float64 and the SVD of the small factor."""
+    keep_heap()
+    return top10(singular_values(x))
+
+
+def fft_loop(x: np.ndarray) -> np.ndarray:
+    """The numbers of the family `frequency`, [n, 14], from a full DFT of each matrix in turn."""
+    return reference.frequency(torch.from_numpy(x)).numpy()
+
+
+# Ways to the ten largest singular values of each matrix (claim LVA-1 of config/claims.csv), from
+# float32 [n, p, q] to [n, 10], descending, padded with zeros.
+SVD = {"reference": full_loop, "lowrank": lowrank_loop, "resident": qr_batched}
+# Ways to the numbers of the family `frequency` (claim LPL-4).
+FFT = {"reference": fft_loop, "resident": frequency.compute}
 
 
 def by_matrix(ways: dict[str, Callable]) -> Callable:
@@ -88,8 +116,8 @@ def cell_of(spec: dict, data: list[str], unit: list) -> Cell:
     if name not in CELLS:
         paths = [Path(path) for path in data[1:]]
         wanted = {family for family, _, _ in spec["columns"][name]}
-        found = by_family(paths[2:])
-        files = [path for family in wanted for path in found[family]]
+        files_of = by_family(paths[2:])
+        files = [path for family in wanted for path in files_of[family]]
         job = spec | {"columns": spec["columns"][name], "units": [unit]}
         CELLS[name] = read_cell(job, read_layout(paths[1]), paths[0], files)
     return CELLS[name]
@@ -102,7 +130,7 @@ def scaler(spec: dict, data: list[str], unit: list) -> dict:
     if spec["trainer"] == "reference":
         torch.from_numpy(StandardScaler().fit(rows).transform(cell.x))
     else:
-        torch.from_numpy(standardise.fit(rows, mask=True)(cell.x))
+        torch.from_numpy(standardisation(rows, mask=True)(cell.x))
     phases.lap("prepare")
     return {"n_rows": len(cell.x)} | phases.columns()
 
@@ -115,7 +143,7 @@ def train(spec: dict, data: list[str], unit: list) -> dict:
 def total(spec: dict, data: list[str], unit: list) -> dict:
     """Everything for one representation, all and visual: load, features, training.
 
-    The source's way loads and computes the second selection anew.
+    The original's way loads and computes the second selection anew.
     """
     layout, dataset, rows = sd15_layout(1), dataset_at(data[0]), range(spec["adapters"])
     labels = np.array(dataset.with_format("numpy")["category_label"][: len(rows)])
@@ -125,18 +153,18 @@ def total(spec: dict, data: list[str], unit: list) -> dict:
     if spec["features"] == "union":
         matrix = LOADERS[spec["load"]](dataset, layout, rows)
         phases.lap("load")
-        found = FEATURES["union"](matrix, layout, [(unit[1], tensors) for tensors in chosen])
+        inputs = FEATURES["union"](matrix, layout, [(unit[1], tensors) for tensors in chosen])
         phases.lap("features")
     else:
-        found = []
+        inputs = []
         for tensors in chosen:
             part = Layout.of({layout.names[i]: layout.shapes[i] for i in tensors})
             matrix = LOADERS[spec["load"]](dataset, part, rows)
             phases.lap("load")
             wanted = [(unit[1], list(range(len(tensors))))]
-            found += FEATURES[spec["features"]](matrix, part, wanted)
+            inputs += FEATURES[spec["features"]](matrix, part, wanted)
             phases.lap("features")
-    fits = [train_units(spec, Cell(x, y, list(classes), parts), [unit])[0]["row"] for x in found]
+    fits = [train_units(spec, Cell(x, y, list(classes), parts), [unit])[0]["row"] for x in inputs]
     phases.lap("train")
     return {"n_steps": sum(row["n_steps"] for row in fits)} | phases.columns()
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from scripts.lib.files import replacing
 from scripts.lib.stage import arguments
-from scripts.lora_ablation.adapters.shipped import save_nested
-from scripts.lora_ablation.adapters.sources import read
+from scripts.lora_ablation.data.access import save_nested
+from scripts.lora_ablation.data.sources import read
 
 if __name__ == "__main__":
     args = arguments(dataset=Path)

@@ -8,10 +8,17 @@ import pandas as pd
 from scripts.lib.files import replacing
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_csv
-from scripts.lora_ablation.drops import classes, drops
-from scripts.lora_ablation.grid import AXES, curve, grid, outcome, resampled_accuracy, told
+from scripts.lora_ablation.outcome.drops import classes, drops
+from scripts.lora_ablation.outcome.grid import (
+    RUN,
+    curve,
+    grid,
+    grid_state,
+    outcome,
+    resampled_accuracy,
+)
 
-PREDICTED = [*AXES, "row", "split", "label", "predicted"]
+PREDICTED = [*RUN, "row", "split", "label", "predicted"]
 
 
 def tables(
@@ -32,7 +39,7 @@ def tables(
         "drops": drops(found, resampled, confidence),
         "classes": classes(found, draws, seed, confidence),
         "curve": curve(cells),
-        "complete": found.complete[[*AXES, "status"]],
+        "complete": found.complete[[*RUN, "status"]],
     }
 
 
@@ -48,7 +55,7 @@ if __name__ == "__main__":
     args = arguments(runs=Path, predictions=[Path], grid=Path, drops=Path, classes=Path,
                      curve=Path, complete=Path)  # fmt: skip
     predictions = pd.concat([pd.read_parquet(path, columns=PREDICTED) for path in args.predictions])
-    made = tables(pd.read_parquet(args.runs), predictions, **args.spec)
-    for name, table in made.items():
+    by_name = tables(pd.read_parquet(args.runs), predictions, **args.spec)
+    for name, table in by_name.items():
         write(getattr(args, name), table)
-    logging.info(told(made["complete"]))
+    logging.info(grid_state(by_name["complete"]))

@@ -15,12 +15,9 @@ from scripts.lib.progress import progress
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_runs, write_table
 from scripts.lib.units import finished, unit_folder
-from scripts.lora_ablation.adapters.store import read_layout
-from scripts.lora_ablation.axes import AXES
-from scripts.lora_ablation.cells import cell_jobs, read_cell
-from scripts.lora_ablation.rows import history_rows, prediction_rows
-from scripts.lora_ablation.training.data import Cell
-from scripts.lora_ablation.unit import train_units
+from scripts.lora_ablation.data.cell import Cell, cell_jobs, read_cell
+from scripts.lora_ablation.data.store import read_layout
+from scripts.lora_ablation.unit import history_rows, prediction_rows, train_units
 
 
 def results(spec: dict, cell: Cell, threads: int, store: Path | None = None) -> list[dict]:
@@ -35,31 +32,30 @@ def results(spec: dict, cell: Cell, threads: int, store: Path | None = None) -> 
         if spec["trainer"] != "stacked":
             return train_units(spec, cell, [unit])[0]
         if not stacked:
-            done = train_units(spec, cell, spec["units"])
-            stacked.update((tuple(u), r) for u, r in zip(spec["units"], done, strict=True))
+            trained = train_units(spec, cell, spec["units"])
+            stacked.update((tuple(u), r) for u, r in zip(spec["units"], trained, strict=True))
         return stacked[tuple(unit)]
 
     data = cell.digest() if store else ""
-    done = finished(spec["units"], compute, store, lambda unit: data)
-    return list(progress(done, len(spec["units"]), spec["arm"]))
+    computed = finished(spec["units"], compute, store, lambda unit: data)
+    return list(progress(computed, len(spec["units"]), spec["arm"]))
 
 
-def tables(spec: dict, cell: Cell, code: list[str], threads: int, store: Path) -> list[list[dict]]:
+def rows(spec: dict, cell: Cell, code: list[str], threads: int, store: Path) -> list[list[dict]]:
     """Rows of the runs, histories and predictions of one cell; finished runs are in `store`."""
-    folder, units = unit_folder(store, spec, code, threads), spec["units"]
-    done = results(spec, cell, threads, folder)
-    runs = [result["row"] for result in done]
-    return [runs, history_rows(units, done), prediction_rows(units, done, cell)]
+    trained = results(spec, cell, threads, unit_folder(store, spec, code, threads))
+    runs = [result["row"] for result in trained]
+    return [runs, history_rows(spec, trained), prediction_rows(spec, trained, cell)]
 
 
 if __name__ == "__main__":
     args = arguments(layout=Path, index=Path, features=[Path], store=Path, threads=int,
                      runs=Path, histories=Path, predictions=Path)  # fmt: skip
-    code, layout, made = stamps("scripts/lora_ablation/train.py"), read_layout(args.layout), []
+    code, layout, of_cells = stamps("scripts/lora_ablation/train.py"), read_layout(args.layout), []
     for spec in cell_jobs(args.spec):
         cell = read_cell(spec, layout, args.index, args.features)
-        made.append(tables(spec, cell, code, args.threads, args.store))
-    runs, histories, predictions = (list(chain(*rows)) for rows in zip(*made, strict=True))
-    write_runs(args.runs, runs, AXES, spec=args.spec)
+        of_cells.append(rows(spec, cell, code, args.threads, args.store))
+    runs, histories, predictions = (list(chain(*parts)) for parts in zip(*of_cells, strict=True))
+    write_runs(args.runs, runs, args.spec["axes"], spec=args.spec)
     write_table(args.histories, histories)
     write_table(args.predictions, predictions)

@@ -4,13 +4,10 @@ Makes <results>/lora_ablation/{tensors,index,features,runs,histories,predictions
 announces its run files, measurement and chapter.
 """
 
-from scripts.lora_ablation import design as lora_design
-from scripts.lora_ablation import plan as lora_plan
-from scripts.lora_ablation import names as lora_names
-from scripts.lora_ablation.adapters.sources import count
-from scripts.lora_ablation.axes import AXES as LORA_AXES
+from scripts.lora_ablation import jobs as lora_jobs
 from scripts.lora_ablation.check import check_lora_ablation, check_shards
-from scripts.lora_ablation.split import enough
+from scripts.lora_ablation.data.sources import count
+from scripts.lora_ablation.data.split import enough
 
 
 configfile: "config/lora_ablation.yaml"
@@ -24,18 +21,18 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 # {shard: specification of its load job}, {(arm, cells): specification of its training job}
 LORA_SHARDS, LORA_JOBS = {}, {}
-AXES["lora_ablation"] = LORA_AXES
-METRICS["lora_ablation"], PHASES["lora_ablation"] = lora_names.METRICS, lora_names.PHASES
+AXES["lora_ablation"] = lora_jobs.AXES
+METRICS["lora_ablation"], PHASES["lora_ablation"] = lora_jobs.METRICS, lora_jobs.PHASES
 
 
 if "lora_ablation" in STUDIES:
     try:
         adapters = enough(count(LORA["sources"][LORA["source"]]))
         check_shards(LORA, adapters)
-        LORA_SHARDS = lora_design.load_jobs(LORA, config["seed"], adapters)
+        LORA_SHARDS = lora_jobs.load_jobs(LORA, config["seed"], adapters)
     except (ConfigError, LoadError) as error:
         raise WorkflowError(str(error)) from None
-    LORA_JOBS = lora_design.jobs(LORA, config["seed"])
+    LORA_JOBS = lora_jobs.training_jobs(LORA, config["seed"])
     RUNS["lora_ablation"] = [
         f"<results>/lora_ablation/runs/{arm}/{cells}.parquet" for arm, cells in LORA_JOBS
     ] + [f"<results>/lora_ablation/runs/{arm}/prepare.parquet" for arm in LORA["prepare"]["arms"]]
@@ -46,7 +43,7 @@ if "lora_ablation" in STUDIES:
             f"<results>/lora_ablation/tensors/{next(iter(LORA_SHARDS))}.json",
             *expand(
                 "<results>/lora_ablation/features/{family}/{shard}.parquet",
-                family=lora_plan.measured_families(LORA),
+                family=lora_jobs.measured_families(LORA),
                 shard=LORA_SHARDS,
             ),
         ],
@@ -54,8 +51,8 @@ if "lora_ablation" in STUDIES:
         "plan": partial(
             measurement_plan,
             LORA["measure"],
-            lora_plan.rounds,
-            partial(lora_plan.measured_job, LORA, config["seed"]),
+            lora_jobs.rounds,
+            partial(lora_jobs.measured_job, LORA, config["seed"]),
         ),
     }
     CHAPTERS["lora_ablation"] = [
@@ -139,7 +136,7 @@ rule lora_ablation_features:
             "scripts/lora_ablation/features.py",
             f"scripts/lora_ablation/representations/{w.family}.py",
         ),
-        spec=lambda w: canonical(lora_design.family_job(w.family)),
+        spec=lambda w: canonical(lora_jobs.family_job(w.family)),
     shell:
         "python -m scripts.lora_ablation.features --job {params.job:q}"
         " --tensors {input.tensors:q} --layout {input.layout:q} --index {input.index:q}"
@@ -152,7 +149,7 @@ rule lora_ablation_train:
         layout=lambda w: f"<results>/lora_ablation/tensors/{next(iter(LORA_SHARDS))}.json",
         index="<results>/lora_ablation/index.parquet",
         features=lambda w: expand(
-            lora_design.feature_files(LORA_JOBS[w.arm, w.cells]), shard=LORA_SHARDS
+            lora_jobs.feature_files(LORA_JOBS[w.arm, w.cells]), shard=LORA_SHARDS
         ),
     output:
         runs="<results>/lora_ablation/runs/{arm}/{cells}.parquet",
@@ -187,7 +184,7 @@ rule lora_ablation_prepare:
     threads: 1
     params:
         *stamps("scripts/lora_ablation/prepare.py"),
-        spec=lambda w: canonical(lora_design.prepare_job(LORA, config["seed"], w.arm)),
+        spec=lambda w: canonical(lora_jobs.prepare_job(LORA, config["seed"], w.arm)),
     shell:
         "python -m scripts.lora_ablation.prepare --job {params.job:q} --threads {threads}"
         " --runs {output.runs:q} 2> {log:q}"
@@ -206,7 +203,7 @@ rule lora_ablation_nested:
         spec=canonical(
             {
                 "seed": config["seed"],
-                "source": lora_design.generated(lora_plan.nested_adapters(LORA)),
+                "source": lora_jobs.generated(lora_jobs.nested_adapters(LORA)),
             }
         ),
     shell:
@@ -237,7 +234,7 @@ rule lora_ablation_tables:
         spec=canonical(
             {
                 "arm": LORA["report"]["arm"],
-                "expected": lora_design.expected(LORA),
+                "expected": lora_jobs.expected(LORA),
                 "seed": config["seed"],
                 "confidence": 0.95,
                 "draws": 10_000,
@@ -265,7 +262,7 @@ rule lora_ablation_costs:
         "../envs/isospeed.yaml"
     params:
         *stamps("scripts/lora_ablation/costs.py"),
-        spec=canonical(lora_design.costs_job(LORA)),
+        spec=canonical(lora_jobs.costs_job(LORA)),
     shell:
         "python -m scripts.lora_ablation.costs --job {params.job:q} --runs {input.runs:q}"
         " --measurements {input.measurements:q} --stages {output.stages:q} --svd {output.svd:q}"

@@ -1,14 +1,23 @@
-"""Arm `union`: every family once over all tensors; a representation is a selection of columns."""
+"""Representations of tensors in memory, by name: what arms of the stage `features` do.
+
+`union` computes every family once over all tensors, so that a representation is a selection of
+columns; `layerwise` does so for one tensor (layer) after the other (claim LPL-6 of
+config/claims.csv); the reference computes each representation anew.
+"""
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from scripts.lora_ablation.layout import Layout
+from scripts.lora_ablation.data.layout import Layout
 from scripts.lora_ablation.representations import (
     entropy,
     frequency,
     moments,
     norms,
     quantiles,
+    reference,
     spectral,
 )
 from scripts.lora_ablation.representations.catalogue import FAMILIES, REPRESENTATIONS
@@ -29,11 +38,25 @@ def union(
 ) -> dict[str, np.ndarray]:
     """Numbers of all families: float32 [rows, tensors, k] each, of matrix [rows, width]."""
     families = {family: (COMPUTE[family], len(names)) for family, names in FAMILIES.items()}
-    found = families_features(matrix, layout, families, chunk_bytes)
+    computed = families_features(matrix, layout, families, chunk_bytes)
     return {
         family: numbers.reshape(len(matrix), len(layout.names), -1)
-        for family, numbers in found.items()
+        for family, numbers in computed.items()
     }
+
+
+def layerwise(matrix: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+    """Numbers of all families, float32 [rows, tensors, k] each, of matrix [rows, width]."""
+    numbers = {
+        family: np.empty((len(matrix), len(layout.names), len(names)), np.float32)
+        for family, names in FAMILIES.items()
+    }
+    for tensor, shape in enumerate(layout.shapes):
+        start, stop = layout.offsets[tensor : tensor + 2]
+        layer = np.ascontiguousarray(matrix[:, start:stop]).reshape(-1, *shape)
+        for family, of_family in numbers.items():
+            of_family[:, tensor] = COMPUTE[family](layer)
+    return numbers
 
 
 def select(
@@ -45,3 +68,25 @@ def select(
         for family, name in REPRESENTATIONS[representation]
     ]
     return np.stack(columns, axis=2).reshape(len(columns[0]), -1)
+
+
+def independently(represent: Callable, matrix: np.ndarray, layout: Layout, wanted: list) -> list:
+    """Every wanted (representation, tensors) computed anew."""
+    return [represent(matrix, layout, name, tensors) for name, tensors in wanted]
+
+
+def selections(
+    compute: Callable, matrix: np.ndarray, layout: Layout, wanted: list
+) -> list[np.ndarray]:
+    """Every number computed once; the wanted (representation, tensors) are selections."""
+    numbers = compute(matrix, layout)
+    return [select(numbers, name, tensors) for name, tensors in wanted]
+
+
+# (matrix [rows, width], layout, [(representation, tensors), ...]) -> features of each.
+FEATURES = {
+    "loops": partial(independently, reference.represent),
+    "lowrank": partial(independently, partial(reference.represent, svd="lowrank")),
+    "layerwise": partial(selections, layerwise),
+    "union": partial(selections, union),
+}

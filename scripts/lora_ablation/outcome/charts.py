@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg, is_wide
-from scripts.lora_ablation.grid import FULL
+from scripts.lora_ablation.outcome.grid import FULL
 
 # Marker, colour and fill of a selection; shape and fill tell them apart without the colour.
-MARKS = {
+STYLES = {
     "all": ("o", INK, True),
     "visual": ("D", FIRST, True),
     "text": ("^", SECOND, True),
@@ -27,9 +27,9 @@ ACCURACY = ["accuracy", "boot_low", "boot_high"]
 DROP = ["drop", "low", "high"]
 
 
-def draw_interval(axes: Axes, span: pd.Series, at: float, mark: tuple) -> None:
+def draw_interval(axes: Axes, span: pd.Series, at: float, style: tuple) -> None:
     """A mark at height `at` for a value with its interval (value, low, high), which may be NaN."""
-    (value, low, high), (marker, colour, filled) = span, mark
+    (value, low, high), (marker, colour, filled) = span, style
     if math.isfinite(low):
         axes.plot([low, high], [at, at], color=colour, lw=1.2)
     axes.plot(value, at, marker, color=colour, mfc=colour if filled else "none", ms=4.5, mew=1.1)
@@ -50,14 +50,14 @@ def list_down(axes: Axes, names: list[str]) -> None:
         axes.axhline(edge, color=INK, alpha=0.15, lw=0.5)
 
 
-def legend(figure: Figure, marks: dict[str, tuple]) -> None:
-    """A legend of marks below the figure."""
+def legend(figure: Figure, styles: dict[str, tuple]) -> None:
+    """A legend of styles below the figure."""
     lines = [
         Line2D([], [], ls="", marker=marker, color=colour, ms=4.5, mew=1.1,
                mfc=colour if filled else "none")
-        for marker, colour, filled in marks.values()
+        for marker, colour, filled in styles.values()
     ]  # fmt: skip
-    figure.legend(lines, list(marks), loc="outside lower center", ncols=len(marks))
+    figure.legend(lines, list(styles), loc="outside lower center", ncols=len(styles))
 
 
 @mpl.rc_context(STYLE)
@@ -77,17 +77,17 @@ def accuracy_by_selection(grid: pd.DataFrame) -> str:
     axes.axvline(chance, color=INK, lw=0.8, ls="--")
     axes.annotate("chance", (chance, 1), (2, 1), xycoords=("data", "axes fraction"),
                   textcoords="offset points", fontsize=7, va="bottom")  # fmt: skip
-    told, marks = [f"Test accuracy; chance {chance:.3g}"], {}
+    alt_text, styles = [f"Test accuracy; chance {chance:.3g}"], {}
     for _, row in cells.iterrows():
         kind = row["layers"].rstrip("0123456789")
-        marks["random half" if kind == "half" else kind] = mark = MARKS.get(kind, OTHER)
+        styles["random half" if kind == "half" else kind] = style = STYLES.get(kind, OTHER)
         at = names.index(row["representation"]) + shifts[row["layers"]]
-        draw_interval(axes, row[ACCURACY], at, mark)
-        told.append(f"{row['representation']} {row['layers']}: {in_words(row[ACCURACY])}")
+        draw_interval(axes, row[ACCURACY], at, style)
+        alt_text.append(f"{row['representation']} {row['layers']}: {in_words(row[ACCURACY])}")
     list_down(axes, names)
     axes.set_xlabel("test accuracy")
-    legend(figure, marks)
-    return inline_svg(figure, "; ".join(told))
+    legend(figure, styles)
+    return inline_svg(figure, "; ".join(alt_text))
 
 
 @mpl.rc_context(STYLE)
@@ -103,18 +103,18 @@ def drop_forest(drops: pd.DataFrame) -> str:
     names = list(shown["representation"].unique())
     figure = Figure(figsize=(7.2, 0.8 + 0.24 * len(names)), layout="constrained")
     titles = {"all-visual": "all minus visual", "half-visual": "random halves minus visual"}
-    marks = {"all-visual": ("o", FIRST, True), "half-visual": ("D", SECOND, False)}
-    told = ["Drop in test accuracy"]
+    styles = {"all-visual": ("o", FIRST, True), "half-visual": ("D", SECOND, False)}
+    alt_text = ["Drop in test accuracy"]
     panes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axes, contrast in zip(panes, panels, strict=True):
         axes.axvline(0, color=INK, lw=0.8)
         for _, row in shown[shown["contrast"] == contrast].iterrows():
             at = names.index(row["representation"])
-            draw_interval(axes, row[DROP], at, marks[contrast])
-            told.append(f"{row['representation']} {titles[contrast]}: {in_words(row[DROP])}")
+            draw_interval(axes, row[DROP], at, styles[contrast])
+            alt_text.append(f"{row['representation']} {titles[contrast]}: {in_words(row[DROP])}")
         list_down(axes, names)
         axes.set(title=titles[contrast], xlabel="drop in test accuracy")
-    return inline_svg(figure, "; ".join(told))
+    return inline_svg(figure, "; ".join(alt_text))
 
 
 @mpl.rc_context(STYLE)
@@ -130,22 +130,22 @@ def class_dots(classes: pd.DataFrame, representation: str) -> str:
     figure = Figure(figsize=(7.2, 0.9 + 0.22 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     right.axvline(0, color=INK, lw=0.8)
-    told = [f"Recall by class, {representation}"]
+    alt_text = [f"Recall by class, {representation}"]
     for at, (_, row) in enumerate(rows.iterrows()):
         ends = [row["recall_visual"], row["recall_all"]]
         left.plot(ends, [at, at], color=INK, alpha=0.4, lw=1)
         for layers, end in zip(("visual", "all"), ends, strict=True):
-            marker, colour, _ = MARKS[layers]
+            marker, colour, _ = STYLES[layers]
             left.plot(end, at, marker, color=colour, ms=4.5)
-        draw_interval(right, row[DROP], at, MARKS["visual"])
+        draw_interval(right, row[DROP], at, STYLES["visual"])
         words = f"all {ends[1]:.3g}, visual {ends[0]:.3g}, drop {in_words(row[DROP])}"
-        told.append(f"{row['label']}: {words}")
+        alt_text.append(f"{row['label']}: {words}")
     list_down(left, [f"{row.label} ({row.n_test})" for row in rows.itertuples()])
     left.set(xlabel="recall", xlim=(-0.03, 1.03), title=f"{representation}: recall")
     right.set(xlabel="drop in recall", title="all minus visual")
     right.tick_params(axis="y", length=0)
-    legend(figure, {layers: MARKS[layers] for layers in ("all", "visual")})
-    return inline_svg(figure, "; ".join(told))
+    legend(figure, {layers: STYLES[layers] for layers in ("all", "visual")})
+    return inline_svg(figure, "; ".join(alt_text))
 
 
 @mpl.rc_context(STYLE)
@@ -164,7 +164,7 @@ def learning_curves(curve: pd.DataFrame) -> str:
     figure = Figure(figsize=(0.6 + 2.2 * columns, 0.6 + 1.5 * height), layout="constrained")
     panes = figure.subplots(height, columns, sharex=True, sharey=True, squeeze=False).ravel()
     levels = np.sort(shown["n_train"].unique())
-    told = ["Learning curves, accuracy by training rows"]
+    alt_text = ["Learning curves, accuracy by training rows"]
     for axes, name in zip(panes, names, strict=False):
         part = shown[shown["representation"] == name]
         at, (marker, colour, _) = part["n_train"], TRAINING
@@ -174,7 +174,7 @@ def learning_curves(curve: pd.DataFrame) -> str:
             axes.vlines(row["n_train"], row["boot_low"], row["boot_high"], color=FIRST, lw=1.2)
             axes.plot(row["n_train"], row["accuracy"], "o", color=FIRST, ms=4)
             words = f"test {in_words(row[ACCURACY])}, training {row['train_accuracy']:.3g}"
-            told.append(f"{name}, {row['n_train']:g} rows: {words}")
+            alt_text.append(f"{name}, {row['n_train']:g} rows: {words}")
         axes.set_title(name)
         axes.tick_params(labelbottom=True)
     for axes in panes[max(0, len(names) - columns) : len(names)]:
@@ -186,4 +186,4 @@ def learning_curves(curve: pd.DataFrame) -> str:
     panes[0].xaxis.set_minor_locator(NullLocator())
     figure.supylabel("accuracy", fontsize=8)
     legend(figure, {"on the training rows": TRAINING, "on the test rows": ("o", FIRST, True)})
-    return inline_svg(figure, "; ".join(told))
+    return inline_svg(figure, "; ".join(alt_text))

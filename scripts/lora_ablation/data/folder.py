@@ -6,14 +6,15 @@ import numpy as np
 
 from scripts.lib.faults import LoadError
 from scripts.lib.foreign import csv_rows, foreign
-from scripts.lora_ablation.adapters.files import header, read_adapter
-from scripts.lora_ablation.adapters.shard import Shard, check_layout
+from scripts.lora_ablation.data.adapter_file import header, read_adapter
+from scripts.lora_ablation.data.layout import check_layout
+from scripts.lora_ablation.data.store import Shard
 
 ENDING = ".safetensors"
 
 
 def count(source: dict) -> int:
-    """Adapters of the source; their files are not opened."""
+    """Adapters of the data source; their files are not opened."""
     if _kind(source) == "csv":
         return len(label_rows(source["labels"]))
     return len(_files(source))
@@ -22,7 +23,7 @@ def count(source: dict) -> int:
 def read(source: dict, seed: int, start: int, stop: int) -> Shard:
     """Adapters start..stop-1, in the order of their paths or of the CSV file.
 
-    The layers, shapes and rank expected of all are those of the source's first adapter.
+    The layers, shapes and rank expected of all are those of the data source's first adapter.
     """
     folder = Path(source["path"])
     (first, *_), *chosen = _entries(source, [0, *range(start, stop)])

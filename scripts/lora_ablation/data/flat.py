@@ -9,10 +9,10 @@ import safetensors
 from scripts.lib.faults import LoadError
 from scripts.lib.foreign import check_file, csv_rows, foreign, parsed_json, text
 from scripts.lib.foreign_arrays import mapped
-from scripts.lora_ablation.adapters.files import read_arrays
-from scripts.lora_ablation.adapters.folder import label_rows
-from scripts.lora_ablation.adapters.keys import canonical
-from scripts.lora_ablation.adapters.shard import Shard, constant_scales, paired_layout
+from scripts.lora_ablation.data.adapter_file import read_arrays, tensor_name
+from scripts.lora_ablation.data.folder import label_rows
+from scripts.lora_ablation.data.layout import paired_layout
+from scripts.lora_ablation.data.store import Shard, constant_scales
 
 
 def count(source: dict) -> int:
@@ -59,21 +59,19 @@ def read(source: dict, seed: int, start: int, stop: int) -> Shard:
 
 def _dimensions(path: str) -> list[tuple[str, int, int]]:
     """(name in the store, rows, columns) of each tensor, in the order of the matrix's columns."""
-    told = "no table of dimensions", "JSON {name: [rows, cols]} or CSV name,rows,cols"
+    fault = "no table of dimensions", "JSON {name: [rows, cols]} or CSV name,rows,cols"
     if path.endswith(".json"):
-        stored = parsed_json(text(path, *told), path, *told)
-        with foreign(path, *told):
-            found = [(name, *shape) for name, shape in stored.items()]
+        stored = parsed_json(text(path, *fault), path, *fault)
+        with foreign(path, *fault):
+            rows = [(name, *shape) for name, shape in stored.items()]
     else:
-        rows = csv_rows(path, ("name", "rows", "cols"), *told)
-        found = [(row["name"], row["rows"], row["cols"]) for row in rows]
-    with foreign(path, *told):
-        tensors = [(canonical(name), _whole(rows), _whole(cols)) for name, rows, cols in found]
-    for (key, *_), (name, rows, columns) in zip(found, tensors, strict=True):
-        if name is None or rows < 1 or columns < 1:
-            raise LoadError(
-                f"{path}: {key!r} with shape ({rows}, {columns}) is no down or up tensor."
-            )
+        table = csv_rows(path, ("name", "rows", "cols"), *fault)
+        rows = [(row["name"], row["rows"], row["cols"]) for row in table]
+    with foreign(path, *fault):
+        tensors = [(tensor_name(name), _whole(p), _whole(q)) for name, p, q in rows]
+    for (key, *_), (name, p, q) in zip(rows, tensors, strict=True):
+        if name is None or p < 1 or q < 1:
+            raise LoadError(f"{path}: {key!r} with shape ({p}, {q}) is no down or up tensor.")
     if len({name for name, *_ in tensors}) < len(tensors):
         raise LoadError(f"{path}: names a tensor twice.")
     return tensors

@@ -1,12 +1,12 @@
-"""The built-in source: synthetic adapters with Stable Diffusion 1.5's names and shapes."""
+"""The built-in data source: synthetic adapters with Stable Diffusion 1.5's names and shapes."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from scripts.lib.seeds import numpy_rng
-from scripts.lora_ablation.adapters.shard import Shard, constant_scales
-from scripts.lora_ablation.layout import UP, VISUAL, Layout, sd15_layout
+from scripts.lora_ablation.data.layout import UP, VISUAL, Layout, sd15_layout
+from scripts.lora_ablation.data.store import Shard, constant_scales
 
 CLASSES = (
     *("airplane", "bird", "car", "cat", "dog"),
@@ -34,7 +34,8 @@ def read(source: dict, seed: int, start: int, stop: int) -> Shard:
     down = N(0, 1)/r + U(-0.02, 0.02) * pattern; up = s * 0.01 * size * (direction + N(0, 1)) with
     s = +-1 a pair. A class has a pattern, a direction N(0, signal) and a log-size N(0, signal) of
     each up tensor (`signal`: attn1, attn2); a leaf adds N(0, signal * leaf) to the log-sizes, an
-    adapter N(0, SPREAD). Departs: the spec's formula (1.2) leaves the pattern open.
+    adapter N(0, SPREAD). Sizes are those that the authors' training leads to
+    (docs/studies/lora_ablation.md, Generated adapters).
     """
     layout = sd15_layout(source["rank"])
     classes = {name: _pattern(seed, layout, source["signal"], name) for name in CLASSES}

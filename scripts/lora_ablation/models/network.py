@@ -1,4 +1,4 @@
-"""The classifier (shared spec 3) as one flat vector: Linear-BatchNorm-ReLU-Dropout x 3, Linear.
+"""The classifier as one flat vector: Linear-BatchNorm-ReLU-Dropout x 3, Linear.
 
 Order of the parameters: per hidden layer weight (H, inputs), bias, gamma, beta; then the output
 weight (C, H) and bias. Of the buffers: per hidden layer running mean, running variance.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 HIDDEN_LAYERS = 3
-BN_EPS, BN_MOMENTUM = 1e-5, 0.1  # PyTorch's defaults, which the source uses
+BN_EPS, BN_MOMENTUM = 1e-5, 0.1  # PyTorch's defaults, which the original uses
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Sources whose adapters are rows of a table: Hugging Face datasets and Parquet files."""
+"""Data sources whose adapters are rows of a table: Hugging Face datasets and Parquet files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from scripts.lib.faults import LoadError
 from scripts.lib.foreign import foreign
 from scripts.lib.foreign_tables import check_plain, footer, validated
-from scripts.lora_ablation.adapters.columns import RANK, arrow_layout, to_matrix, weight_columns
-from scripts.lora_ablation.adapters.shard import Shard, constant_scales
+from scripts.lora_ablation.data.columns import RANK, arrow_layout, to_matrix, weight_columns
+from scripts.lora_ablation.data.store import Shard, constant_scales
 
 LABEL, GROUP, NAMES = "category_label", "category_name", ("name", "folder")
 
@@ -69,11 +69,11 @@ def read_parquet(source: dict, seed: int, start: int, stop: int) -> Shard:
 
 
 def _shard(source: dict, first: pa.Table, table: pa.Table, start: int) -> Shard:
-    """Shard of `table`, which begins at adapter `start`; `first` is the source's first adapter."""
+    """Shard of `table`, which begins at adapter `start`; `first` is the very first adapter."""
     where = str(source.get("path", source.get("id")))
     first, table = (validated(rows, where) for rows in (first, table))
-    told = {source.get("label", LABEL), source.get("group", GROUP), source.get("name"), *NAMES}
-    check_plain(table, [name for name in table.column_names if name in told], where)
+    described = {source.get("label", LABEL), source.get("group", GROUP), source.get("name"), *NAMES}
+    check_plain(table, [name for name in table.column_names if name in described], where)
     layout = arrow_layout(first, source.get("rank"))
     named = source.get("name") or next((c for c in NAMES if c in table.column_names), None)
     rows = range(start, start + len(table))
@@ -108,8 +108,8 @@ def _needed(columns: list[str], source: dict) -> list[str]:
             weights = set(weight_columns(columns).values())
             others = ", ".join(name for name in columns if name not in weights) or "none"
             raise LoadError(f"No column {wanted!r} for the {key}; other columns are: {others}.")
-    told = {source.get("label", LABEL), source.get("group", GROUP), source.get("name"), RANK}
-    kept = told | set(NAMES) | set(weight_columns(columns).values())
+    described = {source.get("label", LABEL), source.get("group", GROUP), source.get("name"), RANK}
+    kept = described | set(NAMES) | set(weight_columns(columns).values())
     needed = [name for name in columns if name in kept]
     if twice := [name for name in needed if columns.count(name) > 1]:
         raise LoadError(f"The column {twice[0]!r} is there twice; expected each column once.")

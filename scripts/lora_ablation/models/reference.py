@@ -1,7 +1,8 @@
-"""Arm `reference`: the training loop as the source describes it, on our streams (shared spec 3).
+"""Arm `reference`: the training loop as the original describes it, on our streams.
 
 DataLoader, StandardScaler, nn.Module, autograd, torch.optim.Adam, ReduceLROnPlateau; the guide's
-further options (workers, autocast, TorchScript, its own normalisation) are switches. Departs:
+further options (workers, autocast, TorchScript, its own normalisation) are switches
+(docs/studies/lora_ablation.md, Classifier). Departs:
 initial weights, shuffling and dropout come from labelled streams, so that all arms see the same
 numbers; the best state is copied and near-constant columns are masked unless a `legacy` switch
 says otherwise.
@@ -17,10 +18,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from scripts.lib.timing import Phases
-from scripts.lora_ablation.training import standardise
-from scripts.lora_ablation.training.data import Cell, batches
-from scripts.lora_ablation.training.network import HIDDEN_LAYERS, Shape, initial
-from scripts.lora_ablation.training.run import Fit, Run
+from scripts.lora_ablation.data.cell import Cell, near_constant, standardisation
+from scripts.lora_ablation.models.network import HIDDEN_LAYERS, Shape, initial
+from scripts.lora_ablation.models.run import Fit, Run, batches
 
 
 class StreamDropout(nn.Module):
@@ -51,7 +51,7 @@ class EpochBatches(Sampler):
 def network(
     shape: Shape, train: dict, flat: torch.Tensor, dropout: torch.Generator
 ) -> nn.Sequential:
-    """The source's MLP with the weights of a flat vector.
+    """The original's MLP with the weights of a flat vector.
 
     TorchScript cannot hold a generator, so the scripted network drops by nn.Dropout.
     """
@@ -85,7 +85,7 @@ def standardised(cell: Cell, train: dict) -> np.ndarray:
     scaler = StandardScaler().fit(rows)
     x = scaler.transform(cell.x)
     if not train["legacy_noise"]:
-        x[:, standardise.near_constant(scaler.mean_, np.sqrt(scaler.var_))] = 0
+        x[:, near_constant(scaler.mean_, np.sqrt(scaler.var_))] = 0
     return x
 
 
@@ -144,5 +144,5 @@ def fit_reference(cell: Cell, key: tuple, train: dict, dtype: torch.dtype = torc
     cost = phases.columns()
     net.load_state_dict(dict(zip(net.state_dict(), run.state, strict=True)))
     predicted = predict(net, x, train["batch"])
-    n_kept = int(standardise.fit(cell.x[train_rows], not train["legacy_noise"]).kept.sum())
+    n_kept = int(standardisation(cell.x[train_rows], not train["legacy_noise"]).kept.sum())
     return run.fit(predicted, n_steps, n_kept=n_kept, n_parameters=shape.size, cost=cost)

@@ -1,30 +1,28 @@
-"""The one door to adapters: how many a source has, and those from `start` to `stop`."""
+"""The one door to adapters: how many a data source has, and those from `start` to `stop`."""
 
 from pathlib import Path
 
 from scripts.lib.faults import LoadError
 from scripts.lib.foreign import foreign, marks
 from scripts.lib.spec import digest
-from scripts.lora_ablation.adapters import flat, folder, generator, tables
-from scripts.lora_ablation.adapters.files import PEFT_CONFIG
-from scripts.lora_ablation.adapters.shard import Shard, check_finite
+from scripts.lora_ablation.data import flat, folder, generator, tabular
+from scripts.lora_ablation.data.adapter_file import PEFT_CONFIG
+from scripts.lora_ablation.data.store import Shard, check_finite
 
 # kind: (counts, reads).
 KINDS = {
     "generated": (generator.count, generator.read),
-    "datasets": (tables.count_saved, tables.read_saved),
-    "hub": (tables.count_hub, tables.read_hub),
-    "parquet": (tables.count_parquet, tables.read_parquet),
+    "datasets": (tabular.count_saved, tabular.read_saved),
+    "hub": (tabular.count_hub, tabular.read_hub),
+    "parquet": (tabular.count_parquet, tabular.read_parquet),
     "safetensors": (folder.count, folder.read),
     "matrix": (flat.count, flat.read),
 }
-
-
 MOST = 10_000_000  # adapters; a broken footer can state any number
 
 
 def count(source: dict) -> int:
-    """Adapters of a source; reads headers and metadata only. Raises LoadError if it has none."""
+    """Adapters of a data source, by headers and metadata only; LoadError if it has none."""
     adapters = _functions(source)[0](source)
     if adapters < 1:
         raise LoadError(f"The {source['kind']} source has no adapters.")
@@ -34,7 +32,7 @@ def count(source: dict) -> int:
 
 
 def read(source: dict, seed: int, start: int, stop: int) -> Shard:
-    """Adapters start..stop-1 of a source, checked; LoadError (one sentence) at the first fault.
+    """Adapters start..stop-1 of a data source, checked; LoadError at the first fault.
 
     Layers, shapes and rank must be those of the source's first adapter, whichever shard is read.
     `seed` matters to generated adapters only.
@@ -70,8 +68,8 @@ def _marked(listed: list[tuple]) -> list[tuple]:
     paths = [path for path, *_ in listed]
     beside = {path: path.with_name(PEFT_CONFIG) for path in paths}
     there = [path for path in dict.fromkeys(beside.values()) if path.exists()]
-    found = dict(zip([*paths, *there], marks([*paths, *there]), strict=True))
-    return [(found[path], found.get(beside[path]), *told) for path, *told in listed]
+    marked = dict(zip([*paths, *there], marks([*paths, *there]), strict=True))
+    return [(marked[path], marked.get(beside[path]), *labels) for path, *labels in listed]
 
 
 def _functions(source: dict) -> tuple:

@@ -6,11 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 from scripts.lib.faults import LoadError
-from scripts.lora_ablation.adapters.keys import canonical
-from scripts.lora_ablation.adapters.shard import paired_layout
-from scripts.lora_ablation.layout import DOWN, Layout, sd15_layout
+from scripts.lora_ablation.data.adapter_file import tensor_name
+from scripts.lora_ablation.data.layout import DOWN, Layout, paired_layout, sd15_layout
 
-MARKS = ("lora.down.weight", "lora.up.weight")
+WEIGHT_NAMES = ("lora.down.weight", "lora.up.weight")
 LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 RANK = "rank"  # column of integers in the authors' data sets
 
@@ -19,8 +18,8 @@ def weight_columns(columns: list[str]) -> dict[str, str]:
     """Column of each tensor, by the tensor's name in the store."""
     found = {}
     for column in columns:
-        if any(mark in column for mark in MARKS):
-            name = canonical(column)
+        if any(name in column for name in WEIGHT_NAMES):
+            name = tensor_name(column)
             if name is None or name in found:
                 raise LoadError(
                     f"Column {column}: expected one <module>.lora.down.weight or .lora.up.weight."
@@ -146,7 +145,7 @@ def _rank_by_width(sizes: dict[str, int]) -> int:
     if len(ranks) != 1 or not max(ranks).is_integer():
         raise LoadError(
             f"Column {min(sizes)}: a flat list whose rank cannot be told; "
-            "give the source's rank or a column of integers named rank."
+            "give the data source's rank or a column of integers named rank."
         )
     return int(max(ranks))
 

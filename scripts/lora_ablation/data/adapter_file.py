@@ -1,4 +1,7 @@
-"""One adapter in a safetensors file: its tensors as float32 matrices, its scales, its header."""
+"""One adapter in a safetensors file: the names of its tensors, float32 matrices, scales, header.
+
+Tensors of all families of LoRA files get one name: module, and role in its pair.
+"""
 
 import math
 import re
@@ -11,10 +14,37 @@ import safetensors
 
 from scripts.lib.faults import LoadError
 from scripts.lib.foreign import check_file, content, foreign, parsed_json, text
-from scripts.lora_ablation.adapters.keys import parse
-from scripts.lora_ablation.adapters.shard import paired_layout, stems
-from scripts.lora_ablation.layout import DOWN, UP, Layout
+from scripts.lora_ablation.data.layout import (
+    DOWN,
+    TEXT_ENCODER,
+    UNET,
+    UP,
+    Layout,
+    paired_layout,
+    stems,
+)
 
+# (what ends a key, what it leaves of the module path); the group names the role.
+KEY_FAMILIES = [
+    (re.compile(r"\.lora\.(down|up)\.weight$"), ""),  # diffusers
+    (re.compile(r"\.lora_linear_layer\.(down|up)\.weight$"), ""),  # diffusers, text encoder
+    (re.compile(r"(?:\.processor)?\.to_out_lora\.(down|up)\.weight$"), ".to_out.0"),  # legacy
+    (re.compile(r"(?:\.processor)?\.(?P<to>to_[qkv])_lora\.(down|up)\.weight$"), r".\g<to>"),
+    (re.compile(r"\.lora_([AB])(?:\.[^.]+)?\.weight$"), ""),  # PEFT, with or without adapter name
+    (re.compile(r"\.lora_(down|up)\.weight$"), ""),  # kohya
+    (re.compile(r"\.(alpha)$"), ""),
+]
+ROLES = {"down": "down", "A": "down", "up": "up", "B": "up", "alpha": "alpha"}
+KOHYA = {"lora_unet_": UNET, "lora_te_": "text_encoder.", "lora_te1_": "text_encoder."}
+KOHYA |= {"lora_te2_": "text_encoder_2."}
+# Module names with an underscore of their own; in a kohya key every other underscore is a dot.
+COMPOUND = (
+    *("time_emb_proj", "conv_shortcut", "conv_norm_out", "time_embedding", "transformer_blocks"),
+    *("down_blocks", "up_blocks", "mid_block", "to_q", "to_k", "to_v", "to_out", "proj_in"),
+    *("proj_out", "conv_in", "conv_out", "linear_1", "linear_2", "text_model", "self_attn"),
+    *("q_proj", "k_proj", "v_proj", "out_proj", "text_projection", "position_embedding"),
+)
+UNDERSCORE = re.compile(rf"(?<![a-z])({'|'.join(COMPOUND)})(?![a-z])|_")
 DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 PEFT_CONFIG = "adapter_config.json"  # beside the file, written by PEFT
 NO_FILE = "not readable as a safetensors file"
@@ -34,6 +64,36 @@ class Adapter:
     scales: list[float]
 
 
+def parse_key(key: str) -> tuple[str, str] | None:
+    """Module and role (down, up or alpha) of a key of any family; None if it is no LoRA tensor.
+
+    The module has diffusers' dotted path after `unet.` or `text_encoder.`, as in
+    ("unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q", "down").
+    """
+    for pattern, rest in KEY_FAMILIES:
+        if match := pattern.search(key):
+            role = next(ROLES[group] for group in match.groups() if group in ROLES)
+            return _module(key[: match.start()] + match.expand(rest)), role
+    return None
+
+
+def tensor_name(key: str) -> str | None:
+    """Name of a down or up tensor in the store; None if the key is of neither."""
+    module, role = parse_key(key) or ("", "alpha")
+    return {"down": module + DOWN, "up": module + UP, "alpha": None}[role]
+
+
+def _module(path: str) -> str:
+    for prefix, root in KOHYA.items():
+        if path.startswith(prefix):
+            tail = path.removeprefix(prefix)
+            return root + UNDERSCORE.sub(lambda match: match[1] or ".", tail)
+    path = path.removeprefix("base_model.model.")
+    if path.startswith("text_model."):
+        return "text_encoder." + path
+    return path if path.startswith((UNET, TEXT_ENCODER)) else UNET + path
+
+
 def header(path: Path) -> dict[str, str]:
     """Text metadata of a safetensors file; the tensors are not read."""
     check_file(path, fault=NO_FILE)
@@ -49,7 +109,7 @@ def read_adapter(path: Path, who: str) -> Adapter:
     """
     tensors, alphas = {}, {}
     for key, value in read_arrays(path).items():
-        module, role = parse(key) or (None, None)
+        module, role = parse_key(key) or (None, None)
         if module is None:
             raise LoadError(f"{who}: {key} is no down, up or alpha tensor of a LoRA adapter.")
         if role == "alpha":

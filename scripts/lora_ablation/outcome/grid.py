@@ -7,10 +7,10 @@ import pandas as pd
 
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.tables import ContractError
-from scripts.lora_ablation.outcome import percentiles, resampled_means, wilson
+from scripts.lora_ablation.outcome.intervals import percentiles, resampled_means, wilson
 
-AXES = ["representation", "layers", "share", "run"]
-CELL = AXES[:-1]
+CELL = ["representation", "layers", "share"]
+RUN = [*CELL, "run"]  # the columns that name a run of the stage `train`
 FULL = 100  # per cent of the training rows: the share that drops are about
 # Column of grid.csv: column of runs.parquet that it is the mean of, over finished runs.
 MEANS = {
@@ -62,19 +62,19 @@ def completeness(runs: pd.DataFrame, arm: str, expected: list[list]) -> pd.DataF
     """
     trained = runs[(runs["stage"] == "train") & (runs["arm"] == arm)]
     trained = trained.astype({"share": float, "run": "int64"})
-    wanted = pd.DataFrame(expected, columns=AXES).astype({"run": "int64"})
-    found = wanted.merge(trained, on=AXES, how="left", validate="one_to_one")
+    wanted = pd.DataFrame(expected, columns=RUN).astype({"run": "int64"})
+    found = wanted.merge(trained, on=RUN, how="left", validate="one_to_one")
     found["share"] = wanted["share"]
     return found.assign(status=found["status"].fillna("missing"))
 
 
-def told(complete: pd.DataFrame) -> str:
+def grid_state(complete: pd.DataFrame) -> str:
     """The state of the grid in one line that names every run that did not finish."""
     lost = complete[complete["status"] != "ok"]
     state = "incomplete" if len(lost) else "complete"
     line = f"grid {state}: {len(complete) - len(lost)} of {len(complete)} runs"
     for status, part in lost.groupby("status", sort=False):
-        names = ("/".join(map(str, key)) for key in part[AXES].itertuples(index=False))
+        names = ("/".join(map(str, key)) for key in part[RUN].itertuples(index=False))
         line += f"; {status}: {', '.join(names)}"
     return line
 
@@ -82,7 +82,8 @@ def told(complete: pd.DataFrame) -> str:
 def right_by_run(test: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """1 where run `at` (column, a position in `runs`) is right on a test row, else 0.
 
-    Raises ContractError unless every run predicts every test row once, as accurately as told.
+    Raises ContractError unless every run predicts every test row once, and is as accurate
+    as its test_accuracy.
     """
     if test.duplicated(["at", "row"]).any():
         raise ContractError("A finished run predicts a test row twice.")
@@ -95,7 +96,7 @@ def right_by_run(test: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         (error > 0.5 / max(1, len(right)), "its predictions are not as accurate as test_accuracy"),
     ):
         if wrong.any():
-            key = "/".join(str(runs[axis][wrong.idxmax()]) for axis in AXES)
+            key = "/".join(str(runs[axis][wrong.idxmax()]) for axis in RUN)
             raise ContractError(f"{key}: {why}.")
     return right
 
@@ -110,7 +111,7 @@ def outcome(
     """
     complete = completeness(runs, arm, expected)
     finished = complete[complete["status"] == "ok"].reset_index(drop=True)
-    known = predictions.merge(finished[AXES].assign(at=finished.index), on=AXES)
+    known = predictions.merge(finished[RUN].assign(at=finished.index), on=RUN)
     test = known[known["split"] == "test"]
     labels = test[["row", "label"]].drop_duplicates().set_index("row")["label"].sort_index()
     if labels.index.has_duplicates:

@@ -1,5 +1,6 @@
 """Which adapters train, which stop the training, and which are kept for the test."""
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def split(
     """ "train", "val" or "test" for every adapter.
 
     `test_size` of the adapters are held out; `final_size` of these are the test, the others the
-    validation set. Kinds: `source` (shared spec 1.6, neither stratified nor grouped), `stratified`
+    validation set. Kinds: `source` (as the original, neither stratified nor grouped), `stratified`
     (equal shares of every class), `grouped` (a group, the leaf concept, lies on one side only).
     Raises LoadError where the adapters do not allow the kind, or a part would be empty.
     """
@@ -48,6 +49,34 @@ def split(
     split_rows = {"train": train, "val": held_out[val], "test": held_out[test]}
     check_parts(split_rows, len(labels), f"The {kind} split of {len(labels)} adapters")
     return parts
+
+
+def check_classes(labels: list[str], parts: list[str]) -> None:
+    """LoadError unless training sees every class, of two or more, and the test has two or more.
+
+    A class that validation or the test lacks is named in the log: every metric is still defined.
+    """
+    classes = sorted(set(labels))
+    if len(classes) < 2:
+        raise LoadError(f"All adapters are of class {classes[0]!r}; expected two classes or more.")
+    trained = {k for k, part in zip(labels, parts, strict=True) if part == "train"}
+    if lost := sorted(set(classes) - trained):
+        raise LoadError(
+            f"Class {lost[0]!r} has no adapter in the training split; "
+            "use more adapters or the split 'stratified'."
+        )
+    for name in ("val", "test"):
+        held_out = {k for k, part in zip(labels, parts, strict=True) if part == name}
+        if name == "test" and len(held_out) < 2:
+            raise LoadError(
+                f"All adapters of the test split are of class {min(held_out)!r}, and whoever says "
+                "so is always right; use more adapters or the split 'stratified'."
+            )
+        if lost := sorted(set(classes) - held_out):
+            logging.warning(
+                "The %s split has no adapter of %d of the %d classes (%s).",
+                *(name, len(lost), len(classes), ", ".join(lost)),
+            )
 
 
 def _random(alike: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from scripts.lib.seeds import numpy_rng
-from scripts.lora_ablation.grid import CELL, FULL, Outcome
-from scripts.lora_ablation.outcome import holm, paired_p, percentiles, resampled_means
+from scripts.lora_ablation.outcome.grid import CELL, FULL, Outcome
+from scripts.lora_ablation.outcome.intervals import holm, paired_p, percentiles, resampled_means
 
 DROPS = [
     *("representation", "contrast", "drop", "relative", "retention", "low", "high", "se_runs"),

@@ -1,10 +1,12 @@
-"""How the source's scripts got adapters out of a data set: the baseline of loading.
+"""Ways to get the tensors of adapters out of a data set, by name: what arms of `load` do.
 
-Both ways are slow on the authors' own files, whose columns are list<list<float>> and whose `up`
-factors are thus thousands of lists of one number (shared spec 5.1).
+The two of the original's scripts are slow on the authors' own files, whose columns are
+list<list<float>> and whose `up` factors are thus thousands of lists of one number
+(docs/studies/lora_ablation.md, Cost).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,9 @@ import pyarrow as pa
 import torch
 from datasets import Dataset
 
-from scripts.lora_ablation.adapters.tables import GROUP, LABEL, no_progress_bars
-from scripts.lora_ablation.layout import Layout
+from scripts.lora_ablation.data.columns import to_matrix
+from scripts.lora_ablation.data.layout import Layout
+from scripts.lora_ablation.data.tabular import GROUP, LABEL, no_progress_bars
 
 
 def formatted(dataset: Dataset, names: Sequence[str], rows: range) -> np.ndarray:
@@ -34,6 +37,26 @@ def python_lists(dataset: Dataset, names: Sequence[str], rows: range) -> np.ndar
 
 def _joined(columns: list[torch.Tensor], rows: int) -> np.ndarray:
     return torch.cat([column.float().reshape(rows, -1) for column in columns], dim=1).numpy()
+
+
+def zero_copy(dataset: Dataset, layout: Layout, rows: range) -> np.ndarray:
+    """Rows of a data set by NumPy views of its Arrow buffers; float32 [n, width]."""
+    dataset.set_format("arrow")
+    table = dataset[rows.start : rows.stop]
+    return to_matrix(table, layout, [str(row) for row in rows])
+
+
+def by_name(access: Callable, dataset: Dataset, layout: Layout, rows: range) -> np.ndarray:
+    """Rows by one of the original's ways, which take column names."""
+    dataset.reset_format()
+    return access(dataset, layout.names, rows)
+
+
+LOADERS = {
+    "formatted": partial(by_name, formatted),
+    "python_lists": partial(by_name, python_lists),
+    "zero_copy": zero_copy,
+}
 
 
 def save_nested(

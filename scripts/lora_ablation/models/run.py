@@ -1,4 +1,4 @@
-"""One run of a cell: its random streams, its schedule, its best state, its history."""
+"""One run of a cell: its random streams, batches, schedule, best state and history."""
 
 import math
 from dataclasses import dataclass
@@ -6,8 +6,49 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from scripts.lib.plateau import Plateau
 from scripts.lib.torch_rng import torch_rng
-from scripts.lora_ablation.training.schedule import Schedule
+
+
+def batches(n: int, size: int, rng: torch.Generator) -> list[torch.Tensor]:
+    """Positions of one epoch's batches, in the order of one `randperm`.
+
+    Departs: a last batch of one row, at which the original's batch norm crashes, is left out.
+    """
+    parts = list(torch.randperm(n, generator=rng).split(size))
+    return parts[:-1] if len(parts[-1]) == 1 and len(parts) > 1 else parts
+
+
+class Schedule:
+    """The original's schedule: follows one run's validation accuracy.
+
+    `lr` falls on a plateau (`scripts.lib.plateau`); training stops after `patience` epochs without
+    a strictly higher accuracy. Departs: the first epoch counts as an improvement even at accuracy
+    0, where the original restores an undefined state.
+    """
+
+    def __init__(self, lr: float, factor: float, lr_patience: int, patience: int):
+        self.plateau, self.patience = Plateau(lr, factor, lr_patience), patience
+        self.best = -math.inf
+        self.waited = self.epoch = self.best_epoch = 0
+
+    @property
+    def lr(self) -> float:
+        return self.plateau.lr
+
+    def improved(self, accuracy: float) -> bool:
+        """Take in one epoch's accuracy; True if it is strictly the highest so far."""
+        self.epoch += 1
+        self.plateau.step(accuracy)
+        if accuracy > self.best:
+            self.best, self.best_epoch, self.waited = accuracy, self.epoch, 0
+            return True
+        self.waited += 1
+        return False
+
+    @property
+    def stopped(self) -> bool:
+        return self.waited >= self.patience
 
 
 @dataclass
@@ -32,7 +73,7 @@ class Run:
     """A run in training; `key` (root seed and labels) addresses its streams.
 
     `state` is a copy of the best epoch's parameters and buffers. With `legacy_restore` it follows
-    the last epoch, as the source's does, whose "best" state dict aliases the live weights.
+    the last epoch, as the original's does, whose "best" state dict aliases the live weights.
     """
 
     def __init__(self, key: tuple, train: dict):

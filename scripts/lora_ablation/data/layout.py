@@ -1,9 +1,10 @@
-"""Which tensors an adapter has: names, shapes, their place in a row of the store, selections."""
+"""Which tensors adapters have: names, shapes, their place in a row of the store, selections."""
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
 
+from scripts.lib.faults import LoadError
 from scripts.lib.seeds import numpy_rng
 
 UNET, TEXT_ENCODER = "unet.", "text_encoder"
@@ -73,7 +74,7 @@ class Layout:
 
         `all` (UNet), `visual` (attn1), `text` (attn2), `text_encoder`, or `half<k>`: the k-th
         random half of the UNet's down/up pairs, drawn by the stream (seed, "lora_ablation",
-        selection). Departs: the source samples tensors, unseeded and anew for every configuration.
+        selection). Departs: the original samples tensors, unseeded, anew for every configuration.
         Raises LayoutError if the adapters have no such tensor.
         """
         if selection.startswith("half"):
@@ -97,7 +98,7 @@ def sd15_layout(rank: int) -> Layout:
     """The 128 UNet tensors of a rank-r adapter on to_q and to_v of Stable Diffusion 1.5.
 
     Shapes: down (r, in), up (out, r). The authors' names, confirmed by the md5 of their cache
-    file (shared spec 1.3).
+    file (docs/studies/lora_ablation.md, Tensors).
     """
     shapes = {}
     for block, attentions, width in SD15_BLOCKS:
@@ -108,3 +109,43 @@ def sd15_layout(rank: int) -> Layout:
                 shapes[f"{module}.to_{projection}{DOWN}"] = (rank, inputs)
                 shapes[f"{module}.to_{projection}{UP}"] = (width, rank)
     return Layout.of(shapes)
+
+
+def stems(layout: Layout) -> list[str]:
+    """The modules of a layout, in the order in which their tensors first appear."""
+    return list(dict.fromkeys(stem(name) for name in layout.names))
+
+
+def paired_layout(shapes: dict[str, tuple[int, int]], who: str) -> Layout:
+    """The layout of these tensors; LoadError unless they are down/up pairs of equal rank."""
+    if not shapes:
+        raise LoadError(f"{who}: holds no LoRA tensor; expected pairs of down and up factors.")
+    for name in shapes:
+        module = stem(name)
+        down, up = shapes.get(module + DOWN), shapes.get(module + UP)
+        if down is None or up is None:
+            lost = "down" if down is None else "up"
+            raise LoadError(f"{who}: layer {module} has no {lost} factor; expected down and up.")
+        if down[0] != up[1]:
+            raise LoadError(
+                f"{who}: layer {module} has factors down {down} and up {up}; "
+                "expected down (r, in) and up (out, r) of one rank r."
+            )
+    return Layout.of(shapes)
+
+
+def check_layout(layout: Layout, expected: Layout, who: str, first: str) -> None:
+    """LoadError unless `who` has the tensors of `first`, the source's first adapter."""
+    if layout == expected:
+        return
+    shapes = dict(zip(layout.names, layout.shapes, strict=True))
+    wanted = dict(zip(expected.names, expected.shapes, strict=True))
+    for name, shape in wanted.items():
+        if name not in shapes:
+            raise LoadError(f"{who}: layer {name} is missing; expected {shape} as in {first}.")
+        if shapes[name] != shape:
+            raise LoadError(
+                f"{who}: layer {name} has shape {shapes[name]}; expected {shape} as in {first}."
+            )
+    extra = next(name for name in shapes if name not in wanted)
+    raise LoadError(f"{who}: has the layer {extra}; expected only the layers of {first}.")

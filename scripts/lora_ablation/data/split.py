@@ -35,8 +35,9 @@ def split(
     """ "train", "val" or "test" for every adapter.
 
     `test_size` of the adapters are held out; `final_size` of these are the test, the others the
-    validation set. Kinds: `source` (as the original, neither stratified nor grouped), `stratified`
-    (equal shares of every class), `grouped` (a group, the leaf concept, lies on one side only).
+    validation set. Kinds: `source` (as the original: docs/studies/lora_ablation.md, Split),
+    `stratified` (equal shares of every class), `grouped` (a group, the leaf concept, lies on one
+    side only).
     Raises LoadError where the adapters do not allow the kind, or a part would be empty.
     """
     parts = np.full(enough(len(labels)), "train")

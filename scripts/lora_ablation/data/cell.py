@@ -14,6 +14,7 @@ from scripts.lib.spec import array_digest, digest
 from scripts.lora_ablation.data.layout import DOWN, Layout
 from scripts.lora_ablation.data.split import PARTS
 from scripts.lora_ablation.data.store import read_family, read_tensors
+from scripts.lora_ablation.specs import Column, TrainJob
 
 # Columns that vary less than this, relative to 1 + |mean|, hold rounding noise
 # (docs/studies/lora_ablation.md, Rank 1).
@@ -93,49 +94,43 @@ def weights(files: list[Path], layout: Layout, tensors: list[int]) -> np.ndarray
 
 
 def features(
-    files: list[Path], layout: Layout, tensors: list[int], columns: list[list], legacy_cond: bool
+    files: list[Path], layout: Layout, tensors: list[int], columns: list[Column], legacy_cond: bool
 ) -> np.ndarray:
     """Features float32 (n, tensors x numbers), tensor by tensor, of a column selection.
 
-    `columns` has [family, number, position]. With `legacy_cond` the condition number is 1 where
+    With `legacy_cond` the condition number is 1 where
     the tenth singular value is 0, as in the original's optimised script.
     """
     paths = by_family(files)
     place = {tensor: place for place, tensor in enumerate(tensors)}
     downs = [i for i, name in enumerate(layout.names) if name.endswith(DOWN)]
     parts = {}
-    for family in dict.fromkeys(family for family, _, _ in columns):
+    for family in dict.fromkeys(column.family for column in columns):
         read = np.concatenate([read_family(path) for path in paths[family]])
         if read.shape[1] == len(layout.names):
             parts[family] = read[:, tensors]
         else:  # a family of pairs
             parts[family] = read[:, [pair for pair, down in enumerate(downs) if down in place]]
-    at = {number: position for family, number, position in columns if family == "spectral"}
+    at = {c.number: c.position for c in columns if c.family == "spectral"}
     if legacy_cond and "cond" in at:
         spectral = parts["spectral"]
         spectral[..., at["cond"]][spectral[..., at["s10"]] <= 1e-10] = 1
-    chosen = [parts[family][..., position] for family, _, position in columns]
+    chosen = [parts[column.family][..., column.position] for column in columns]
     return np.stack(chosen, axis=2).reshape(len(chosen[0]), -1)
 
 
-def cell_jobs(job: dict) -> list[dict]:
-    """What the job says of each of its cells by itself."""
-    shared = {name: value for name, value in job.items() if name != "cells"}
-    return [shared | cell for cell in job["cells"]]
-
-
-def read_cell(spec: dict, layout: Layout, index: Path, files: list[Path]) -> Cell:
+def read_cell(job: TrainJob, layout: Layout, index: Path, files: list[Path]) -> Cell:
     """The cell of a job of one; classes are coded in alphabetical order."""
     table = pq.read_table(index, columns=["label", "split"])
     classes, y = np.unique(np.array(table["label"].to_pylist()), return_inverse=True)
-    tensors = layout.selected(spec["tensors"], spec["seed"])
+    _, _, selection, share, _ = job.units[0]
+    tensors = layout.selected(job.selection or selection, job.seed)
     x = (
-        features(files, layout, tensors, spec["columns"], spec["train"]["legacy_cond"])
-        if spec["columns"]
+        features(files, layout, tensors, job.columns, job.train.legacy_cond)
+        if job.columns
         else weights(files, layout, tensors)
     )
-    _, _, _, share, _ = spec["units"][0]
-    parts = parts_of(table["split"].to_pylist(), share, spec["seed"])
+    parts = parts_of(table["split"].to_pylist(), share, job.seed)
     cell = Cell(x, y, classes.tolist(), parts)
     check_trained_classes(cell, share)
     return cell

@@ -13,17 +13,18 @@ from scripts.lora_ablation.data.adapter_file import read_arrays, tensor_name
 from scripts.lora_ablation.data.folder import label_rows
 from scripts.lora_ablation.data.layout import paired_layout
 from scripts.lora_ablation.data.store import Shard, constant_scales
+from scripts.lora_ablation.specs import FlatMatrix
 
 
-def count(source: dict) -> int:
+def count(source: FlatMatrix) -> int:
     """Adapters of the source, by its labels; the matrix is not opened."""
-    return len(label_rows(source["labels"]))
+    return len(label_rows(source.labels))
 
 
-def read(source: dict, seed: int, start: int, stop: int) -> Shard:
+def read(source: FlatMatrix, seed: int, start: int, stop: int) -> Shard:
     """Rows start..stop-1, their columns moved into layout order; LoadError if sizes disagree."""
-    tensors, labels = _dimensions(source["dimensions"]), label_rows(source["labels"])
-    path = source["path"]
+    tensors, labels = _dimensions(source.dimensions), label_rows(source.labels)
+    path = source.path
     shape, rows_between = _open(Path(path))
     width = sum(rows * columns for _, rows, columns in tensors)
     if len(shape) != 2 or shape[1] != width:
@@ -35,7 +36,7 @@ def read(source: dict, seed: int, start: int, stop: int) -> Shard:
         raise LoadError(
             f"{path}: has {shape[0]} rows; expected {len(labels)} by {source['labels']}."
         )
-    layout = paired_layout({name: shape for name, *shape in tensors}, source["dimensions"])
+    layout = paired_layout({name: shape for name, *shape in tensors}, source.dimensions)
     starts = dict(zip(layout.names, layout.offsets[:-1], strict=True))
     with foreign(path):
         matrix = np.empty((stop - start, layout.width), np.float32)
@@ -53,7 +54,7 @@ def read(source: dict, seed: int, start: int, stop: int) -> Shard:
         names=[row["name"] for row in chosen],
         labels=[row["label"] for row in chosen],
         groups=[row.get("group") or None for row in chosen],
-        scales=constant_scales(layout, stop - start, source.get("alpha")),
+        scales=constant_scales(layout, stop - start, source.alpha),
     )
 
 

@@ -5,27 +5,28 @@ from pathlib import Path
 import numpy as np
 
 from scripts.lib.faults import LoadError
-from scripts.lib.foreign import csv_rows, foreign
-from scripts.lora_ablation.data.adapter_file import header, read_adapter
+from scripts.lib.foreign import csv_rows, foreign, marks
+from scripts.lora_ablation.data.adapter_file import PEFT_CONFIG, header, read_adapter
 from scripts.lora_ablation.data.layout import check_layout
 from scripts.lora_ablation.data.store import Shard
+from scripts.lora_ablation.specs import AdapterFolder
 
 ENDING = ".safetensors"
 
 
-def count(source: dict) -> int:
+def count(source: AdapterFolder) -> int:
     """Adapters of the data source; their files are not opened."""
     if _kind(source) == "csv":
-        return len(label_rows(source["labels"]))
+        return len(label_rows(source.labels))
     return len(_files(source))
 
 
-def read(source: dict, seed: int, start: int, stop: int) -> Shard:
+def read(source: AdapterFolder, seed: int, start: int, stop: int) -> Shard:
     """Adapters start..stop-1, in the order of their paths or of the CSV file.
 
     The layers, shapes and rank expected of all are those of the data source's first adapter.
     """
-    folder = Path(source["path"])
+    folder = Path(source.path)
     (first, *_), *chosen = _entries(source, [0, *range(start, stop)])
     expected = read_adapter(first, _name(folder, first)).layout
     names = [_name(folder, path) for path, *_ in chosen]
@@ -47,24 +48,34 @@ def read(source: dict, seed: int, start: int, stop: int) -> Shard:
     )
 
 
-def listed(source: dict) -> list[tuple]:
+def listed(source: AdapterFolder) -> list[tuple]:
     """(file, label, group) of every adapter as far as a CSV states them, else (file,).
 
     No file of an adapter is opened.
     """
     if _kind(source) != "csv":
         return [(path,) for path in _files(source)]
-    folder, labels = Path(source["path"]), source["labels"]
+    folder, labels = Path(source.path), source.labels
     rows = enumerate(label_rows(labels), 2)
-    found = [_listed(folder, row, f"{labels}: line {line}") for line, row in rows]
+    entries = [_listed(folder, row, f"{labels}: line {line}") for line, row in rows]
     first: dict[Path, int] = {}
-    for line, (path, *_) in enumerate(found, 2):
+    for line, (path, *_) in enumerate(entries, 2):
         if first.setdefault(path, line) != line:
             raise LoadError(
                 f"{labels}: line {line} names {_name(folder, path)}, as line {first[path]} does "
                 "in other words; expected each adapter once."
             )
-    return found
+    return entries
+
+
+def marked(source: AdapterFolder) -> list[tuple]:
+    """Marks of each adapter and of the configuration beside it, and what the list says of it."""
+    entries = listed(source)
+    paths = [path for path, *_ in entries]
+    beside = {path: path.with_name(PEFT_CONFIG) for path in paths}
+    there = [path for path in dict.fromkeys(beside.values()) if path.exists()]
+    found = dict(zip([*paths, *there], marks([*paths, *there]), strict=True))
+    return [(found[path], found.get(beside[path]), *labels) for path, *labels in entries]
 
 
 def label_rows(path: str) -> list[dict]:
@@ -83,26 +94,26 @@ def label_rows(path: str) -> list[dict]:
     return rows
 
 
-def _kind(source: dict) -> str:
-    labels = source["labels"]
+def _kind(source: AdapterFolder) -> str:
+    labels = source.labels
     return "folder" if labels == "folder" else "header" if labels.startswith("header:") else "csv"
 
 
-def _entries(source: dict, wanted: list[int]) -> list[tuple[Path, str, str | None]]:
+def _entries(source: AdapterFolder, wanted: list[int]) -> list[tuple[Path, str, str | None]]:
     """(file, label, group) of the adapters at these positions."""
-    folder, kind = Path(source["path"]), _kind(source)
+    folder, kind = Path(source.path), _kind(source)
     if kind == "csv":
         rows = listed(source)
         return [rows[i] for i in wanted]
     files = _files(source)
     if kind == "folder":
         return [(files[i], _top(folder, files[i]), None) for i in wanted]
-    key = source["labels"].removeprefix("header:")
+    key = source.labels.removeprefix("header:")
     return [(files[i], _stated(folder, files[i], key), None) for i in wanted]
 
 
-def _files(source: dict) -> list[Path]:
-    folder = Path(source["path"])
+def _files(source: AdapterFolder) -> list[Path]:
+    folder = Path(source.path)
     with foreign(folder):
         files = sorted(folder.rglob(f"*{ENDING}"), key=lambda path: _name(folder, path))
     if not files:

@@ -7,6 +7,7 @@ import numpy as np
 from scripts.lib.seeds import numpy_rng
 from scripts.lora_ablation.data.layout import UP, VISUAL, Layout, sd15_layout
 from scripts.lora_ablation.data.store import Shard, constant_scales
+from scripts.lora_ablation.specs import Generated, Signal
 
 CLASSES = (
     *("airplane", "bird", "car", "cat", "dog"),
@@ -23,12 +24,7 @@ def label(i: int) -> str:
     return CLASSES[i % len(CLASSES)]
 
 
-def count(source: dict) -> int:
-    """Adapters to generate."""
-    return source["adapters"]
-
-
-def read(source: dict, seed: int, start: int, stop: int) -> Shard:
+def read(source: Generated, seed: int, start: int, stop: int) -> Shard:
     """Adapters start..stop-1 of `source`; no number depends on how many there are or on shards.
 
     down = N(0, 1)/r + U(-0.02, 0.02) * pattern; up = s * 0.01 * size * (direction + N(0, 1)) with
@@ -37,8 +33,8 @@ def read(source: dict, seed: int, start: int, stop: int) -> Shard:
     adapter N(0, SPREAD). Sizes are those that the authors' training leads to
     (docs/studies/lora_ablation.md, Generated adapters).
     """
-    layout = sd15_layout(source["rank"])
-    classes = {name: _pattern(seed, layout, source["signal"], name) for name in CLASSES}
+    layout = sd15_layout(source.rank)
+    classes = {name: _pattern(seed, layout, source.signal, name) for name in CLASSES}
     matrix = np.empty((stop - start, layout.width), np.float32)
     labels, groups = [label(i) for i in range(start, stop)], []
     for i, (name, row) in enumerate(zip(labels, matrix, strict=True), start):
@@ -66,12 +62,12 @@ class _Pattern:
     moves: np.ndarray  # range of what training adds to down; 0 in up
 
 
-def _pattern(seed: int, layout: Layout, signal: dict, name: str) -> _Pattern:
+def _pattern(seed: int, layout: Layout, signal: Signal, name: str) -> _Pattern:
     rng = numpy_rng(seed, "lora_ablation", "pattern", name)
     ups = [tensor.endswith(UP) for tensor in layout.names]
-    strength = np.array([signal["attn1" if VISUAL in t else "attn2"] for t in layout.names]) * ups
+    strength = np.array([signal.attn1 if VISUAL in t else signal.attn2 for t in layout.names]) * ups
     sizes = np.diff(layout.offsets)
-    leaves = signal["leaf"] * rng.standard_normal((LEAVES, len(sizes)))
+    leaves = signal.leaf * rng.standard_normal((LEAVES, len(sizes)))
     log_sizes = strength * (rng.standard_normal(len(sizes)) + leaves)
     direction = rng.standard_normal(layout.width, np.float32)
     direction *= np.repeat(strength.astype(np.float32), sizes)

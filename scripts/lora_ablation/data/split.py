@@ -9,6 +9,7 @@ import numpy as np
 
 from scripts.lib.faults import LoadError
 from scripts.lib.parts import check_parts
+from scripts.lora_ablation.specs import SplitKind
 
 PARTS = ("train", "val", "test")
 FEWEST = 11  # adapters; of fewer the shares below leave nobody to validate with
@@ -25,7 +26,7 @@ def enough(adapters: int) -> int:
 
 
 def split(
-    kind: str,
+    kind: SplitKind,
     labels: Sequence[str],
     groups: Sequence[str | None],
     test_size: float = 0.3,
@@ -35,13 +36,12 @@ def split(
     """ "train", "val" or "test" for every adapter.
 
     `test_size` of the adapters are held out; `final_size` of these are the test, the others the
-    validation set. Kinds: `source` (as the original: docs/studies/lora_ablation.md, Split),
-    `stratified` (equal shares of every class), `grouped` (a group, the leaf concept, lies on one
-    side only).
+    validation set. Kinds: `original` (docs/studies/lora_ablation.md, Split), `stratified` (equal
+    shares of every class), `grouped` (a group, the leaf concept, lies on one side only).
     Raises LoadError where the adapters do not allow the kind, or a part would be empty.
     """
     parts = np.full(enough(len(labels)), "train")
-    halve = {"source": _random, "stratified": _stratified, "grouped": _grouped}[kind]
+    halve = {"original": _random, "stratified": _stratified, "grouped": _grouped}[kind]
     # What a half keeps alike: classes, groups, or nothing.
     alike = np.asarray(groups if kind == "grouped" else labels, object)
     train, held_out = halve(alike, test_size, seed)
@@ -100,7 +100,7 @@ def _stratified(alike: np.ndarray, share: float, seed: int) -> tuple[np.ndarray,
         rarest, rows = min(Counter(alike).items(), key=lambda item: item[1])
         raise LoadError(
             f"A stratified split of {len(alike)} adapters into {len(set(alike))} classes is "
-            f"impossible (class {rarest!r} has {rows}); use more adapters or the split 'source'."
+            f"impossible (class {rarest!r} has {rows}); use more adapters or the split 'original'."
         ) from error
 
 

@@ -103,7 +103,7 @@ def read_layout(path: Path) -> Layout:
 
 
 def write_family(
-    path: Path, family: str, rows: np.ndarray, blocks: Iterable[np.ndarray], spec: dict
+    path: Path, family: str, k: int, rows: np.ndarray, blocks: Iterable[np.ndarray]
 ) -> None:
     """Write `row` (int64) and `family` (float32 list, k numbers a tensor) as blocks come.
 
@@ -118,24 +118,25 @@ def write_family(
         pa.field("row", pa.int64(), nullable=False),
         pa.field(family, pa.list_(values, block.shape[1]), nullable=False),
     ]
-    schema = pa.schema(fields, {"isospeed": json.dumps(provenance() | {"spec": spec})})
+    notes = provenance() | {"family": family, "k": k}
+    schema = pa.schema(fields, {"isospeed": json.dumps(notes)})
     options = {"use_dictionary": False, "write_statistics": False, "compression": "none"}
-    done = 0
+    written = 0
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
         while block is not None:
             flat = pa.array(np.ascontiguousarray(block, np.float32).reshape(-1))
             lists = pa.FixedSizeListArray.from_arrays(flat, type=fields[1].type)
-            index = pa.array(rows[done : done + len(block)], pa.int64())
+            index = pa.array(rows[written : written + len(block)], pa.int64())
             writer.write_table(pa.table([index, lists], schema=schema))
-            done += len(block)
+            written += len(block)
             block = next(blocks, None)
-        if done != len(rows):
-            raise ContractError(f"{path}: {done} rows of features for {len(rows)} adapters.")
+        if written != len(rows):
+            raise ContractError(f"{path}: {written} rows of features for {len(rows)} adapters.")
 
 
 def read_family(path: Path) -> np.ndarray:
     """The numbers of a family file, float32 [rows, tensors, k], a view of what Arrow read."""
-    spec = read_metadata(path)["spec"]
-    column = pq.read_table(path, columns=[spec["family"]]).column(0).combine_chunks()
+    notes = read_metadata(path)
+    column = pq.read_table(path, columns=[notes["family"]]).column(0).combine_chunks()
     numbers = column.flatten().to_numpy(zero_copy_only=True)
-    return numbers.reshape(len(column), -1, spec["k"])
+    return numbers.reshape(len(column), -1, notes["k"])

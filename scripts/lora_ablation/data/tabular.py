@@ -1,8 +1,9 @@
 """Data sources whose adapters are rows of a table: Hugging Face datasets and Parquet files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -12,46 +13,49 @@ from scripts.lib.faults import LoadError
 from scripts.lib.foreign import foreign
 from scripts.lib.foreign_tables import check_plain, footer, validated
 from scripts.lora_ablation.data.columns import RANK, arrow_layout, to_matrix, weight_columns
+from scripts.lora_ablation.data.layout import Layout
 from scripts.lora_ablation.data.store import Shard, constant_scales
+from scripts.lora_ablation.specs import HubDataset, ParquetFiles, SavedDataset
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 LABEL, GROUP, NAMES = "category_label", "category_name", ("name", "folder")
 
 
-def count_saved(source: dict) -> int:
-    """Rows of a data set on disk."""
-    return len(_saved(source))
+Source = SavedDataset | HubDataset | ParquetFiles
 
 
-def count_hub(source: dict) -> int:
-    """Rows that the configuration promises; nothing is downloaded to count them."""
-    return source["adapters"]
-
-
-def count_parquet(source: dict) -> int:
-    """Rows of the Parquet files, by their footers."""
+def count(source: SavedDataset | ParquetFiles) -> int:
+    """Rows of a data set on disk, or of Parquet files by their footers."""
+    if isinstance(source, SavedDataset):
+        return len(_saved(source))
     return sum(rows for _, rows in _files(source))
 
 
-def read_saved(source: dict, seed: int, start: int, stop: int) -> Shard:
-    """Rows start..stop-1 of a directory that `datasets` saved."""
-    return dataset_shard(_saved(source), source, start, stop)
-
-
-def read_hub(source: dict, seed: int, start: int, stop: int) -> Shard:
-    """Rows start..stop-1 of a split on the Hugging Face hub; it is downloaded once."""
-    import datasets
-
-    where = f"{source['id']}, split {source['split']}"
-    with no_progress_bars(), foreign(where, "cannot be loaded"):
-        dataset = datasets.load_dataset(source["id"], split=source["split"])
-    if len(dataset) != source["adapters"]:
-        raise LoadError(
-            f"{where}: has {len(dataset)} adapters; the configuration says {source['adapters']}."
-        )
+def read(source: Source, seed: int, start: int, stop: int) -> Shard:
+    """Rows start..stop-1 of a data set on disk or on the hub, or of Parquet files."""
+    if isinstance(source, ParquetFiles):
+        return _from_parquet(source, start, stop)
+    dataset = _saved(source) if isinstance(source, SavedDataset) else _downloaded(source)
     return dataset_shard(dataset, source, start, stop)
 
 
-def read_parquet(source: dict, seed: int, start: int, stop: int) -> Shard:
+def _downloaded(source: HubDataset) -> "Dataset":
+    """A split on the Hugging Face hub; it is downloaded once."""
+    import datasets
+
+    where = f"{source.id}, split {source.split}"
+    with no_progress_bars(), foreign(where, "cannot be loaded"):
+        dataset = datasets.load_dataset(source.id, split=source.split)
+    if len(dataset) != source.adapters:
+        raise LoadError(
+            f"{where}: has {len(dataset)} adapters; the configuration says {source.adapters}."
+        )
+    return dataset
+
+
+def _from_parquet(source: ParquetFiles, start: int, stop: int) -> Shard:
     """Rows start..stop-1 of a Parquet file, or of the files of a directory sorted by path."""
     files = _files(source)
     with foreign(files[0][0]):
@@ -63,25 +67,25 @@ def read_parquet(source: dict, seed: int, start: int, stop: int) -> Shard:
         if first < stop and start < last:
             parts.append(_parquet_rows(file, needed, max(start - first, 0), stop - first))
         first = last
-    with foreign(source["path"], "its files differ"):
+    with foreign(source.path, "its files differ"):
         table = pa.concat_tables(parts)
     return _shard(source, _parquet_rows(files[0][0], needed, 0, 1), table, start)
 
 
-def _shard(source: dict, first: pa.Table, table: pa.Table, start: int) -> Shard:
+def _shard(source: Source, first: pa.Table, table: pa.Table, start: int) -> Shard:
     """Shard of `table`, which begins at adapter `start`; `first` is the very first adapter."""
-    where = str(source.get("path", source.get("id")))
+    where = _place(source)
     first, table = (validated(rows, where) for rows in (first, table))
-    described = {source.get("label", LABEL), source.get("group", GROUP), source.get("name"), *NAMES}
+    described = {source.label, source.group or GROUP, source.name, *NAMES}
     check_plain(table, [name for name in table.column_names if name in described], where)
-    layout = arrow_layout(first, source.get("rank"))
-    named = source.get("name") or next((c for c in NAMES if c in table.column_names), None)
+    layout = arrow_layout(first, source.rank)
+    named = source.name or next((c for c in NAMES if c in table.column_names), None)
     rows = range(start, start + len(table))
     names = [str(name) for name in (table[named].to_pylist() if named else rows)]
-    labels = _known(table[source.get("label", LABEL)])
+    labels = _known(table[source.label])
     if None in labels:
         raise LoadError(f"Adapter {names[labels.index(None)]}: its label is null.")
-    group = source.get("group", GROUP)
+    group = source.group or GROUP
     groups = _known(table[group]) if group in table.column_names else [None] * len(table)
     return Shard(
         matrix=to_matrix(table, layout, names),
@@ -90,7 +94,7 @@ def _shard(source: dict, first: pa.Table, table: pa.Table, start: int) -> Shard:
         names=names,
         labels=[str(value) for value in labels],
         groups=[None if value is None else str(value) for value in groups],
-        scales=constant_scales(layout, len(table), source.get("alpha")),
+        scales=constant_scales(layout, len(table), source.alpha),
     )
 
 
@@ -100,15 +104,19 @@ def _known(column: pa.ChunkedArray) -> list:
     return [None if value != value else value for value in values]
 
 
-def _needed(columns: list[str], source: dict) -> list[str]:
+def _place(source: Source) -> str:
+    return source.id if isinstance(source, HubDataset) else source.path
+
+
+def _needed(columns: list[str], source: Source) -> list[str]:
     """The columns to read: weights, and what says of an adapter what it is."""
-    for key, default in (("label", LABEL), ("group", None), ("name", None)):
-        wanted = source.get(key, default)
+    for key in ("label", "group", "name"):
+        wanted = getattr(source, key)
         if wanted is not None and wanted not in columns:
             weights = set(weight_columns(columns).values())
             others = ", ".join(name for name in columns if name not in weights) or "none"
             raise LoadError(f"No column {wanted!r} for the {key}; other columns are: {others}.")
-    described = {source.get("label", LABEL), source.get("group", GROUP), source.get("name"), RANK}
+    described = {source.label, source.group or GROUP, source.name, RANK}
     kept = described | set(NAMES) | set(weight_columns(columns).values())
     needed = [name for name in columns if name in kept]
     if twice := [name for name in needed if columns.count(name) > 1]:
@@ -116,21 +124,21 @@ def _needed(columns: list[str], source: dict) -> list[str]:
     return needed
 
 
-def dataset_shard(dataset, source: dict, start: int, stop: int) -> Shard:
+def dataset_shard(dataset: "Dataset", source: Source, start: int, stop: int) -> Shard:
     """Rows start..stop-1 of a `datasets.Dataset`; the dataset is left in Arrow format."""
     needed = _needed(dataset.column_names, source)
     # Tables in this format are memory-mapped slices that follow select and shuffle. Set in place:
     # with_format and select_columns copy the description of every column, 40 ms a call.
-    with foreign(source.get("path", source.get("id"))):
+    with foreign(_place(source)):
         dataset.set_format("arrow")
         first, table = (dataset[rows].select(needed) for rows in (slice(0, 1), slice(start, stop)))
     return _shard(source, first, table, start)
 
 
-def _saved(source: dict):
+def _saved(source: SavedDataset) -> "Dataset":
     import datasets
 
-    path, split = source["path"], source.get("split")
+    path, split = source.path, source.split
     with foreign(path, "is no data set saved on disk"):
         saved = datasets.load_from_disk(path)
     if isinstance(saved, datasets.DatasetDict):
@@ -143,9 +151,9 @@ def _saved(source: dict):
     return saved
 
 
-def _files(source: dict) -> list[tuple[Path, int]]:
+def _files(source: ParquetFiles) -> list[tuple[Path, int]]:
     """The Parquet files that have rows, sorted by path, and how many."""
-    path = Path(source["path"])
+    path = Path(source.path)
     with foreign(path):
         files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
         there = bool(files) and files[0].exists()
@@ -180,3 +188,30 @@ def no_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             datasets.enable_progress_bars()
+
+
+def save_nested(
+    matrix: np.ndarray,
+    layout: Layout,
+    labels: Sequence[str],
+    path: str | Path,
+    groups: Sequence[str] | None = None,
+) -> None:
+    """Save adapters as the authors' data sets are: list<list<float>> columns, `save_to_disk`."""
+    columns = {LABEL: pa.array(labels, pa.string())}
+    if groups is not None:
+        columns[GROUP] = pa.array(groups, pa.string())
+    for name, shape, start in zip(layout.names, layout.shapes, layout.offsets, strict=False):
+        columns[name] = nested(matrix[:, start : start + shape[0] * shape[1]], shape)
+    from datasets import Dataset
+
+    with no_progress_bars():
+        Dataset(pa.table(columns)).save_to_disk(str(path))
+
+
+def nested(values: np.ndarray, shape: tuple[int, int]) -> pa.ListArray:
+    """Matrix [rows, p * q] as a list<list<float>> array of `rows` times (p, q)."""
+    rows, (p, q) = len(values), shape
+    numbers = pa.array(np.ascontiguousarray(values).reshape(-1))
+    inner = pa.ListArray.from_arrays(np.arange(0, rows * p * q + 1, q, np.int32), numbers)
+    return pa.ListArray.from_arrays(np.arange(0, rows * p + 1, p, np.int32), inner)

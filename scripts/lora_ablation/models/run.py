@@ -8,6 +8,7 @@ import torch
 
 from scripts.lib.plateau import Plateau
 from scripts.lib.torch_rng import torch_rng
+from scripts.lora_ablation.specs import Train
 
 
 def batches(n: int, size: int, rng: torch.Generator) -> list[torch.Tensor]:
@@ -76,12 +77,10 @@ class Run:
     the last epoch, as the original's does, whose "best" state dict aliases the live weights.
     """
 
-    def __init__(self, key: tuple, train: dict):
+    def __init__(self, key: tuple, train: Train):
         self.rngs = {name: torch_rng(*key, name) for name in ("init", "shuffle", "dropout")}
-        self.schedule = Schedule(
-            train["lr"], train["lr_factor"], train["lr_patience"], train["patience"]
-        )
-        self.max_epochs, self.restore = train["max_epochs"], not train["legacy_restore"]
+        self.schedule = Schedule(train.lr, train.lr_factor, train.lr_patience, train.patience)
+        self.max_epochs, self.restore = train.max_epochs, not train.legacy_restore
         self.state: tuple = ()
         self.history: list[tuple[float, float]] = []
 

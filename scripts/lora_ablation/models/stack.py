@@ -20,6 +20,7 @@ from scripts.lora_ablation.models.network import (
     logits,
 )
 from scripts.lora_ablation.models.run import Fit, Run, batches
+from scripts.lora_ablation.specs import Train
 
 # Bytes up to which a standardised copy of the features is kept; above, each batch is standardised.
 COPY_LIMIT = 1_000_000_000
@@ -155,13 +156,13 @@ class Stack:
             setattr(self, name, value[places])
 
 
-def step_adam(stack: Stack, runs: list[Run], step: torch.Tensor, train: dict) -> None:
+def step_adam(stack: Stack, runs: list[Run], step: torch.Tensor, train: Train) -> None:
     """One Adam step of every run at its own learning rate, with coupled weight decay."""
     for place, run in enumerate(runs):
         moments = [stack.first[place]], [stack.second[place]]
         fused_adam(
             [stack.parameters[place]], [stack.gradient[place]], moments, [step.clone()],
-            run.schedule.lr, train, train["weight_decay"],
+            run.schedule.lr, train.betas, train.adam_eps, train.weight_decay,
         )  # fmt: skip
 
 
@@ -173,7 +174,7 @@ def predict(features: Features, rows: np.ndarray, views: list, buffers: torch.Te
 
 
 def fit_stack(
-    cell: Cell, keys: list[tuple], train: dict, dtype: torch.dtype = torch.float32
+    cell: Cell, keys: list[tuple], train: Train, dtype: torch.dtype = torch.float32
 ) -> list[Fit]:
     """Train one run per key (its random streams) on the cell, all side by side.
 
@@ -181,9 +182,9 @@ def fit_stack(
     company. `fit_s` and `cpu_s` are shared out equally.
     """
     phases = Phases()
-    features = Features(cell, not train["legacy_noise"], dtype)
+    features = Features(cell, not train.legacy_noise, dtype)
     kept = torch.from_numpy(features.fitted.kept)
-    shape = Shape(int(kept.sum()), train["hidden"], len(cell.classes))
+    shape = Shape(int(kept.sum()), train.hidden, len(cell.classes))
     runs = [Run(key, train) for key in keys]
     everyone, y = list(runs), torch.from_numpy(cell.y)
     train_rows = torch.from_numpy(cell.parts["train"])
@@ -191,13 +192,13 @@ def fit_stack(
     phases.lap("prepare")
     while runs:
         estimate = Backprop(
-            shape, stack.parameters, stack.gradient, stack.buffers, train["dropout"],
-            [run.rngs["dropout"] for run in runs], train["batch"],
+            shape, stack.parameters, stack.gradient, stack.buffers, train.dropout,
+            [run.rngs["dropout"] for run in runs], train.batch,
         )  # fmt: skip
         views = shape.views(stack.parameters)
         while not any(run.finished for run in runs):
             totals = torch.zeros(len(runs), dtype=torch.float64)
-            orders = [batches(len(train_rows), train["batch"], run.rngs["shuffle"]) for run in runs]
+            orders = [batches(len(train_rows), train.batch, run.rngs["shuffle"]) for run in runs]
             for positions in zip(*orders, strict=True):
                 rows = train_rows[torch.cat(positions)]
                 x = aligned(features.take(rows).unflatten(0, (len(runs), -1)))

@@ -5,6 +5,8 @@ Formulas are in docs/studies/lora_ablation.md, Representations, and in the modul
 
 import numpy as np
 
+from scripts.lora_ablation.specs import Column, FamilyJob
+
 # Numbers of each family per tensor, in the order in which its module computes them.
 FAMILIES = {
     "moments": ("mean", "std", "skew", "kurt", "mad", "cv"),
@@ -62,6 +64,7 @@ REPRESENTATIONS["ensemble"] = [
     for name in ("spectral", "matrix_norms", "distribution", "frequency", "info_theoretic")
     for column in REPRESENTATIONS[name]
 ]
+HAND_CRAFTED = list(REPRESENTATIONS)  # the original's, on which all arms are compared
 REPRESENTATIONS["product"] = [["product", name] for name in PAIR_FAMILIES["product"]]
 
 # What rounding may do to a number (docs/studies/lora_ablation.md, Tolerance).
@@ -73,10 +76,30 @@ ENTROPY_ATOL, MOVED, MOVED_SHARE = 5e-3, 1e-5, 1e-3
 NOTHING = 1e-12
 
 
-def deviation(found: np.ndarray, truth: np.ndarray, columns: list, rank: int) -> float:
+def columns(representation: str) -> list[Column]:
+    """The numbers of a representation, none of `flat_vec`."""
+    known = FAMILIES | PAIR_FAMILIES
+    return [
+        Column(family=family, number=number, position=known[family].index(number))
+        for family, number in REPRESENTATIONS.get(representation, [])
+    ]
+
+
+def families(representation: str) -> list[str]:
+    """Families that a representation takes numbers from, in their order of appearance."""
+    return list(dict.fromkeys(column.family for column in columns(representation)))
+
+
+def family_job(family: str) -> FamilyJob:
+    """The job that computes one family on one shard."""
+    names = list((FAMILIES | PAIR_FAMILIES)[family])
+    return FamilyJob(family=family, names=names, pairs=family in PAIR_FAMILIES)
+
+
+def deviation(found: np.ndarray, truth: np.ndarray, numbers: list, rank: int) -> float:
     """Largest difference of `found` from `truth` in units of the tolerance: 1 is just within it.
 
-    found, truth [rows, tensors * k], columns: the [family, number] of the k (a representation or a
+    found, truth [rows, tensors * k], numbers: the [family, number] of the k (a representation or a
     family), rank: short side of the tensors. Infinite where `found` is not finite.
     Tolerances (docs/studies/lora_ablation.md): |difference| <= 1e-5 |truth| + 1e-6 scale, the scale
     being the mean size of the number over rows; skew and kurt 1e-4; gaps 1e-5 to rank 4, 2e-4
@@ -85,14 +108,14 @@ def deviation(found: np.ndarray, truth: np.ndarray, columns: list, rank: int) ->
     Departs: scale is s1 for singular values, the largest magnitude for the spectrum, and 1 for
     shares and entropies, because that is what their rounding errors are proportional to.
     """
-    k = len(columns)
+    k = len(numbers)
     found, truth = (np.asarray(x, np.float64).reshape(len(x), -1, k) for x in (found, truth))
     if not np.isfinite(found).all():
         return np.inf
-    sizes = {tuple(column): np.abs(truth[..., j]).mean(axis=0) for j, column in enumerate(columns)}
+    sizes = {tuple(column): np.abs(truth[..., j]).mean(axis=0) for j, column in enumerate(numbers)}
     units = [
         _units(found[..., j], truth[..., j], _scale(tuple(column), sizes), tuple(column), rank)
-        for j, column in enumerate(columns)
+        for j, column in enumerate(numbers)
     ]
     return float(max(units))
 

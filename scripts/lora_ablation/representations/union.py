@@ -1,12 +1,7 @@
-"""Representations of tensors in memory, by name: what arms of the stage `features` do.
+"""Every family once: a representation is a selection of columns.
 
-`union` computes every family once over all tensors, so that a representation is a selection of
-columns; `layerwise` does so for one tensor (layer) after the other (claim LPL-6 of
-config/claims.csv); the reference computes each representation anew.
+`union` takes all tensors together, `layerwise` one tensor (layer) after the other.
 """
-
-from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -17,7 +12,6 @@ from scripts.lora_ablation.representations import (
     moments,
     norms,
     quantiles,
-    reference,
     spectral,
 )
 from scripts.lora_ablation.representations.catalogue import FAMILIES, REPRESENTATIONS
@@ -68,25 +62,3 @@ def select(
         for family, name in REPRESENTATIONS[representation]
     ]
     return np.stack(columns, axis=2).reshape(len(columns[0]), -1)
-
-
-def independently(represent: Callable, matrix: np.ndarray, layout: Layout, wanted: list) -> list:
-    """Every wanted (representation, tensors) computed anew."""
-    return [represent(matrix, layout, name, tensors) for name, tensors in wanted]
-
-
-def selections(
-    compute: Callable, matrix: np.ndarray, layout: Layout, wanted: list
-) -> list[np.ndarray]:
-    """Every number computed once; the wanted (representation, tensors) are selections."""
-    numbers = compute(matrix, layout)
-    return [select(numbers, name, tensors) for name, tensors in wanted]
-
-
-# (matrix [rows, width], layout, [(representation, tensors), ...]) -> features of each.
-FEATURES = {
-    "loops": partial(independently, reference.represent),
-    "lowrank": partial(independently, partial(reference.represent, svd="lowrank")),
-    "layerwise": partial(selections, layerwise),
-    "union": partial(selections, union),
-}

@@ -102,7 +102,7 @@ def test_a_footer_cannot_state_any_number_of_adapters(monkeypatch, tmp_path):
     source = lora_files.save_parquet(small(), tmp_path / "a.parquet")
     monkeypatch.setattr(sources, "MOST", 5)
     with pytest.raises(LoadError, match="states 6 adapters; at most 5"):
-        sources.count(source)
+        lora_files.count(source)
 
 
 # What stands in a configuration (Python's words for JSON's NaN and Infinity are read too), and what

@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from scripts.lora_ablation.draw import figures, shown_by_class
+from scripts.lora_ablation.draw import drawn as drawn_by_stage
+from scripts.lora_ablation.draw import shown_by_class
 from scripts.lora_ablation.outcome.charts import (
     accuracy_by_selection,
     class_dots,
@@ -18,6 +19,7 @@ from scripts.lora_ablation.outcome.charts import (
 )
 from scripts.spine.report import records
 from tests.chapters import rendered
+from tests.stages import job_of
 from tests.svgs import assert_self_contained, assert_well_formed_and_apart
 
 LAYERS = ["all", "visual", "text", "half0", "half1"]
@@ -64,7 +66,7 @@ def tables() -> dict[str, pd.DataFrame]:
 
 
 def drawn(tables: dict) -> dict[str, str]:
-    return figures(*(tables[name] for name in ("grid", "drops", "classes", "curve")))
+    return drawn_by_stage(*(tables[name] for name in ("grid", "drops", "classes", "curve")))
 
 
 def name_of(svg: str) -> str:
@@ -151,11 +153,11 @@ def test_the_class_figure_shows_the_ensemble_else_the_best_on_validation(tables)
 
 
 def test_the_stage_writes_one_file_with_all_figures(tables, tmp_path):
-    command = [sys.executable, "-m", "scripts.lora_ablation.draw", "--job", '{"spec": {}}']
-    for name in ("grid", "drops", "classes", "curve"):
-        tables[name].to_csv(tmp_path / f"{name}.csv", index=False)
-        command += [f"--{name}", str(tmp_path / f"{name}.csv")]
-    command += ["--figures", str(tmp_path / "figures.json")]
+    files = {name: tmp_path / f"{name}.csv" for name in ("grid", "drops", "classes", "curve")}
+    for name, path in files.items():
+        tables[name].to_csv(path, index=False)
+    job = job_of({}, files, {"figures": tmp_path / "figures.json"})
+    command = [sys.executable, "-m", "scripts.lora_ablation.draw", job]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "figures.json").read_text())

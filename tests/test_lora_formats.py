@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.lora_ablation.data.access import save_nested
 from scripts.lora_ablation.data.adapter_file import tensor_name
-from scripts.lora_ablation.data.sources import count
+from scripts.lora_ablation.data.tabular import save_nested
 from tests.lora_files import (
     BLOCK,
     FAMILIES,
+    count,
     diffusers,
     generated,
     kohya,

@@ -10,9 +10,8 @@ from scripts.lib.faults import LoadError
 from scripts.lora_ablation.data.adapter_file import parse_key, tensor_name
 from scripts.lora_ablation.data.generator import CLASSES
 from scripts.lora_ablation.data.layout import DOWN, UP, Layout, LayoutError, sd15_layout
-from scripts.lora_ablation.data.sources import count, read
 from scripts.lora_ablation.data.split import split
-from tests.lora_files import generated_source, same_bits
+from tests.lora_files import count, generated_source, read, same_bits
 
 LAYOUT = sd15_layout(1)
 # docs/studies/lora_ablation.md, Split: rows -> (train, val, test) and the first indices of each.
@@ -127,33 +126,33 @@ def test_the_encoder_of_a_text_model_has_one_name_in_all_families():
 
 
 @pytest.mark.parametrize("n", SPLITS)
-def test_the_source_split_draws_the_rows_that_the_authors_library_draws(n):
+def test_the_original_split_draws_the_rows_that_the_authors_library_draws(n):
     sizes, *firsts = SPLITS[n]
-    parts = split("source", ["x"] * n, [None] * n)
+    parts = split("original", ["x"] * n, [None] * n)
     for part, size, first in zip(("train", "val", "test"), sizes, firsts, strict=True):
         assert np.count_nonzero(parts == part) == size
         assert (parts[[int(i) for i in first.split()]] == part).all()
 
 
 @pytest.mark.parametrize("n", [11, 99, 1000])
-def test_the_source_split_is_that_of_the_datasets_library(n):
+def test_the_original_split_is_that_of_the_datasets_library(n):
     import datasets
 
     rows = datasets.Dataset.from_dict({"i": range(n)})
     halves = rows.train_test_split(test_size=0.3, seed=42)
     held_out = halves["test"].train_test_split(test_size=0.67, seed=42)
-    parts = split("source", ["x"] * n, [None] * n)
+    parts = split("original", ["x"] * n, [None] * n)
     assert set(halves["train"]["i"]) == set(np.flatnonzero(parts == "train"))
     assert set(held_out["train"]["i"]) == set(np.flatnonzero(parts == "val"))
     assert set(held_out["test"]["i"]) == set(np.flatnonzero(parts == "test"))
 
 
-@pytest.mark.parametrize("kind", ["source", "stratified", "grouped"])
+@pytest.mark.parametrize("kind", ["original", "stratified", "grouped"])
 @pytest.mark.parametrize("n", [0, 1, 10])
 def test_ten_adapters_or_fewer_are_refused_as_nobody_would_be_left_to_validate_with(kind, n):
     with pytest.raises(LoadError, match=f"has {n} adapters; a split .* needs 11 or more"):
         split(kind, ["x", "y"] * (n // 2) + ["x"] * (n % 2), [None] * n)
-    assert set(split("source", ["x", "y"] * 5 + ["x"], [None] * 11)) == {"train", "val", "test"}
+    assert set(split("original", ["x", "y"] * 5 + ["x"], [None] * 11)) == {"train", "val", "test"}
 
 
 def test_a_stratified_split_gives_every_class_its_share():
@@ -171,7 +170,7 @@ def test_a_grouped_split_keeps_every_group_on_one_side():
     assert set(parts) == {"train", "val", "test"}
     assert all(len(set(parts[np.array(groups) == group])) == 1 for group in set(groups))
     # Negative control: the original's split does not.
-    parts = split("source", ["x"] * 600, groups)
+    parts = split("original", ["x"] * 600, groups)
     assert any(len(set(parts[np.array(groups) == group])) > 1 for group in set(groups))
 
 

@@ -244,13 +244,15 @@ def aliased(self: Run, loss: float, accuracy: float, state: tuple) -> None:
 
 def test_legacy_restore_evaluates_the_last_weights_as_the_original_does_unknowingly(monkeypatch):
     made, train, key = cell(), options(max_epochs=20), keys(1)
-    legacy = train | {"legacy_restore": True}
+    legacy = train.model_copy(update={"legacy_restore": True})
     (best,) = fit_stack(made, key, train, DOUBLE)
     (last,) = fit_stack(made, key, legacy, DOUBLE)
     assert best.best_epoch < len(best.history)
     assert not np.array_equal(best.predicted, last.predicted)
     assert best.history == last.history
-    (short,) = fit_stack(made, key, legacy | {"max_epochs": best.best_epoch}, DOUBLE)
+    (short,) = fit_stack(
+        made, key, legacy.model_copy(update={"max_epochs": best.best_epoch}), DOUBLE
+    )
     assert np.array_equal(best.predicted, short.predicted)
     right = (best.predicted == made.y)[made.parts["val"]].mean()
     assert right == best.history[best.best_epoch - 1][1] == max(a for _, a in best.history)
@@ -288,7 +290,7 @@ def test_the_guide_normalises_by_the_sample_standard_deviation():
 
 def test_data_loader_workers_change_no_bit():
     train = options(max_epochs=2)
-    found = fit_reference(cell(), keys(1)[0], train | {"workers": 2})
+    found = fit_reference(cell(), keys(1)[0], train.model_copy(update={"workers": 2}))
     expected = fit_reference(cell(), keys(1)[0], train)
     assert found.history == expected.history
     assert np.array_equal(found.predicted, expected.predicted)
@@ -297,19 +299,24 @@ def test_data_loader_workers_change_no_bit():
 def test_autocast_moves_the_loss_a_little():
     train = options(max_epochs=2, hidden=32)
     plain, cast = (
-        fit_reference(cell(), keys(1)[0], train | {"autocast": on}) for on in (False, True)
+        fit_reference(cell(), keys(1)[0], train.model_copy(update={"autocast": on}))
+        for on in (False, True)
     )
     assert 0 < abs(plain.history[0][0] / cast.history[0][0] - 1) < 0.05
 
 
 def test_the_scripted_network_trains_with_masks_of_its_own_and_repeatably():
     train = options(max_epochs=3, hidden=16)
-    first, again = (fit_reference(cell(), keys(1)[0], train | {"script": True}) for _ in range(2))
+    first, again = (
+        fit_reference(cell(), keys(1)[0], train.model_copy(update={"script": True}))
+        for _ in range(2)
+    )
     assert first.history == again.history
     assert first.history != fit_reference(cell(), keys(1)[0], train).history
     assert not first.diverged
-    no_masks = train | {"dropout": 0.0}
+    no_masks = train.model_copy(update={"dropout": 0.0})
     scripted, eager = (
-        fit_reference(cell(), keys(1)[0], no_masks | {"script": on}, DOUBLE) for on in (True, False)
+        fit_reference(cell(), keys(1)[0], no_masks.model_copy(update={"script": on}), DOUBLE)
+        for on in (True, False)
     )
     assert np.array(scripted.history) == pytest.approx(np.array(eager.history), abs=1e-9)

@@ -155,10 +155,6 @@ def test_rows_beyond_the_source_are_refused(refused):
     assert "the source has 3" in refused(generated_source(3), start=2, stop=4)
 
 
-def test_an_unknown_kind_is_refused_with_those_that_exist(refused):
-    assert "generated, datasets, hub" in refused({"kind": "zip"})
-
-
 def test_a_folder_without_a_label_for_an_adapter_is_refused(refused, tmp_path):
     shard = small(2)
     source = save_folder(shard, tmp_path / "source")

@@ -17,6 +17,7 @@ from scripts.lora_ablation.representations.catalogue import (
     PAIR_FAMILIES,
     REPRESENTATIONS,
     deviation,
+    family_job,
 )
 from scripts.lora_ablation.representations.product import compute as product
 from scripts.lora_ablation.representations.union import COMPUTE, layerwise, select, union
@@ -32,7 +33,8 @@ DIMENSIONS = {
     "info_theoretic": 2,
     "ensemble": 67,
 }
-# Shared spec 8, six digits, of G1 = sin((i+1)(j+1)), 4 x 12, and G2 = sin(j+1), 1 x 16.
+# docs/studies/lora_ablation.md, Golden facts. Six digits of G1 = sin((i+1)(j+1)), 4 x 12, and of
+# G2 = sin(j+1), 1 x 16.
 G1 = {
     "simple_stats": "5.06272 -0.0335132 0.737697 0.999912 -0.99999",
     "rank_based": "-0.996131 -0.990467 -0.921582 -0.752441 -0.279415 0.767999 0.966271 0.989358 "
@@ -79,7 +81,7 @@ def represented(w: np.ndarray, representation: str, by: str) -> np.ndarray:
 @pytest.mark.parametrize("by", ["reference", "union", "layerwise"])
 @pytest.mark.parametrize("representation", DIMENSIONS)
 @pytest.mark.parametrize(("which", "golden"), [("G1", G1), ("G2", G2)])
-def test_every_arm_gives_the_golden_values_of_the_source(which, golden, representation, by):
+def test_every_arm_gives_the_golden_values_of_the_original(which, golden, representation, by):
     parts = [representation]
     if representation == "ensemble":
         parts = ["spectral", "matrix_norms", "distribution", "frequency", "info_theoretic"]
@@ -91,7 +93,7 @@ def test_every_arm_gives_the_golden_values_of_the_source(which, golden, represen
 
 
 @pytest.mark.parametrize("representation", DIMENSIONS)
-def test_dimensions_are_those_of_the_source(representation):
+def test_dimensions_are_those_of_the_original(representation):
     layout = sd15_layout(1)
     row = np.random.default_rng(0).standard_normal((1, layout.width), np.float32)
     assert len(REPRESENTATIONS[representation]) == DIMENSIONS[representation]
@@ -223,11 +225,12 @@ def test_a_stored_family_is_what_was_computed_in_any_blocks(tmp_path, pairs, mon
     matrix = np.random.default_rng(7).standard_normal((7, layout.width), np.float32)
     scales = np.linspace(1, 2, 7)[:, None]
     family, k = ("product", 16) if pairs else ("moments", 6)
-    spec = {"family": family, "k": k, "pairs": pairs}
+    job = family_job(family)
+    assert (len(job.names), job.pairs) == (k, pairs)
     path, rows = tmp_path / "f.parquet", np.arange(7)
-    write_family(path, family, rows, features.blocks(spec, matrix, layout, scales), spec)
+    write_family(path, family, k, rows, features.blocks(job, matrix, layout, scales))
     monkeypatch.setattr(features, "ROW_GROUP", 100)
-    (expected,) = features.blocks(spec, matrix, layout, scales)
+    (expected,) = features.blocks(job, matrix, layout, scales)
     found = read_family(path)
     assert found.shape == (7, 1 if pairs else 2, k)
     assert np.array_equal(found.reshape(7, -1), expected)
@@ -247,5 +250,5 @@ def test_features_refuse_a_store_whose_files_do_not_belong_together(tmp_path):
     with pytest.raises(ContractError, match=r"3 adapters of 42 values; .* have 2 of 42"):
         features.stored(tensors, shapes, index, pairs=False)
     with pytest.raises(ContractError, match="1 rows of features for 2"):
-        write_family(tmp_path / "f", "moments", np.arange(2), [np.ones((1, 6))], {})
+        write_family(tmp_path / "f", "moments", 6, np.arange(2), [np.ones((1, 6))])
     assert not (tmp_path / "f").exists()

@@ -30,11 +30,11 @@ def read(source: FlatMatrix, seed: int, start: int, stop: int) -> Shard:
     if len(shape) != 2 or shape[1] != width:
         raise LoadError(
             f"{path}: has shape {tuple(shape)}; expected [adapters, {width}] "
-            f"by {source['dimensions']}."
+            f"by {source.dimensions}."
         )
     if shape[0] != len(labels):
         raise LoadError(
-            f"{path}: has {shape[0]} rows; expected {len(labels)} by {source['labels']}."
+            f"{path}: has {shape[0]} rows; expected {len(labels)} by {source.labels}."
         )
     layout = paired_layout({name: shape for name, *shape in tensors}, source.dimensions)
     starts = dict(zip(layout.names, layout.offsets[:-1], strict=True))

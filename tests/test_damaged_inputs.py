@@ -19,8 +19,7 @@ import safetensors.numpy
 import torch
 
 from scripts.lib.faults import LoadError
-from scripts.lora_ablation.adapters import sources as adapters
-from scripts.lora_ablation.adapters.shipped import save_nested
+from scripts.lora_ablation.data.tabular import save_nested
 from scripts.tep_bp.tasks import sources as tasks
 from tests import gpcm_files, lora_files, tep_files
 
@@ -31,9 +30,9 @@ EXACT = ("binary", "packed")  # of these files a part is no file; of a text it m
 
 
 def read_adapters(source: dict) -> list:
-    n = adapters.count(source)
-    adapters.fingerprints(source, [(0, n)])
-    shard = adapters.read(source, 42, 0, min(n, 6))
+    n = lora_files.count(source)
+    lora_files.fingerprints(source, [(0, n)])
+    shard = lora_files.read(source, 42, 0, min(n, 6))
     return [shard.matrix.tobytes(), shard.names, shard.labels, shard.groups, shard.scales.tobytes()]
 
 

@@ -17,7 +17,7 @@ import torch
 
 from scripts.lib import foreign, foreign_arrays
 from scripts.lib.faults import LONGEST, LoadError, reason
-from scripts.lora_ablation.adapters import sources
+from scripts.lora_ablation.data import sources
 from tests import gpcm_files, lora_files, tep_files
 from tests.lora_files import BLOCK, UP, save_adapter, save_folder, save_matrix, small, tensors
 
@@ -101,7 +101,7 @@ def test_a_footer_cannot_state_any_number_of_adapters(monkeypatch, tmp_path):
     source = lora_files.save_parquet(small(), tmp_path / "a.parquet")
     monkeypatch.setattr(sources, "MOST", 5)
     with pytest.raises(LoadError, match="states 6 adapters; at most 5"):
-        sources.count(source)
+        lora_files.count(source)
 
 
 # What stands in a configuration (Python's words for JSON's NaN and Infinity are read too), and what

@@ -6,13 +6,8 @@ import pytest
 from scipy import stats
 
 from scripts.lora_ablation.costs import stage_rows
-from scripts.lora_ablation.outcome.intervals import (
-    holm,
-    paired_p,
-    percentiles,
-    resampled_means,
-    wilson,
-)
+from scripts.lora_ablation.outcome.drops import holm, paired_p
+from scripts.lora_ablation.outcome.grid import percentiles, resampled_means, wilson
 from scripts.lora_ablation.specs import CostsJob
 
 
@@ -65,7 +60,7 @@ def test_blocks_of_draws_give_what_single_rows_give(monkeypatch):
     whole = resampled_means(hits, 64, np.random.default_rng(1))
     alone = resampled_means(hits[:, 2:3], 64, np.random.default_rng(1))
     assert np.array_equal(whole[:, 2:3], alone)
-    monkeypatch.setattr("scripts.lora_ablation.outcome.intervals.BLOCK", 60)
+    monkeypatch.setattr("scripts.lora_ablation.outcome.grid.BLOCK", 60)
     assert np.array_equal(resampled_means(hits, 64, np.random.default_rng(1)), whole)
 
 

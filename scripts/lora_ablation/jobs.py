@@ -142,7 +142,7 @@ class Jobs:
         )
 
     def implementations(self, arm: str, *stages: str) -> list[str]:
-        """What an arm's jobs of these stages call (scripts/lora_ablation/arms.py)."""
+        """What an arm's jobs of these stages call (scripts/lora_ablation/unit.py)."""
         options = self.section.arms[arm]
         return [name for stage in stages if (name := getattr(options, stage))]
 

@@ -21,7 +21,7 @@ Selection = text_like(
     "one of all, visual, text, text_encoder, half0, half1, ...",
 )
 SplitKind = Literal["original", "stratified", "grouped"]
-# Functions of scripts/lora_ablation/arms.py, by stage.
+# Functions of scripts/lora_ablation/unit.py, by stage.
 Loader = Literal["formatted", "python_lists", "zero_copy"]
 Extractor = Literal["loops", "lowrank", "layerwise", "union"]
 Trainer = Literal["reference", "resident", "stacked"]

@@ -216,10 +216,13 @@ class TablesJob(Model):
 class CostsJob(Model):
     """Whom the tables of cost show, and the amount of work of the original and of larger data.
 
-    `repairs`: the repair that each arm undoes, by arm.
+    `stages`: the workload that measures each; `ranks`: rank of each workload of singular values;
+    `repairs`: the repair that each arm undoes.
     """
 
     arm: str
+    stages: dict[str, str]
+    ranks: dict[str, int]
     contestants: list[str]
     adapters: list[int]
     batch: int

@@ -6,10 +6,10 @@ import pandas as pd
 import yaml
 
 from scripts.lib.code import ROOT
-from scripts.tep_bp.design import jobs, plans
+from scripts.tep_bp.data.sources import read
+from scripts.tep_bp.data.store import Task
+from scripts.tep_bp.jobs import jobs, plans
 from scripts.tep_bp.propose import WAYS
-from scripts.tep_bp.task import Task
-from scripts.tep_bp.tasks.sources import read
 from scripts.tep_bp.train import result
 
 SEED = 42

@@ -264,13 +264,13 @@ def test_every_key_of_a_schema_is_described_and_every_object_closed(path):
 
 
 def test_the_schema_of_the_search_knows_every_way_of_the_code():
+    from scripts.tep_bp.data.sources import TASK_KEYS
     from scripts.tep_bp.measured import WORK
-    from scripts.tep_bp.search.plan import SAMPLERS
-    from scripts.tep_bp.search.space import ACTIVATIONS, DIMENSIONS
-    from scripts.tep_bp.tasks.sources import TASK_KEYS
-    from scripts.tep_bp.training.legacy.fit import SWITCHES
-    from scripts.tep_bp.training.reference.rules import RULES
-    from scripts.tep_bp.training.stacked import GRADIENTS
+    from scripts.tep_bp.models.legacy.fit import SWITCHES
+    from scripts.tep_bp.models.reference.rules import RULES
+    from scripts.tep_bp.models.stacked.rules import GRADIENTS
+    from scripts.tep_bp.plans.sampling import SAMPLERS
+    from scripts.tep_bp.plans.space import ACTIVATIONS, DIMENSIONS
     from scripts.tep_bp.unit import TRAINERS
 
     schema = schema_of("tep_bp")

@@ -22,7 +22,7 @@ from scripts.deep_gpcm.sequences import sources as answers
 from scripts.lib.faults import LoadError
 from scripts.lora_ablation.adapters import sources as adapters
 from scripts.lora_ablation.adapters.shipped import save_nested
-from scripts.tep_bp.tasks import sources as tasks
+from scripts.tep_bp.data import sources as tasks
 from tests import gpcm_files, lora_files, tep_files
 
 SMALL = lora_files.small()

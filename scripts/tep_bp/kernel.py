@@ -8,7 +8,7 @@ from scripts.lib.stage import arguments
 
 def compile_trainer() -> None:
     """All that the trainer calls."""
-    from scripts.tep_bp.training.fused.compile import compile_all
+    from scripts.tep_bp.models.fused.compile import compile_all
 
     compile_all()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from scripts.lib.faults import LoadError
 from scripts.lib.stage import arguments
-from scripts.tep_bp.tasks.sources import read
-from scripts.tep_bp.tasks.store import write_task
+from scripts.tep_bp.data.sources import read
+from scripts.tep_bp.data.store import write_task
 
 
 def load(spec: dict, fetched: list[Path], task: Path) -> None:

@@ -1,8 +1,8 @@
 """What `measure` times in this study (contract, clause 4), by kind of work.
 
 A unit [hidden, batch, round, number] is a trial; all widths and batch sizes have as many, so that a
-round is a stratified sample of the search. Whoever stacks does so with the trials of its round, and
-is charged for each its share. Inputs: the tasks (.npz) and the gate (.json).
+round is a stratified sample of the search. An arm that stacks trials does so within a round; the
+time of a stack is divided equally among its trials. Inputs: the tasks (.npz) and the gate (.json).
 """
 
 from functools import cache
@@ -12,16 +12,14 @@ import torch
 
 from scripts.lib.seeds import seed63, stream
 from scripts.lib.timing import Phases
-from scripts.tep_bp.search.plan import as_trials, trials
-from scripts.tep_bp.solver import chosen_solver
-from scripts.tep_bp.task import Task
-from scripts.tep_bp.tasks.store import read_task
-from scripts.tep_bp.training.data import Data, data_of
-from scripts.tep_bp.training.initial import batch_orders
-from scripts.tep_bp.training.reference.fit import loader
-from scripts.tep_bp.training.stacked import batch
-from scripts.tep_bp.trial import Trial
-from scripts.tep_bp.unit import TRAINERS
+from scripts.tep_bp.data.store import Task, read_task
+from scripts.tep_bp.models.initial import batch_orders
+from scripts.tep_bp.models.interface import Data, data_of
+from scripts.tep_bp.models.reference.fit import loader
+from scripts.tep_bp.models.stacked.fit import batch
+from scripts.tep_bp.plans.sampling import as_trials, trials
+from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.unit import chosen_solver, trained
 
 
 @cache
@@ -45,8 +43,8 @@ def drawn(spec: dict, units: list) -> list[Trial]:
 
 def search(spec: dict, data: Data, chosen: list[Trial]) -> list[dict]:
     """Train all trials."""
-    done = dict(TRAINERS[spec["trainer"]](data, chosen, spec))
-    return [{"n_steps": done[trial].n_steps} | done[trial].cost for trial in chosen]
+    fits = dict(trained(data, chosen, spec))
+    return [{"n_steps": fits[trial].n_steps} | fits[trial].cost for trial in chosen]
 
 
 def loading(spec: dict, data: Data, chosen: list[Trial]) -> list[dict]:

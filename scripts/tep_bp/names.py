@@ -1,7 +1,9 @@
-"""What the rows of this study hold, for the configuration to name: metrics and phases."""
+"""What the rows of this study hold, for the configuration to name: axes, phases and metrics.
 
-from scripts.tep_bp.design import stages
+Apart from jobs.py, at whose edits no trial should train again: the training stage reads this one.
+"""
 
+AXES = ["stage", "rule", "trial"]  # name a unit, a trial
 PHASES = ["data", "free", "nudged", "update", "evaluate", "compile"]
 # number: may be averaged; list: compared entry by entry; label: what the unit is, no result of it.
 METRICS = (
@@ -23,10 +25,3 @@ METRICS = (
         "label",
     )
 )
-
-
-def values(config: dict) -> dict[str, list]:
-    """Values of the axes that the configuration tells beforehand."""
-    # The stage `search` is that of the arms that train a sample, whatever the mode.
-    found = dict.fromkeys(["search", *(stage for stage, _, _ in stages(config)), "repeat"])
-    return {"stage": list(found), "rule": config["search"]["rules"]}

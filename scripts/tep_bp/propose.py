@@ -10,11 +10,9 @@ import pandas as pd
 
 from scripts.lib.stage import arguments
 from scripts.lib.tables import write_table
-from scripts.tep_bp.search.halving import promoted
-from scripts.tep_bp.search.plan import COLUMNS, trials
-from scripts.tep_bp.search.ranking import top
-from scripts.tep_bp.search.repeats import repeated
-from scripts.tep_bp.search.rounds import propose
+from scripts.tep_bp.plans.proposals import promoted, propose, repeated
+from scripts.tep_bp.plans.ranking import top
+from scripts.tep_bp.plans.sampling import COLUMNS, trials
 
 
 def sample(spec: dict, runs: pd.DataFrame) -> pd.DataFrame:

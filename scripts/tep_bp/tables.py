@@ -11,13 +11,23 @@ import pandas as pd
 from scripts.lib.files import replacing
 from scripts.lib.stage import arguments
 from scripts.tep_bp.outcome.ablation import ablation_rows, by_batch, legacy
-from scripts.tep_bp.outcome.again import pairs, repeats
-from scripts.tep_bp.outcome.budgets import budgets, curves, thinned
-from scripts.tep_bp.outcome.fixed_points import bias, economy, residuals
-from scripts.tep_bp.outcome.rows import beside_rows, complete, reasons, repeat_rows, result_rows
+from scripts.tep_bp.outcome.anytime import budgets, curves, thinned
+from scripts.tep_bp.outcome.distribution import (
+    distribution_table,
+    heat_table,
+    importance_table,
+    robustness_table,
+)
+from scripts.tep_bp.outcome.model_tables import bias, economy, residuals, widths
+from scripts.tep_bp.outcome.reevaluation import pairs, repeats
+from scripts.tep_bp.outcome.row_selection import (
+    beside_rows,
+    complete,
+    reasons,
+    repeat_rows,
+    result_rows,
+)
 from scripts.tep_bp.outcome.sanity import sanity
-from scripts.tep_bp.outcome.trials import heat, shares, spread, what_matters
-from scripts.tep_bp.outcome.widths import widths
 
 
 def tables(
@@ -35,10 +45,10 @@ def tables(
     made = {
         "anytime": thinned(found),
         "budgets": budgets(found, why_not),
-        "robustness": spread(results, why_not, spec),
-        "distribution": shares(results, why_not),
-        "importances": what_matters(results, spec["space"]),
-        "heat": heat(results, spec["space"]),
+        "robustness": robustness_table(results, why_not, spec),
+        "distribution": distribution_table(results, why_not),
+        "importances": importance_table(results, spec["space"]),
+        "heat": heat_table(results, spec["space"]),
         "repeats": repeats(again, results, spec),
         "pairs": pairs(again, why_not, spec),
         "legacy": legacy(ablated),

@@ -1,71 +1,130 @@
-"""The trainings of a job: trials of one rule by one implementation, and their run rows."""
+"""The trainings of a job: trials of one rule by one implementation, and their run rows.
 
-from collections.abc import Callable
+A unit is a trial: its row depends on no other trial of its job or stack.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from scripts.tep_bp.search.groups import groups, stacks
-from scripts.tep_bp.task import Task
-from scripts.tep_bp.training.data import Data, data_of
-from scripts.tep_bp.training.fit import Fit
-from scripts.tep_bp.training.stacked import fit_stack
-from scripts.tep_bp.trial import Trial
+from scripts.lib.progress import progress
+from scripts.lib.spec import array_digest, digest
+from scripts.lib.units import finished
+from scripts.tep_bp.data.store import Task
+from scripts.tep_bp.models.interface import Data, Fit, data_of
+from scripts.tep_bp.models.stacked.fit import fit_stack
+from scripts.tep_bp.plans.sampling import groups, stacks
+from scripts.tep_bp.plans.space import Trial
 
 EARLY_EPOCHS = 3  # whose losses are compared: before rounding has grown
-Trained = list[tuple[Trial, Fit]]
+# Of a job's specification, what decides the row of a unit, beside its trial and the task.
+DECISIVE = (
+    *("arm", "stage", "rule", "trainer", "train", "solver", "solver_name", "faults"),
+    *("parts", "held"),
+)
 
 
-def by_stack(data: Data, trials: list[Trial], spec: dict) -> Trained:
-    """Stacks of equal shape."""
-    stacked = stacks(trials, spec["elements"])
-    return _paired(stacked, lambda stack: fit_stack(data, stack, spec["train"], spec["solver"]))
+class Trainer(NamedTuple):
+    """An implementation: `stacks(trials, spec)` to train at once, `fit(data, stack, spec)`."""
+
+    stacks: Callable[[list[Trial], dict], list[list[Trial]]]
+    fit: Callable[[Data, list[Trial], dict], list[Fit]]
 
 
-def fused(data: Data, trials: list[Trial], spec: dict) -> Trained:
-    """One by one, in compiled steps."""
-    from scripts.tep_bp.training.fused.fit import fit_fused
-
-    return _paired([trials], lambda all: fit_fused(data, all, spec["train"], spec["solver"]))
+def one_by_one(trials: list[Trial], spec: dict) -> list[list[Trial]]:
+    """Each trial by itself."""
+    return [[trial] for trial in trials]
 
 
-def one_by_one(data: Data, trials: list[Trial], spec: dict) -> Trained:
+def by_shape(trials: list[Trial], spec: dict) -> list[list[Trial]]:
+    """All trials of equal shape at once."""
+    return groups(trials)
+
+
+def by_size(trials: list[Trial], spec: dict) -> list[list[Trial]]:
+    """Trials of equal shape, as many as the processor's cache can hold."""
+    return stacks(trials, spec["elements"])
+
+
+def stacked(data: Data, trials: list[Trial], spec: dict) -> list[Fit]:
+    """Tensors with a dimension of trials."""
+    return fit_stack(data, trials, spec["train"], spec["solver"])
+
+
+def fused(data: Data, trials: list[Trial], spec: dict) -> list[Fit]:
+    """Compiled steps."""
+    from scripts.tep_bp.models.fused.fit import fit_fused
+
+    return fit_fused(data, trials, spec["train"], spec["solver"])
+
+
+def reference(data: Data, trials: list[Trial], spec: dict) -> list[Fit]:
     """The reference, whose imports take as long as many a stack."""
-    from scripts.tep_bp.training.reference.fit import fit_trial
+    from scripts.tep_bp.models.reference.fit import fit_trial
 
-    train, solver = spec["train"], spec["solver"]
-    return _paired([trials], lambda all: [fit_trial(data, one, train, solver) for one in all])
-
-
-def by_legacy_stack(data: Data, trials: list[Trial], spec: dict) -> Trained:
-    """The source's block, with the faults that the arm has."""
-    from scripts.tep_bp.training.legacy.fit import fit_legacy
-
-    faults = spec["faults"]
-    return _paired(groups(trials), lambda stack: fit_legacy(data, stack, spec["train"], faults))
+    return [fit_trial(data, trial, spec["train"], spec["solver"]) for trial in trials]
 
 
-def _paired(stacked: list[list[Trial]], fit: Callable[[list[Trial]], list[Fit]]) -> Trained:
-    return [pair for stack in stacked for pair in zip(stack, fit(stack), strict=True)]
+def legacy(data: Data, trials: list[Trial], spec: dict) -> list[Fit]:
+    """The original's block, with the faults that the arm has."""
+    from scripts.tep_bp.models.legacy.fit import fit_legacy
+
+    return fit_legacy(data, trials, spec["train"], spec["faults"])
 
 
 TRAINERS = {
-    "stacked": by_stack,
-    "fused": fused,
-    "reference": one_by_one,
-    "legacy": by_legacy_stack,
+    "stacked": Trainer(by_size, stacked),
+    "fused": Trainer(one_by_one, fused),
+    "reference": Trainer(one_by_one, reference),
+    "legacy": Trainer(by_shape, legacy),
 }
 
 
-def rows(spec: dict, trials: list[Trial], task: Task) -> list[dict]:
-    """Run rows in order of trial.
+def trained(data: Data, trials: list[Trial], spec: dict) -> Iterator[tuple[Trial, Fit]]:
+    """Each trial with its fit, stack by stack; nothing is kept."""
+    trainer = TRAINERS[spec["trainer"]]
+    for stack in trainer.stacks(trials, spec):
+        yield from zip(stack, trainer.fit(data, stack, spec), strict=True)
+
+
+def rows(spec: dict, trials: list[Trial], task: Task, store: Path | None = None) -> list[dict]:
+    """Run rows in order of trial, from `store` where they are finished already.
 
     spec: arm, stage, rule, trainer, train, solver (None for a rule or trainer that has none) and
     its name `solver_name`, parts (whose samples train), held (whose samples score: `val` or
-    `test`), elements of a stack, faults of a legacy arm.
+    `test`), elements of a stack, faults of a legacy arm. `store` is the folder of units that have
+    the `decisive` part of the specification in common. The trials of a stack are finished together.
     """
-    data = data_of(task, tuple(spec["parts"]), spec["held"])
-    done = TRAINERS[spec["trainer"]](data, trials, spec)
-    return [_row(spec, *pair, data) for pair in sorted(done, key=lambda pair: pair[0].trial)]
+    data, trainer = data_of(task, tuple(spec["parts"]), spec["held"]), TRAINERS[spec["trainer"]]
+    # Each trial with those after it in its stack: what is trained where it is the first missing.
+    whole = trainer.stacks(trials, spec)
+    rest = {trial.trial: stack[at:] for stack in whole for at, trial in enumerate(stack)}
+    computed: dict[int, dict] = {}
+
+    def compute(unit: list) -> dict:
+        number = unit[-1]
+        if number not in computed:
+            fits = zip(rest[number], trainer.fit(data, rest[number], spec), strict=True)
+            computed.update({trial.trial: _row(spec, trial, fit, data) for trial, fit in fits})
+        return computed.pop(number)
+
+    of_task = task_digest(task) if store else ""
+    units = [[spec["stage"], stack[0].rule, number] for number, stack in rest.items()]
+    done = finished(units, compute, store, lambda unit: digest(rest[unit[-1]][0], of_task))
+    return sorted(progress(done, len(units), spec["arm"]), key=lambda row: row["trial"])
+
+
+def decisive(spec: dict) -> dict:
+    """What all units of a job have in common that decides their rows."""
+    return {name: spec[name] for name in DECISIVE}
+
+
+def task_digest(task: Task) -> str:
+    """Identifies samples, classes and parts of a task."""
+    return array_digest(task.x, task.y, *(task.parts[name] for name in sorted(task.parts)))
 
 
 def _row(spec: dict, trial: Trial, fit: Fit, data: Data) -> dict:
@@ -89,3 +148,14 @@ def _scores(held: str, fit: Fit, data: Data) -> dict:
         "curve": fit.curve,
         "early_losses": fit.losses[:EARLY_EPOCHS],
     }
+
+
+def chosen_solver(spec: dict, gates: list[Path]) -> dict:
+    """The specification with `solver` (None for a rule without one) and its name.
+
+    Where the name is `gated`, gate.json has it, the only one of `gates`.
+    """
+    name = spec["solver_name"]
+    if name == "gated":
+        name = json.loads(gates[0].read_text(encoding="utf-8"))["solver"]
+    return spec | {"solver_name": name, "solver": spec["solvers"].get(name)}

@@ -1,16 +1,14 @@
 """TEP against backprop: fetch, load, kernel -> propose -> train -> gate -> tables.
 
-Makes <results>/tep_bp/{fetched,tasks,plans,runs,numba,gate.json,gradient.parquet,tables,optuna.*};
-announces its run files, measurement and chapter.
+Makes <results>/tep_bp/{fetched,tasks,plans,runs,units,numba,gate.json,gradient.parquet,tables,
+optuna.*}; announces its run files, measurement and chapter.
 """
 
-from scripts.tep_bp import design as tep_design
-from scripts.tep_bp import plan as tep_plan
+from scripts.tep_bp import jobs as tep_jobs
 from scripts.tep_bp import names as tep_names
-from scripts.tep_bp.axes import AXES as TEP_AXES
 from scripts.tep_bp.check import check_tep_bp
-from scripts.tep_bp.tasks.sources import downloaded as tep_downloaded
-from scripts.tep_bp.tasks.sources import fingerprint as tep_fingerprint
+from scripts.tep_bp.data.sources import downloaded as tep_downloaded
+from scripts.tep_bp.data.sources import fingerprint as tep_fingerprint
 
 
 configfile: "config/tep_bp.yaml"
@@ -25,32 +23,32 @@ except ConfigError as error:
 TEP_TASK = f"<results>/tep_bp/tasks/{TEP['task']}.npz"
 # {name: specification of a plan}, {(arm, block): that of a training job}
 TEP_PLANS, TEP_JOBS = {}, {}
-AXES["tep_bp"] = TEP_AXES
+AXES["tep_bp"] = tep_names.AXES
 METRICS["tep_bp"], PHASES["tep_bp"] = tep_names.METRICS, tep_names.PHASES
 
 
 if "tep_bp" in STUDIES:
     try:
-        for name in (TEP["task"], *tep_plan.tasks(TEP)):
+        for name in (TEP["task"], *tep_jobs.measured_tasks(TEP)):
             tep_fingerprint(TEP["tasks"][name])
     except LoadError as error:
         raise WorkflowError(str(error)) from None
-    TEP_PLANS = tep_design.plans(TEP, config["seed"])
-    TEP_JOBS = tep_design.jobs(TEP, config["seed"])
+    TEP_PLANS = tep_jobs.plans(TEP, config["seed"])
+    TEP_JOBS = tep_jobs.jobs(TEP, config["seed"])
     RUNS["tep_bp"] = [f"<results>/tep_bp/runs/{arm}/{block}.parquet" for arm, block in TEP_JOBS]
     MEASURED["tep_bp"] = {
-        "data": tep_plan.data_files(TEP),
+        "data": tep_jobs.measured_data(TEP),
         "kernel": "<results>/tep_bp/numba",
         "script": "scripts/tep_bp/measured.py",
         "plan": partial(
             measurement_plan,
             TEP["measure"],
-            partial(tep_plan.rounds, TEP),
-            partial(tep_plan.measured_job, TEP, config["seed"]),
+            partial(tep_jobs.measured_rounds, TEP),
+            partial(tep_jobs.measured_job, TEP, config["seed"]),
         ),
     }
     CHAPTERS["tep_bp"] = [
-        *expand("<results>/tep_bp/tables/{table}.csv", table=tep_design.TABLES),
+        *expand("<results>/tep_bp/tables/{table}.csv", table=tep_jobs.TABLES),
         "<results>/tep_bp/tables/figures.json",
     ]
 
@@ -140,7 +138,7 @@ rule tep_bp_kernel:
 
 
 rule tep_bp_train:
-    """Train some trials of a plan by one implementation of one learning rule."""
+    """Train some trials of a plan by one implementation of one learning rule; they survive a kill."""
     input:
         kernel=lambda w: [
             "<results>/tep_bp/numba"
@@ -164,16 +162,17 @@ rule tep_bp_train:
     params:
         *stamps("scripts/tep_bp/train.py"),
         spec=lambda w: canonical(TEP_JOBS[w.arm, w.block]),
+        units=f"{RESULTS}/tep_bp/units",
     shell:
         "OMP_NUM_THREADS={threads} NUMBA_CACHE_DIR={input.kernel:q}"
         " python -m scripts.tep_bp.train --job {params.job:q} --threads {threads} --task {input.task:q} --plan {input.plan:q} --gates {input.gates:q}"
-        " --runs {output.runs:q} 2> >(tee {log:q} >&2)"
+        " --units {params.units:q} --runs {output.runs:q} 2> >(tee {log:q} >&2)"
 
 
 rule tep_bp_gate:
     """Whether the economy solver changes nothing, so that the search may use it."""
     input:
-        runs=tep_design.gate_reads(TEP) if TEP_JOBS else [],
+        runs=tep_jobs.gate_reads(TEP) if TEP_JOBS else [],
         plan="<results>/tep_bp/plans/search-000.parquet",
         task=TEP_TASK,
     output:
@@ -185,7 +184,7 @@ rule tep_bp_gate:
     threads: 1
     params:
         *stamps("scripts/tep_bp/gate.py"),
-        spec=canonical(tep_design.gate_job(TEP)),
+        spec=canonical(tep_jobs.gate_job(TEP)),
     shell:
         "OMP_NUM_THREADS={threads} python -m scripts.tep_bp.gate --job {params.job:q}"
         " --threads {threads} --runs {input.runs:q} --plan {input.plan:q} --task {input.task:q}"
@@ -205,27 +204,27 @@ rule tep_bp_gradient:
     threads: 1
     params:
         *stamps("scripts/tep_bp/gradient.py"),
-        spec=canonical(tep_design.gradient_job(TEP, config["seed"])),
+        spec=canonical(tep_jobs.gradient_job(TEP, config["seed"])),
     shell:
         "OMP_NUM_THREADS={threads} python -m scripts.tep_bp.gradient --job {params.job:q}"
         " --threads {threads} --task {input.task:q} --gradient {output.gradient:q} 2> {log:q}"
 
 
 rule tep_bp_tables:
-    """Anytime curves, re-evaluation, pairs, ablation of the source's faults, fixed points, gate."""
+    """Anytime curves, re-evaluation, pairs, ablation of the original's faults, fixed points, gate."""
     input:
         runs="<results>/tep_bp/runs.parquet",
-        gate=(["<results>/tep_bp/gate.json"] if TEP_JOBS and tep_design.gate_reads(TEP) else []),
+        gate=(["<results>/tep_bp/gate.json"] if TEP_JOBS and tep_jobs.gate_reads(TEP) else []),
         gradient="<results>/tep_bp/gradient.parquet",
     output:
-        tables=expand("<results>/tep_bp/tables/{table}.csv", table=tep_design.TABLES),
+        tables=expand("<results>/tep_bp/tables/{table}.csv", table=tep_jobs.TABLES),
     log:
         "<results>/tep_bp/logs/tables.log",
     conda:
         "../envs/isospeed.yaml"
     params:
         *stamps("scripts/tep_bp/tables.py"),
-        spec=canonical(tep_design.tables_job(TEP, config["seed"])),
+        spec=canonical(tep_jobs.tables_job(TEP, config["seed"])),
     shell:
         "python -m scripts.tep_bp.tables --job {params.job:q} --runs {input.runs:q}"
         " --gate {input.gate:q} --gradient {input.gradient:q} --tables {output.tables:q} 2> {log:q}"
@@ -234,7 +233,7 @@ rule tep_bp_tables:
 rule tep_bp_draw:
     """The chapter's figures from its tables."""
     input:
-        tables=expand("<results>/tep_bp/tables/{table}.csv", table=tep_design.DRAWN),
+        tables=expand("<results>/tep_bp/tables/{table}.csv", table=tep_jobs.DRAWN),
     output:
         figures="<results>/tep_bp/tables/figures.json",
     log:
@@ -263,7 +262,7 @@ rule tep_bp_export:
         "../envs/isospeed.yaml"
     params:
         *stamps("scripts/tep_bp/export.py"),
-        spec=canonical(tep_design.tables_job(TEP, config["seed"])),
+        spec=canonical(tep_jobs.tables_job(TEP, config["seed"])),
     shell:
         "python -m scripts.tep_bp.export --job {params.job:q} --runs {input.runs:q}"
         " --storage {output.storage:q} 2> {log:q}"

@@ -1,12 +1,11 @@
-"""The source's block with its faults, and with one repair after the other, on the same trials."""
+"""The original's block with its faults, and with one repair after the other, on the same trials."""
 
 import pandas as pd
 
 from scripts.lib.stats import paired_interval
-from scripts.tep_bp.outcome.rows import SEARCH, ordered, together
-from scripts.tep_bp.search.comparable import refusal
-from scripts.tep_bp.search.ranking import SCORE, scored
-from scripts.tep_bp.search.robustness import QUANTILES, robustness
+from scripts.tep_bp.outcome.distribution import QUANTILES, robustness
+from scripts.tep_bp.outcome.row_selection import SEARCH, ordered, refusal, together
+from scripts.tep_bp.plans.ranking import SCORE, scored
 
 RULE = "tep"
 LEGACY = ["arm", "role", "trials", *QUANTILES, "diverged", "failed", "cpu_s",

@@ -1,9 +1,9 @@
-"""Results beside the band in which they are expected (spec 7.6): a check, never a result."""
+"""Results beside the band in which they are expected: a check, never a result."""
 
 import pandas as pd
 
 from scripts.lib.config import check_member
-from scripts.tep_bp.outcome.rows import together
+from scripts.tep_bp.outcome.row_selection import together
 
 SANITY = ["rule", "quantity", "value", "low", "high", "inside"]
 QUANTITIES = ("best", "median", "test", "difference")

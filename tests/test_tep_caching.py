@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import time
-from textwrap import indent
 
 import optuna
 import pandas as pd
@@ -17,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from scripts.tep_bp.outcome.distribution import importances
 from scripts.tep_bp.plans.ranking import ranked
 from tests.project import Project, copy_code, job_counts
-from tests.tep_searches import STACKED, Search, configuration
+from tests.tep_searches import STACKED, Search, configuration, with_more
 
 ARM = configuration()["report"]["arm"]
 SPINE = {"aggregate": 1, "agree": 1, "ledger": 1, "report": 1}
@@ -29,12 +28,6 @@ RULES = ("tep", "bp")
 def trained(project: Project) -> int:
     """Run files of all arms: each is a training job."""
     return len(list((project.results / "runs").glob("*/*.parquet")))
-
-
-def with_more(project: Project, lines: str) -> str:
-    """The tiny configuration, and keys of the study (YAML lines) over it."""
-    (project.folder / "more.yaml").write_text(f"tep_bp:\n{indent(lines, '  ')}\n")
-    return f"{project.tiny} more.yaml"
 
 
 def planned(project: Project, lines: str) -> tuple[dict, set[str]]:

@@ -119,7 +119,7 @@ CHANGES = {
         "solvers.adaptive has a tol",
         "needs omega 1 and mu 0",
     ),
-    "proposal to the source's block": (
+    "proposal to the original's block": (
         {"arms.legacy.train": {"proposal": "compiled"}},
         "arms.legacy.train.proposal is compiled",
         "legacy has only none",

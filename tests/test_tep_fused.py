@@ -1,4 +1,4 @@
-"""The compiled trainer against the reference: the same steps but for rounding (spec 7.2)."""
+"""The compiled trainer against the reference: the same steps but for rounding."""
 
 import dataclasses
 

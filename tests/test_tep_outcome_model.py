@@ -1,4 +1,4 @@
-"""Tables of the source's faults, of fixed points and of time."""
+"""Tables of the original's faults, of fixed points and of time."""
 
 import math
 

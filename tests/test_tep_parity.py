@@ -1,4 +1,4 @@
-"""Stacked trials against the reference: the same steps, and so the same curves (spec 7.2)."""
+"""Stacked trials against the reference: the same steps, and so the same curves."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What the source proposes for the free phase: what each does to the states and the gradient."""
+"""What the original proposes for the free phase: what each does to the states and the gradient."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The learning rules of the reference: their gradients, energy and fixed points (spec 7.1)."""
+"""The learning rules of the reference: their gradients, energy and fixed points."""
 
 import pytest
 import torch

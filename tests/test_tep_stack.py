@@ -1,4 +1,4 @@
-"""A trial is the same bits whoever is in its stack, one that diverges too (spec 5.2, 7.2)."""
+"""A trial is the same bits whoever is in its stack, one that diverges too."""
 
 import numpy as np
 import pandas as pd

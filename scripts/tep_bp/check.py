@@ -92,8 +92,8 @@ def _check_arm(where: str, arm: dict, config: dict) -> None:
 def _check_sample(where: str, arm: str, chosen: dict, config: dict) -> None:
     result = config["report"]["arm"]
     if (arm == result) == ("trials" in chosen) or (arm == result and chosen):
-        told = "takes no keys: it trains the search" if arm == result else "needs the key trials"
-        raise ConfigError(f"Config: {where} {told}.")
+        remedy = "takes no keys: it trains the search" if arm == result else "needs the key trials"
+        raise ConfigError(f"Config: {where} {remedy}.")
     shared = min(config["search"]["trials"], config["search"]["block"])
     if chosen.get("trials", 0) > shared:
         raise ConfigError(

@@ -59,11 +59,11 @@ def gradient(
     data: Data, trial: Trial, parameters: Parameters, activation: Activation, solver: dict
 ) -> Parameters:
     """The trial's gradient on the first samples, in the layout of its parameters."""
-    found = parameters.like()
+    estimate = parameters.like()
     x, y = batch(data, torch.arange(min(SAMPLES, len(data.x)))[None])
     beta = torch.full((1, 1, 1), trial.beta, dtype=data.dtype)
-    tep(x, y, parameters, activation, beta, solver, found, Phases())
-    return found
+    tep(x, y, parameters, activation, beta, solver, estimate, Phases())
+    return estimate
 
 
 def judged(spec: dict, runs: pd.DataFrame, networks: pd.DataFrame) -> dict:
@@ -92,11 +92,11 @@ def judged(spec: dict, runs: pd.DataFrame, networks: pd.DataFrame) -> dict:
         ),
     }
     reasons = [reason for reason, failed in failures.items() if failed]
-    found = {"solver": "plain" if reasons else "economy", "passed": not reasons}
-    found |= {"reasons": reasons, "trials": change.n, "mean_difference": change.value}
-    found |= {"low": change.low, "high": change.high, "top_overlap": overlap}
-    found |= {"top": len(best[0]), "networks": len(networks), "cosine": middle}
-    return found | {"cosine_worst": lowest["economy"], "cosine_of_exact_worst": lowest["exact"]}
+    verdict = {"solver": "plain" if reasons else "economy", "passed": not reasons}
+    verdict |= {"reasons": reasons, "trials": change.n, "mean_difference": change.value}
+    verdict |= {"low": change.low, "high": change.high, "top_overlap": overlap}
+    verdict |= {"top": len(best[0]), "networks": len(networks), "cosine": middle}
+    return verdict | {"cosine_worst": lowest["economy"], "cosine_of_exact_worst": lowest["exact"]}
 
 
 def result(spec: dict, runs: pd.DataFrame, plan: pd.DataFrame, task: Task) -> dict:
@@ -104,14 +104,14 @@ def result(spec: dict, runs: pd.DataFrame, plan: pd.DataFrame, task: Task) -> di
     weak = plan[plan["beta"] <= spec["beta"]].head(spec["networks"])
     train = spec["train"] | {"epochs": spec["epochs"], "watch": False}
     data = data_of(task, ("train",), "val")
-    found = [cosines(data, trial, train, spec["solvers"]) for trial in as_trials(weak, "tep")]
-    return judged(spec, runs, pd.DataFrame(found, columns=["economy", "exact"], dtype=float))
+    pairs = [cosines(data, trial, train, spec["solvers"]) for trial in as_trials(weak, "tep")]
+    return judged(spec, runs, pd.DataFrame(pairs, columns=["economy", "exact"], dtype=float))
 
 
 if __name__ == "__main__":
     args = arguments(runs=[Path], plan=Path, task=Path, threads=int, gate=Path)
     torch.set_num_threads(args.threads)
     runs = pd.concat([pd.read_parquet(path) for path in args.runs])
-    found = result(args.spec, runs, pd.read_parquet(args.plan), read_task(args.task))
+    verdict = result(args.spec, runs, pd.read_parquet(args.plan), read_task(args.task))
     with replacing(args.gate) as temporary:
-        temporary.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(verdict, indent=1), encoding="utf-8")

@@ -34,8 +34,8 @@ def stages(config: dict) -> list[tuple[str, int, int]]:
     search, epochs = config["search"], config["train"]["epochs"]
     if search["mode"] != "halving":
         return [("search", epochs, search["trials"])]
-    found = rungs(search["trials"], search["halving"]["epochs"], search["halving"]["eta"])
-    return [(f"rung{i}", *rung) for i, rung in enumerate(found)]
+    of_rungs = rungs(search["trials"], search["halving"]["epochs"], search["halving"]["eta"])
+    return [(f"rung{i}", *rung) for i, rung in enumerate(of_rungs)]
 
 
 def kept(n: int, eta: int) -> int:
@@ -45,11 +45,11 @@ def kept(n: int, eta: int) -> int:
 
 def rungs(n: int, epochs: list[int], eta: int) -> list[tuple[int, int]]:
     """(epochs, trials) of each rung, e.g. (3, 300), (10, 100), (30, 34)."""
-    found = []
+    trained = []
     for count in epochs:
-        found.append((count, n))
+        trained.append((count, n))
         n = kept(n, eta)
-    return found
+    return trained
 
 
 def block_name(rule: str, stage: str, number: int) -> str:
@@ -67,25 +67,25 @@ def runs_of(config: dict, rule: str, stage: str, blocks_before: int | None = Non
 
 def plans(config: dict, seed: int) -> dict[str, dict]:
     """Specification of each plan, by name; `reads` has the run files that it is made from."""
-    search, found = config["search"], {}
+    search, specs = config["search"], {}
     common = {"space": config["space"], "seed": seed}
     for number, (start, count) in enumerate(blocks(search["trials"], search["block"])):
         sampled = {"way": "sample", "sampler": search["sampler"], "start": start}
-        found[f"search-{number:03d}"] = common | sampled | {"end": start + count, "reads": []}
+        specs[f"search-{number:03d}"] = common | sampled | {"end": start + count, "reads": []}
         for rule in search["rules"] if search["mode"] == "rounds" and number else ():
             asked = {"way": "ask", "rule": rule, "round": number, "n": count}
             reads = runs_of(config, rule, "search", number)
-            found[f"{rule}-{number:03d}"] = common | asked | {"reads": reads}
+            specs[f"{rule}-{number:03d}"] = common | asked | {"reads": reads}
     steps = stages(config)
     for (before, *_), (stage, _, keep) in pairwise(steps):
         for rule in search["rules"]:
             reads = runs_of(config, rule, before)
-            found[f"{rule}-{stage}"] = {"way": "promote", "keep": keep, "reads": reads}
+            specs[f"{rule}-{stage}"] = {"way": "promote", "keep": keep, "reads": reads}
     again = {"top": config["repeats"]["top"], "seeds": config["repeats"]["seeds"], "seed": seed}
     for rule in search["rules"] if again["top"] else ():
         reads = runs_of(config, rule, result_stage(config))
-        found[f"{rule}-repeat"] = {"way": "repeat", **again, "reads": reads}
-    return found
+        specs[f"{rule}-repeat"] = {"way": "repeat", **again, "reads": reads}
+    return specs
 
 
 def training_job(config: dict, seed: int, arm: str, rule: str) -> dict:
@@ -103,17 +103,17 @@ def training_job(config: dict, seed: int, arm: str, rule: str) -> dict:
 
 def jobs(config: dict, seed: int) -> dict[tuple[str, str], dict]:
     """Specification of each training job by (arm, block)."""
-    found = {}
+    specs = {}
     for arm in config["run"]:
         if arm == config["report"]["arm"]:
-            found |= _search_jobs(config, seed, arm)
+            specs |= _search_jobs(config, seed, arm)
         else:
-            found |= _sample_jobs(config, seed, arm)
-    return found
+            specs |= _sample_jobs(config, seed, arm)
+    return specs
 
 
 def _search_jobs(config: dict, seed: int, arm: str) -> dict[tuple[str, str], dict]:
-    search, again, found = config["search"], config["repeats"], {}
+    search, again, specs = config["search"], config["repeats"], {}
     for rule in search["rules"]:
         common = training_job(config, seed, arm, rule) | {"widest": None}
         for stage, epochs, trials in stages(config):
@@ -126,15 +126,15 @@ def _search_jobs(config: dict, seed: int, arm: str) -> dict[tuple[str, str], dic
                     plan = f"{rule}-{number:03d}"
                 block = {"stage": stage, "plan": plan, "start": 0 if whole else start}
                 name = block_name(rule, stage, number)
-                found[arm, name] = common | block | {"count": count, "train": train}
+                specs[arm, name] = common | block | {"count": count, "train": train}
         repeat = {"stage": "repeat", "plan": f"{rule}-repeat", "parts": ["train", "val"]}
         repeat |= {"held": "test", "train": common["train"] | {"watch": False}}
         for number, (start, count) in enumerate(
             blocks(again["top"] * again["seeds"], again["block"])
         ):
             name = block_name(rule, "repeat", number)
-            found[arm, name] = common | repeat | {"start": start, "count": count}
-    return found
+            specs[arm, name] = common | repeat | {"start": start, "count": count}
+    return specs
 
 
 def sample_blocks(config: dict, arm: str) -> list[tuple[int, int]]:
@@ -219,8 +219,8 @@ def tables_job(config: dict, seed: int) -> dict:
 def values(config: dict) -> dict[str, list]:
     """Values of the axes that the configuration fixes beforehand."""
     # The stage `search` is that of the arms that train a sample, whatever the mode.
-    found = dict.fromkeys(["search", *(stage for stage, _, _ in stages(config)), "repeat"])
-    return {"stage": list(found), "rule": config["search"]["rules"]}
+    all_stages = dict.fromkeys(["search", *(stage for stage, _, _ in stages(config)), "repeat"])
+    return {"stage": list(all_stages), "rule": config["search"]["rules"]}
 
 
 def measured_rounds(config: dict, workload: dict) -> list[list[list]]:

@@ -41,10 +41,10 @@ def tables(
     results, again = result_rows(runs, spec), repeat_rows(runs, spec)
     beside, ablated = beside_rows(runs, spec), ablation_rows(runs, spec)
     why_not = reasons(results, spec)
-    found = curves(results, why_not, spec["seed"])
-    made = {
-        "anytime": thinned(found),
-        "budgets": budgets(found, why_not),
+    anytime = curves(results, why_not, spec["seed"])
+    named = {
+        "anytime": thinned(anytime),
+        "budgets": budgets(anytime, why_not),
         "robustness": robustness_table(results, why_not, spec),
         "distribution": distribution_table(results, why_not),
         "importances": importance_table(results, spec["space"]),
@@ -58,13 +58,13 @@ def tables(
         "bias": bias(gradient),
         "economy": economy(gate),
     }
-    return made | {"sanity": sanity(spec["band"], made)}
+    return named | {"sanity": sanity(spec["band"], named)}
 
 
 if __name__ == "__main__":
     args = arguments(runs=Path, gate=[Path], gradient=Path, tables=[Path])
     gate = json.loads(args.gate[0].read_text(encoding="utf-8")) if args.gate else {}
-    made = tables(args.spec, pd.read_parquet(args.runs), gate, pd.read_parquet(args.gradient))
+    named = tables(args.spec, pd.read_parquet(args.runs), gate, pd.read_parquet(args.gradient))
     for path in args.tables:
         with replacing(path) as temporary:
-            made[path.stem].to_csv(temporary, index=False)
+            named[path.stem].to_csv(temporary, index=False)

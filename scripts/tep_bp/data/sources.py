@@ -36,9 +36,9 @@ def read(task: dict, split_seed: int, fetched: Path | None = None) -> Task:
     `split_seed` draws the parts, and the bits of xor and parity. `fetched` is the file that
     `fetch.py` brought, of a task that is `downloaded`.
     """
-    found = _samples(task, split_seed, fetched)
-    classes = int(found.y.max()) + 1
-    return Task(found.name, found.x, found.y, classes, split(found, split_seed))
+    loaded = _samples(task, split_seed, fetched)
+    classes = int(loaded.y.max()) + 1
+    return Task(loaded.name, loaded.x, loaded.y, classes, split(loaded, split_seed))
 
 
 def downloaded(task: dict) -> bool:
@@ -84,12 +84,12 @@ def _npz(task: dict) -> Samples:
     Raises LoadError.
     """
     path = Path(task["path"])
-    found = arrays(path, ("x", "y"), ("x_test", "y_test"))
-    if ("x_test" in found) != ("y_test" in found):
+    content = arrays(path, ("x", "y"), ("x_test", "y_test"))
+    if ("x_test" in content) != ("y_test" in content):
         raise LoadError(f"{path}: has only one of the arrays x_test and y_test.")
-    if "x_test" not in found:
-        return samples(path.stem, found["x"], found["y"], str(path))
-    return with_test_set(path.stem, *found.values(), str(path))
+    if "x_test" not in content:
+        return samples(path.stem, content["x"], content["y"], str(path))
+    return with_test_set(path.stem, *content.values(), str(path))
 
 
 def _xor(task: dict, seed: int) -> Samples:

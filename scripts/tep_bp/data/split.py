@@ -9,7 +9,7 @@ from scripts.tep_bp.data.samples import Samples
 SHARE = 0.2  # of all samples for the test, and of the others for validation
 
 
-def split(found: Samples, seed: int) -> dict[str, np.ndarray]:
+def split(samples: Samples, seed: int) -> dict[str, np.ndarray]:
     """Sorted row numbers (int64) of train, val and test (docs/studies/tep_bp.md, Data).
 
     A fifth is the test set, unless the data source has its own, and a fifth of the rest validates:
@@ -17,35 +17,35 @@ def split(found: Samples, seed: int) -> dict[str, np.ndarray]:
     seeded by `seed` itself, so that anyone can draw the same. Raises LoadError if a part would
     lack a class.
     """
-    rest = np.arange(len(found.y) - found.own_test)
-    test = np.arange(len(rest), len(found.y))
-    if not found.own_test:
-        rest, test = _halves(found, rest, seed)
-    train, val = _halves(found, rest, seed)
+    rest = np.arange(len(samples.y) - samples.own_test)
+    test = np.arange(len(rest), len(samples.y))
+    if not samples.own_test:
+        rest, test = _halves(samples, rest, seed)
+    train, val = _halves(samples, rest, seed)
     parts = {"train": np.sort(train), "val": np.sort(val), "test": np.sort(test)}
     for name, rows in parts.items():
-        absent = np.setdiff1d(found.y, found.y[rows])
+        absent = np.setdiff1d(samples.y, samples.y[rows])
         if absent.size:
-            raise LoadError(_impossible(found, f"class {absent[0]} would be missing from {name}"))
-    check_parts(parts, len(found.y), f"The split of {found.name}")
+            raise LoadError(_impossible(samples, f"class {absent[0]} would be missing from {name}"))
+    check_parts(parts, len(samples.y), f"The split of {samples.name}")
     return parts
 
 
-def _halves(found: Samples, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _halves(samples: Samples, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.model_selection import train_test_split
 
     try:
         return tuple(
-            train_test_split(rows, test_size=SHARE, stratify=found.y[rows], random_state=seed)
+            train_test_split(rows, test_size=SHARE, stratify=samples.y[rows], random_state=seed)
         )
     except ValueError as error:
-        counts = np.bincount(found.y)
+        counts = np.bincount(samples.y)
         scarce = f"class {counts.argmin()} has {counts.min()}"
-        raise LoadError(_impossible(found, scarce)) from error
+        raise LoadError(_impossible(samples, scarce)) from error
 
 
-def _impossible(found: Samples, why: str) -> str:
+def _impossible(samples: Samples, why: str) -> str:
     return (
-        f"{found.name}: {len(found.y)} samples of {found.y.max() + 1} classes cannot be split into "
-        f"train, val and test ({why}); use more samples of each class."
+        f"{samples.name}: {len(samples.y)} samples of {samples.y.max() + 1} classes cannot be "
+        f"split into train, val and test ({why}); use more samples of each class."
     )

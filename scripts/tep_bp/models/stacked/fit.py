@@ -46,7 +46,7 @@ def training(
     `trials` have tanh before relu.
     """
     parameters, u = stacked_parameters(trials, data.x.shape[1], data.classes, data.dtype)
-    found, adam = parameters.like(), Adam(parameters.flat, trials, train, parameters.decays())
+    estimate, adam = parameters.like(), Adam(parameters.flat, trials, train, parameters.decays())
     activation = Activation(sum(trial.activation == "tanh" for trial in trials))
     beta = torch.tensor([trial.beta for trial in trials], dtype=data.dtype)[:, None, None]
     gradient, orders = GRADIENTS[trials[0].rule], [batch_orders(trial) for trial in trials]
@@ -55,8 +55,8 @@ def training(
         for chosen in order.split(trials[0].batch, dim=1):
             x, y = batch(data, chosen)
             phases.lap("data")
-            gradient(x, y, parameters, activation, beta, solver, found, phases)
-            adam.step(found.flat)
+            gradient(x, y, parameters, activation, beta, solver, estimate, phases)
+            adam.step(estimate.flat)
             if "W" in parameters.views:
                 contract(parameters.W, u, train["spectral_cap"], train["power_steps"])
             phases.lap("update")
@@ -118,9 +118,9 @@ def predict(
             if recurrent
             else activation(driven)
         )
-        found = logits(h, parameters)[..., : data.classes]
-        classes.append(found.argmax(-1))
+        outputs = logits(h, parameters)[..., : data.classes]
+        classes.append(outputs.argmax(-1))
         # Per trial: a mean over the stack would depend on who is in it.
-        losses = [functional.cross_entropy(one, y, reduction="sum") for one in found]
+        losses = [functional.cross_entropy(one, y, reduction="sum") for one in outputs]
         total = total + torch.stack(losses)
     return torch.cat(classes, dim=1), total / held

@@ -43,18 +43,18 @@ def bp(
     activation: Activation,
     beta: torch.Tensor,
     solver: dict,
-    found: Parameters,
+    gradient: Parameters,
     phases: Phases,
 ) -> None:
-    """Write the gradient of the mean cross-entropy to `found`; beta and solver are not read."""
+    """Write the gradient of the mean cross-entropy to `gradient`; beta and solver are not read."""
     h = activation(drive(x, parameters.W_x, parameters.b))
     phases.lap("free")
     error = subtract_truth(probabilities(h, parameters), y)
     back = torch.bmm(error, parameters.W_o.mT).mul_(activation.slope(h)).div_(h.shape[1])
     phases.lap("nudged")
-    found.W_x[:] = torch.bmm(x.mT, back)
-    found.b[:] = back.sum(1, keepdim=True)
-    head_gradient(h, error, found)
+    gradient.W_x[:] = torch.bmm(x.mT, back)
+    gradient.b[:] = back.sum(1, keepdim=True)
+    head_gradient(h, error, gradient)
 
 
 def adjoint(
@@ -88,10 +88,10 @@ def rbp(
     activation: Activation,
     beta: torch.Tensor,
     solver: dict,
-    found: Parameters,
+    gradient: Parameters,
     phases: Phases,
 ) -> None:
-    """Write the gradient of the mean cross-entropy to `found`; `beta` is not read."""
+    """Write the gradient of the mean cross-entropy to `gradient`; `beta` is not read."""
     driven = drive(x, parameters.W_x, parameters.b)
     h = free_phase(driven, parameters.W, activation, solver)
     phases.lap("free")
@@ -99,11 +99,11 @@ def rbp(
     adjoint_state = adjoint(driven, h, error, parameters, activation, solver)
     phases.lap("nudged")
     n = h.shape[1]
-    found.W_x[:] = torch.bmm(x.mT, adjoint_state).div_(n)
-    found.b[:] = adjoint_state.sum(1, keepdim=True).div_(n)
+    gradient.W_x[:] = torch.bmm(x.mT, adjoint_state).div_(n)
+    gradient.b[:] = adjoint_state.sum(1, keepdim=True).div_(n)
     product = torch.bmm(h.mT, adjoint_state)
-    found.W[:] = product.add(product.mT).div_(2 * n)
-    head_gradient(h, error, found)
+    gradient.W[:] = product.add(product.mT).div_(2 * n)
+    head_gradient(h, error, gradient)
 
 
 def nudged_states(
@@ -150,10 +150,10 @@ def tep(
     activation: Activation,
     beta: torch.Tensor,
     solver: dict,
-    found: Parameters,
+    gradient: Parameters,
     phases: Phases,
 ) -> None:
-    """Write the centred estimate of the mean cross-entropy's gradient to `found`."""
+    """Write the centred estimate of the mean cross-entropy's gradient to `gradient`."""
     driven = drive(x, parameters.W_x, parameters.b)
     h = free_phase(driven, parameters.W, activation, solver)
     phases.lap("free")
@@ -165,12 +165,12 @@ def tep(
     scale = -1 / (2 * n * beta)
     difference = torch.sub(plus, minus, out=like(h))
     centre = torch.add(plus, minus, out=like(h)).mul_(0.5)
-    found.W_x[:] = torch.bmm(x.mT, difference).mul_(scale)
-    found.b[:] = difference.sum(1, keepdim=True).mul_(scale)
+    gradient.W_x[:] = torch.bmm(x.mT, difference).mul_(scale)
+    gradient.b[:] = difference.sum(1, keepdim=True).mul_(scale)
     # h+' h+ - h-' h- is the symmetric part of (h+ + h-)' (h+ - h-): no difference of large sums.
     product = torch.bmm(centre.mT, difference)
-    found.W[:] = product.add(product.mT).mul_(scale * 0.5)
-    head_gradient(h, error, found)
+    gradient.W[:] = product.add(product.mT).mul_(scale * 0.5)
+    head_gradient(h, error, gradient)
 
 
 GRADIENTS = {"tep": tep, "rbp": rbp, "bp": bp}

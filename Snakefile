@@ -22,7 +22,7 @@ configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/engression.smk"
+include: "workflow/rules/two_stage.smk"
 include: "workflow/rules/lora_ablation.smk"
 include: "workflow/rules/deep_gpcm.smk"
 include: "workflow/rules/tep_bp.smk"

@@ -18,18 +18,30 @@ from pathlib import Path
 import pandas as pd
 
 # Columns that hold times, memory and counters of the machine.
-MEASURED = re.compile(r"(_s|_mb|_ms|_per_s|faults)$|^(cost|costs|seconds|speed|ratio)")
+MEASURED = re.compile(r"(?:_s|_mb|_ms|_per_s|faults)$|^(?:cost|costs|seconds|speed|ratio)")
 # Tables made of such columns.
 OF_COSTS = re.compile(r"(measurements|ratios|ledger|jobs|costs|ladder|budgets|rungs)\.")
 
 
 def column_digests(table: pd.DataFrame) -> dict[str, str]:
-    """Digest of each column's values, in the order of rows."""
-    return {
-        name: hashlib.sha256(repr(table[name].map(_plain).tolist()).encode()).hexdigest()[:16]
-        for name in table.columns
-        if not MEASURED.search(name)
-    }
+    """Digest of each column's values, in the order of rows sorted by all of them.
+
+    `order of rows` is the digest of the order in which they stand.
+    """
+    for column in {"metric", "quantity"} & set(table.columns):
+        table = table[~table[column].astype(str).str.contains(MEASURED)]
+    names = [name for name in table.columns if not MEASURED.search(name)]
+    texts = [table[name].map(lambda value: repr(_plain(value))).tolist() for name in names]
+    rows = list(zip(*texts, strict=True))
+    columns = zip(*sorted(rows), strict=True) if rows else [()] * len(names)
+    return dict(zip(names, map(_digest, columns), strict=True)) | {ORDER: _digest(rows)}
+
+
+def _digest(values: object) -> str:
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
+
+ORDER = "order of rows"
 
 
 def _plain(value: object) -> object:
@@ -63,7 +75,9 @@ def differences(before: dict, after: dict) -> tuple[list[str], list[str]]:
     changed += [f"{path}: is new" for path in after.keys() - before.keys()]
     renamed = []
     for path in sorted(before.keys() & after.keys()):
-        old, new = before[path], after[path]
+        old, new = dict(before[path]), dict(after[path])
+        if old.pop(ORDER) != new.pop(ORDER) and old == new:
+            renamed.append(f"{path}: rows stand in another order")
         gone = {name: old[name] for name in old if name not in new}
         for name in new:
             if name in old and new[name] != old[name]:

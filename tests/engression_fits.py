@@ -1,36 +1,77 @@
 """Fits on the streams of the study, and how two of them are compared."""
 
-from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-import yaml
 
-from scripts.engression.arms import ESTIMATORS, REFERENCES, fit
-from scripts.engression.load import simulate
-from scripts.engression.network import (
-    layer_widths,
-)
+from scripts.engression.models.fit import Fit, Problem
+from scripts.engression.models.network import initial, layer_widths
+from scripts.engression.settings import Options, Train
+from scripts.lib.settings import Model, read_settings
+from scripts.lib.study import Unit
+from scripts.lib.timing import Phases
+from scripts.spine.jobs import Jobs
+from scripts.spine.train import train_unit
+from scripts.spine.two_stage import two_stage
+from tests.rule_files import shipped
 
-CONFIG = yaml.safe_load(
-    (Path(__file__).parents[1] / "config" / "engression.yaml").read_text(encoding="utf-8")
-)["engression"]
-NET = CONFIG["net"]
-WIDTHS = layer_widths(NET)
+STUDY = two_stage("engression")
+CONFIG = read_settings(STUDY.section, shipped()["engression"], "engression")
+JOBS = Jobs(STUDY, CONFIG, 42)
+NET, WIDTHS = CONFIG.net, layer_widths(CONFIG.net)
 BOTH = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-TRAINERS = pytest.mark.parametrize("trainer", [*REFERENCES, *ESTIMATORS])
-ARMS = pytest.mark.parametrize("arm", CONFIG["arms"])
+TRAINERS = pytest.mark.parametrize("trainer", list(STUDY.implementations))
+ARMS = pytest.mark.parametrize("arm", list(CONFIG.arms))
+# Two antithetic draws, where an implementation asks for that.
+OPTIONS = {"draws_per_point": 2, "antithetic": True}
 
 
-def options(**changes):
-    """The study's training options, with two antithetic draws where a trainer asks for that."""
-    return CONFIG["train"] | {"draws_per_point": 2, "antithetic": True} | changes
+def changed(model: Model, changes: dict[str, Any]) -> Model:
+    """A model with those of the changes that are its fields."""
+    own = {name: value for name, value in changes.items() if name in type(model).model_fields}
+    return model.model_copy(update=own)
 
 
-def trained(trainer, n, dtype, law="normal", **changes):
+def unit_of(law: str, n: int, rep: int, **changes: Any) -> Unit:
+    """A unit with its sample; `changes` are of the network, training, evaluation or options."""
+    settings = STUDY.settings(
+        net=changed(NET, changes),
+        train=changed(CONFIG.train, changes),
+        eval=changed(CONFIG.eval, changes),
+    )
+    labels = {"law": law, "n": n, "rep": rep}
+    unit = Unit("engression", 42, labels, settings, changed(Options(**OPTIONS), changes))
+    unit.data.update(STUDY.module.data(unit))
+    return unit
+
+
+def simulate(law: str, n: int, rep: int) -> np.ndarray:
+    """The sample of a unit, float32 of shape (n,)."""
+    return unit_of(law, n, rep).data["x"]
+
+
+def trained(trainer: str, n: int, dtype: torch.dtype, law: str = "normal", **changes: Any) -> Fit:
     """A fit on the sample and the streams of the unit (law, n, 0)."""
-    x = torch.from_numpy(simulate(42, law, n, 0)).to(dtype)
-    return fit(trainer, x, NET, options(**changes), (42, "engression", law, n, 0))
+    unit = unit_of(law, n, 0, **changes)
+    unit.data["x"] = torch.from_numpy(unit.data["x"]).to(dtype).numpy()
+    return STUDY.implementations[trainer](unit)
+
+
+def problem(flat: torch.Tensor, noise: torch.Generator, train: Train, options: Options) -> Problem:
+    """What an estimator works on, at these parameters."""
+    return Problem(flat, flat, WIDTHS, train, options, noise, noise, Phases())
+
+
+def unit_row(arm: str, labels: list, x: np.ndarray | None = None, **changes: Any) -> dict:
+    """The result of one unit of an arm with few epochs and few test draws."""
+    job = JOBS.timed(arm, next(iter(CONFIG.measure.workloads.values())))
+    few = {"max_epochs": 3, "test_draws": 500} | changes
+    settings = unit_of("normal", 4, 0, **few).settings.model_dump()
+    options = changed(CONFIG.arms[arm].options, changes).model_dump()
+    job = job.model_copy(update={"settings": settings, "options": options})
+    return train_unit(STUDY, job, labels, {"x": simulate(*labels) if x is None else x})
 
 
 def largest_difference(a, b):
@@ -42,7 +83,12 @@ def losses(fitted):
 
 
 def grouped_loss(x, y):
-    """The loss of spec 2.1 for x (B,) and y (B, m) by its pair tensor."""
+    """The loss of the grouped draws for x (B,) and y (B, m) by its pair tensor."""
     m = y.shape[1]
     pairs = (y.unsqueeze(2) - y.unsqueeze(1)).abs().sum() / (len(x) * m * (m - 1))
     return (x.unsqueeze(1) - y).abs().mean() - pairs / 2
+
+
+def start_of(law: str, n: int, rep: int, dtype: torch.dtype) -> torch.Tensor:
+    """Initial weights of a unit."""
+    return initial(WIDTHS, unit_of(law, n, rep).torch_rng("init"), dtype)

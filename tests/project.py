@@ -10,8 +10,11 @@ from pathlib import Path
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
+from snakemake.utils import update_config
 
 from scripts.lib.seals import read_seal, seal_path, sealed
+from scripts.lib.yaml_files import LOADER
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
@@ -120,15 +123,12 @@ class Project:
         file.write_text(text.replace(old, new))
 
     def overlay(self, **sections: str) -> str:
-        """A config file that is the tiny one plus further keys of the study given as YAML text."""
+        """A config file that is the tiny one with keys of the study changed, given as YAML text."""
         name = "-".join(sections) + ".yaml"
-        lines = [f"  {key}: {value}\n" for key, value in sections.items()]
-        kept, skip = [], False
-        for line in (self.folder / self.tiny).read_text().splitlines(keepends=True):
-            key = re.match(r"  (\w+):", line)
-            skip = key.group(1) in sections if key else skip and line.startswith("    ")
-            kept += [] if skip else [line]
-        (self.folder / name).write_text("".join([*kept, *lines]))
+        config = yaml.safe_load((self.folder / self.tiny).read_text())
+        changes = {key: yaml.load(value, Loader=LOADER) for key, value in sections.items()}
+        update_config(config, {self.study: changes})
+        (self.folder / name).write_text(yaml.safe_dump(config, sort_keys=False))
         return name
 
 

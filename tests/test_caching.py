@@ -43,20 +43,36 @@ def test_a_fresh_clone_with_the_old_results_reruns_nothing(finished, tmp_path):
     ids=["comment", "docstring", "format"],
 )
 def test_a_change_without_meaning_reruns_nothing(finished, old, new):
-    finished.edit("scripts/engression/network.py", old, new)
+    finished.edit("scripts/engression/models/network.py", old, new)
     assert finished.jobs() == {}
 
 
 def test_an_edit_two_imports_away_reruns_exactly_its_dependants(finished):
-    # losses.py is imported by exact.py, which is imported by arms.py, by unit.py, by train.py
-    finished.edit("scripts/engression/losses.py", "0.5 * term2", "0.25 * term2")
+    # losses.py is imported by projected.py and others, which are imported by study.py
+    finished.edit("scripts/engression/models/losses.py", "0.5 * term2", "0.25 * term2")
     assert finished.jobs() == TRAINING | AFTER_TRAINING | MEASURED
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "trained"),
+    [
+        ("models/exact.py", "0.5 * term2", "0.25 * term2", {"engression_train": 1}),
+        ("models/projected.py", "self.steps + 1", "self.steps + 2", {"engression_train": 2}),
+        ("study.py", "fit(unit, descend, Grouped", "fit(unit, (descend), Grouped", {}),
+        ("study.py", "fit(unit, fit_autograd, cdist", "fit(unit, None or fit_autograd, cdist", {}),
+    ],
+    ids=["module of an arm", "module of another", "layout of an arm", "arm that computes nothing"],
+)
+def test_an_edit_of_one_arm_retrains_that_arm(finished, file, old, new, trained):
+    finished.edit(f"scripts/engression/{file}", old, new)
+    jobs = finished.jobs("science")
+    assert jobs == trained | ({"aggregate": 1, "agree": 1} if trained else {})
+
+
 def test_the_reason_names_the_edited_file(finished):
-    finished.edit("scripts/engression/losses.py", "0.5 * term2", "0.25 * term2")
+    finished.edit("scripts/engression/models/losses.py", "0.5 * term2", "0.25 * term2")
     done = finished.snakemake("--dry-run")
-    assert "scripts/engression/losses.py@" in done.stdout + done.stderr
+    assert "scripts/engression/models/losses.py@" in done.stdout + done.stderr
 
 
 def test_an_edit_of_the_statistics_retrains_nothing(finished):
@@ -76,13 +92,13 @@ def test_a_training_option_retrains_but_simulates_nothing(finished):
 
 
 def test_an_option_of_one_arm_retrains_that_arm(finished):
-    option = "{antithetic: {train: {draws_per_point: 4}}}"
+    option = "{antithetic: {options: {draws_per_point: 4}}}"
     config = finished.overlay(arms=option)
     jobs = finished.jobs(config=config)
     assert jobs == {"engression_train": 2} | AFTER_TRAINING | MEASURED
 
 
 def test_an_edit_undone_reruns_nothing(finished):
-    finished.edit("scripts/engression/losses.py", "0.5 * term2", "0.25 * term2")
-    finished.edit("scripts/engression/losses.py", "0.25 * term2", "0.5 * term2")
+    finished.edit("scripts/engression/models/losses.py", "0.5 * term2", "0.25 * term2")
+    finished.edit("scripts/engression/models/losses.py", "0.25 * term2", "0.5 * term2")
     assert finished.jobs() == {}

@@ -4,36 +4,56 @@ import pytest
 
 MISTAKES = {
     "misspelt key": ({"repz": "3"}, "engression.repz", "did you mean 'reps'?"),
+    "old key": ({"sizes": "[16]"}, "engression.sizes", "another name now: engression.axes.n"),
+    "old section": ({"run": "{}"}, "engression.run", "another name now: engression.arms.<name>"),
     "wrong type": ({"reps": "ten"}, "engression.reps is 'ten'", "type integer"),
-    "size 0": ({"sizes": "[16, 0]"}, "engression.sizes[1] is 0", "at least 2"),
-    "unknown law": ({"laws": "[normal, cauchy]"}, "laws[1] is 'cauchy'", "Use one of: normal"),
+    "size 0": ({"axes": "{n: [16, 0]}"}, "engression.axes.n[1] is 0", "at least 2"),
+    "unknown law": (
+        {"axes": "{law: [normal, cauchy]}"},
+        "axes.law[1] is 'cauchy'",
+        "Use one of: normal",
+    ),
     "negative replications": ({"reps": "-1"}, "engression.reps is -1", "at least 1"),
-    "arm that does not exist": ({"run": "{exat: {}}"}, "'exat'", "did you mean 'exact'?"),
-    "nothing to run": ({"laws": "[]"}, "engression.laws is []", "at least 1"),
-    "unknown trainer": (
-        {"arms": "{exact: {trainer: exactly}}"},
-        "arms.exact.trainer is 'exactly'",
-        "Use one of: reference",
+    "nothing to run": ({"axes": "{law: []}"}, "engression.axes.law is []", "at least 1"),
+    "unknown implementation": (
+        {"arms": "{exact: {implementation: exactly}}"},
+        "arms.exact.implementation is 'exactly'",
+        "did you mean 'exact'?",
+    ),
+    "arm without a description": (
+        {"arms": "{mine: {role: implementation, implementation: exact}}"},
+        "arms.mine.about",
+        "is missing",
+    ),
+    "two references": (
+        {"arms": "{exact: {role: reference}}"},
+        "the role reference: reference, exact",
+        "give it to one",
     ),
     "odd antithetic draws": (
-        {"arms": "{antithetic: {train: {draws_per_point: 3}}}"},
+        {"arms": "{antithetic: {options: {draws_per_point: 3}}}"},
         "draws_per_point is 3",
         "must be even",
     ),
     "size outside the design": (
-        {"run": "{exact: {sizes: [100]}}"},
-        "engression.run.exact.sizes has 100",
-        "not in sizes",
+        {"arms": "{exact: {run: {n: [100]}}}"},
+        "engression.arms.exact.run.n has 100",
+        "not in engression.axes.n",
     ),
     "narrow noise": (
         {"net": "{noise_dim: 2, hidden: 4, hidden_layers: 2}"},
         "net.noise_dim >= net.hidden",
-        "use the trainer 'pooled'",
+        "use the implementation 'pooled'",
     ),
     "unknown contestant": (
         {"measure": "{workloads: {memory: {contestants: [referense]}}}"},
         "'referense'",
         "did you mean 'reference'?",
+    ),
+    "setting that a workload cannot change": (
+        {"measure": "{workloads: {memory: {settings: {train: {epochs: 1}}}}}"},
+        "engression.measure.workloads.memory.settings.train.epochs",
+        "is no key",
     ),
 }
 

@@ -185,6 +185,7 @@ def enum(schema: dict, *keys: str) -> list[str]:
 
 def test_the_schema_of_engression_knows_every_law_and_trainer_of_the_code():
     from scripts.engression.arms import ESTIMATORS, REFERENCES
+
     from scripts.engression.laws import LAWS
 
     schema = schema_of("engression")

@@ -2,7 +2,7 @@
 
 from tests.project import Project, copy_code
 
-FULL = "{antithetic: {}, reference: {reps: 0}, exact: {reps: 0}, source_cdist: {reps: 0}}"
+FULL = "{reference: {run: {reps: 0}}, exact: {run: {reps: 0}}, source_cdist: {run: {reps: 0}}}"
 LAWS = "[normal, exponential, uniform, lognormal, chisquare]"
 
 
@@ -10,7 +10,8 @@ def test_block_size_and_cores_change_no_bit(tmp_path):
     tables = []
     for block, cores in [(1, 2), (5, 1), (50, 2)]:
         project = Project(copy_code(tmp_path / f"block-{block}"))
-        config = project.overlay(laws="[normal]", reps="6", block=str(block), run=FULL)
+        study = {"axes": "{law: [normal]}", "reps": "6", "block": str(block)}
+        config = project.overlay(**study, arms=FULL)
         project.science(config=config, cores=cores)
         tables.append(project.rows())
     assert len(tables[0]) == 12
@@ -18,7 +19,7 @@ def test_block_size_and_cores_change_no_bit(tmp_path):
 
 
 def test_two_more_replications_train_exactly_thirty_new_units(fresh):
-    study = {"laws": LAWS, "sizes": "[16, 17, 24]", "run": FULL, "block": "4"}
+    study = {"axes": f"{{law: {LAWS}, n: [16, 17, 24]}}", "arms": FULL, "block": "4"}
     fresh.science(config=fresh.overlay(**study, reps="10"))
     before = {row["seed"]: row for row in fresh.rows()}
     units = fresh.trained()
@@ -34,17 +35,17 @@ def test_two_more_replications_train_exactly_thirty_new_units(fresh):
 
 
 def test_adding_a_law_and_a_size_changes_no_old_row(fresh):
-    fresh.science(config=fresh.overlay(run=FULL))
+    fresh.science(config=fresh.overlay(arms=FULL))
     before, units = fresh.rows(), fresh.trained()
-    laws = "[normal, uniform, exponential]"
-    fresh.science(config=fresh.overlay(run=FULL, laws=laws, sizes="[16, 20, 24]"))
+    axes = "{law: [normal, uniform, exponential], n: [16, 20, 24]}"
+    fresh.science(config=fresh.overlay(arms=FULL, axes=axes))
     after = fresh.rows()
     assert [row for row in after if row in before] == before
     assert len(fresh.trained() - units) == len(after) - len(before) == 18 - 8
 
 
 def test_another_block_size_trains_no_unit_again(fresh):
-    fresh.science(config=fresh.overlay(run=FULL))
+    fresh.science(config=fresh.overlay(arms=FULL))
     units = fresh.trained()
-    fresh.science(config=fresh.overlay(run=FULL, block="2"))
+    fresh.science(config=fresh.overlay(arms=FULL, block="2"))
     assert fresh.trained() == units

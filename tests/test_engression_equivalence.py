@@ -7,44 +7,43 @@ of a gradient, over batches and noise, is at most 1.25 times that of the grouped
 
 import functools
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
-import yaml
 
-from scripts.engression.arms import ESTIMATORS, fit
-from scripts.engression.load import simulate
-from scripts.engression.losses import pooled_gradient
-from scripts.engression.network import layer_widths, parameter_count
-from scripts.lib.timing import Phases
+from scripts.engression.models.exact import GroupedGradient
+from scripts.engression.models.losses import pooled_gradient
+from scripts.engression.models.network import parameter_count
+from scripts.engression.models.pooled import PooledGradient
+from scripts.engression.models.projected import ProjectedGradient
 from scripts.lib.torch_rng import torch_rng
+from tests.engression_fits import CONFIG, STUDY, WIDTHS, changed, problem, simulate, unit_of
 
-CONFIG = yaml.safe_load(
-    (Path(__file__).parents[1] / "config" / "engression.yaml").read_text(encoding="utf-8")
-)["engression"]
-WIDTHS = layer_widths(CONFIG["net"])
+ESTIMATORS = {
+    "exact": GroupedGradient,
+    "pooled": PooledGradient,
+    "projected": ProjectedGradient,
+}
 FIRST_LAYER = slice(WIDTHS[0] * WIDTHS[1])
-KEY = (42, "engression", "normal", 500, 0)
 STEPS_PER_EPOCH = 4  # 500 points in batches of 128
 STATES = (0, 100, 600)  # steps trained
-EARLY_STEPS = CONFIG["arms"]["antithetic"]["train"]["early_steps"]
+EARLY_STEPS = CONFIG.arms["antithetic"].options.early_steps
 ARMS = ("pooled", "pooled5", "projected", "antithetic")
 
 
 @functools.cache
 def sample():
-    return torch.from_numpy(simulate(42, "normal", 500, 0))
+    return torch.from_numpy(simulate("normal", 500, 0))
 
 
 @functools.cache
 def parameters_after(steps):
     """Parameters after this many steps of the arm `pooled` on 500 points of the normal law."""
-    train = CONFIG["train"] | CONFIG["arms"]["pooled"]["train"] | {"patience": 10**6}
-    train |= {"max_epochs": steps // STEPS_PER_EPOCH}
-    fitted = fit("pooled", sample(), CONFIG["net"], train, KEY)
+    changes = CONFIG.arms["pooled"].options.model_dump() | {"patience": 10**6}
+    changes |= {"max_epochs": steps // STEPS_PER_EPOCH}
+    fitted = STUDY.implementations["pooled"](unit_of("normal", 500, 0, **changes))
     assert fitted.n_steps == steps
     return fitted.parameters
 
@@ -73,12 +72,13 @@ def draws(arm, steps, calls, fixed_batch, points=128, **changes):
 
     A batch is drawn from the 500 points as in an epoch, and is the same for all arms.
     """
-    options = CONFIG["arms"][arm]
-    train = CONFIG["train"] | options.get("train", {}) | {"early_steps": 0} | changes
+    method = CONFIG.arms[arm].implementation or arm
+    options = changed(CONFIG.arms[arm].options, {"early_steps": 0} | changes)
+    train = changed(CONFIG.train, changes)
     flat = parameters_after(steps)
     gradient = torch.zeros_like(flat)
     noise = torch_rng(42, arm, steps, repr(sorted(changes.items())), "noise")
-    estimate = ESTIMATORS[options["trainer"]](flat, gradient, WIDTHS, train, noise, Phases())
+    estimate = ESTIMATORS[method](problem(flat, noise, train, options), gradient)
     batches = torch_rng(42, "batches")
     batch = torch.randperm(500, generator=batches)[:points]
     gradients, losses = torch.empty(calls, len(flat)), np.empty(calls)
@@ -131,7 +131,7 @@ def test_keeping_the_mirrored_pairs_fails_the_same_test(monkeypatch):
     reference = draws("exact", **settings)
     check_same_expectation(draws("antithetic", **settings), reference)
     monkeypatch.setattr(
-        "scripts.engression.projected.pooled_gradient",
+        "scripts.engression.models.projected.pooled_gradient",
         lambda x, y, antithetic: pooled_gradient(x, y),
     )
     biased = draws.__wrapped__("antithetic", **settings)
@@ -152,7 +152,7 @@ def test_pooling_ten_draws_a_point_adds_at_most_a_quarter_of_variance(steps):
 
 @pytest.mark.parametrize("steps", [pytest.param(0, marks=pytest.mark.slow), 100])
 def test_the_early_antithetic_draws_add_at_most_a_quarter_of_variance(steps):
-    early = CONFIG["arms"]["antithetic"]["train"]["early_draws"]
+    early = CONFIG.arms["antithetic"].options.early_draws
     assert steps < EARLY_STEPS
     assert total_variance_ratio("antithetic", steps, draws_per_point=early) <= 1.25
 

@@ -3,28 +3,27 @@
 import pytest
 import torch
 
-from scripts.engression import network
-from scripts.engression.arms import fit
-from scripts.engression.exact import GroupedGradient
-from scripts.engression.load import simulate
-from scripts.engression.network import (
+from scripts.engression.models import network
+from scripts.engression.models.exact import GroupedGradient
+from scripts.engression.models.network import (
     Backprop,
     initial,
     parameter_count,
     sample,
     views,
 )
-from scripts.engression.pooled import PooledGradient
-from scripts.engression.projected import ProjectedGradient
-from scripts.engression.reference import module_of
-from scripts.lib.timing import Phases
+from scripts.engression.models.pooled import PooledGradient
+from scripts.engression.models.projected import ProjectedGradient
+from scripts.engression.models.reference import module_of
 from tests.engression_fits import (
     NET,
     WIDTHS,
     grouped_loss,
     largest_difference,
-    options,
+    problem,
+    simulate,
     trained,
+    unit_of,
 )
 
 
@@ -78,7 +77,8 @@ def estimate(kind, flat, x, seed, **changes):
     """Loss and gradient of one call of a gradient estimator, on the noise stream `seed`."""
     gradient = torch.full_like(flat, torch.nan)
     noise = torch.Generator().manual_seed(seed)
-    estimator = kind(flat, gradient, WIDTHS, options(**changes), noise, Phases())
+    unit = unit_of("normal", 4, 0, **changes)
+    estimator = kind(problem(flat, noise, unit.settings.train, unit.options), gradient)
     return float(estimator(x)[0]), gradient
 
 
@@ -86,7 +86,7 @@ def estimate(kind, flat, x, seed, **changes):
 def state():
     """Parameters after some training, and one batch, in float64."""
     fitted = trained("pooled", 500, torch.float64, max_epochs=10, draws_per_point=10)
-    return fitted.parameters, torch.from_numpy(simulate(42, "normal", 100, 1)).double()
+    return fitted.parameters, torch.from_numpy(simulate("normal", 100, 1)).double()
 
 
 def normal_noise(seed, *shape):
@@ -135,9 +135,8 @@ def test_the_projected_gradient_is_the_pooled_one_on_noise_in_the_row_space(stat
 
 
 def test_projected_refuses_noise_narrower_than_the_first_layer():
-    narrow = NET | {"noise_dim": NET["hidden"] - 1}
     with pytest.raises(ValueError, match="pooled"):
-        fit("projected", torch.zeros(4), narrow, options(), (42, "narrow"))
+        trained("projected", 4, torch.float32, noise_dim=NET.hidden - 1)
 
 
 @pytest.mark.parametrize("count", [20, 100, 1000])

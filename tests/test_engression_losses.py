@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from scripts.engression.laws import LAWS
-from scripts.engression.losses import (
+from scripts.engression.models.losses import (
     broadcast_loss,
     cdist_loss,
     grouped_gradient,

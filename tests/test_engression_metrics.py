@@ -19,9 +19,10 @@ from scripts.engression.metrics import (
     mean_abs_difference_within,
     mmd2_unbiased,
 )
+from scripts.engression.settings import Evaluation
 from scripts.lib.seeds import numpy_rng
 
-OPTIONS = {"mmd_gamma": 1.0, "ks_alpha": 0.05}
+OPTIONS = Evaluation(mmd_gamma=1.0, ks_alpha=0.05, test_draws=500)
 # Spec 1.2: mean, variance; and the kurtosis E(X - mu)^4 / var^2, for the error of the variance.
 MOMENTS = {
     "normal": (0, 1, 3),
@@ -187,7 +188,8 @@ def test_rejection_is_a_p_value_below_the_level():
     x, y = two_samples(80, 80)
     p = ks_two_sample(x, y)[1]
     for level, rejected in ((0.99 * p, 0.0), (p, 0.0), (1.01 * p, 1.0)):
-        assert in_sample(x, y, OPTIONS | {"ks_alpha": level})["ks_reject"] == rejected
+        options = OPTIONS.model_copy(update={"ks_alpha": level})
+        assert in_sample(x, y, options)["ks_reject"] == rejected
 
 
 @pytest.mark.parametrize("shift", [-2.0, 0.0, 0.3, 5.0])

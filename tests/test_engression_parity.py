@@ -1,6 +1,6 @@
-"""The trainers against the reference on the same streams (spec 7.2), and what they promise alone.
+"""The trainers against the reference on the same streams, and what they promise alone.
 
-Tolerances are those of spec 7.2: 200 steps move a parameter by at most about 0.02.
+Tolerances: 200 steps move a parameter by at most about 0.02.
 """
 
 import math
@@ -8,24 +8,21 @@ import math
 import pytest
 import torch
 
-from scripts.engression import exact
-from scripts.engression.arms import fit
 from scripts.engression.laws import LAWS
-from scripts.engression.load import simulate
-from scripts.engression.network import (
+from scripts.engression.models import exact
+from scripts.engression.models.network import (
     initial,
 )
-from scripts.engression.reference import module_of
+from scripts.engression.models.reference import module_of
 from scripts.lib.torch_rng import torch_rng
 from tests.engression_fits import (
     BOTH,
     CONFIG,
-    NET,
     WIDTHS,
     grouped_loss,
     largest_difference,
     losses,
-    options,
+    simulate,
     trained,
 )
 
@@ -40,7 +37,7 @@ def test_one_step_of_exact_is_one_step_of_the_reference(law, dtype):
     assert len(fast.parameters) == 16641
     assert largest_difference(reference.parameters, fast.parameters) < 2e-7
     start = initial(WIDTHS, torch_rng(42, "engression", law, 100, 0, "init"), dtype)
-    assert largest_difference(reference.parameters, start) > 0.9 * CONFIG["train"]["lr"]
+    assert largest_difference(reference.parameters, start) > 0.9 * CONFIG.train.lr
 
 
 @pytest.mark.parametrize(
@@ -104,16 +101,15 @@ def test_whole_runs_in_single_precision_part_only_where_a_loss_ties_with_the_bes
 
 def test_default_cdist_departs_from_the_reference_at_the_first_step():
     reference, cdist = (
-        trained(arm, 100, torch.float32, max_epochs=1) for arm in ("reference", "source_cdist")
+        trained(arm, 100, torch.float32, max_epochs=1) for arm in ("reference", "cdist")
     )
     assert reference.history[0][0] == pytest.approx(cdist.history[0][0], abs=1e-6)
     assert largest_difference(reference.parameters, cdist.parameters) > 1e-5
 
 
 def test_exact_sees_the_noise_of_the_reference_whatever_its_width():
-    x = torch.from_numpy(simulate(42, "normal", 100, 0)).double()
     reference, fast = (
-        fit(trainer, x, NET | {"noise_dim": 10}, options(max_epochs=1), (42, "width"))
+        trained(trainer, 100, torch.float64, noise_dim=10, max_epochs=1)
         for trainer in ("reference", "exact")
     )
     assert largest_difference(losses(reference), losses(fast)) < 1e-12
@@ -133,7 +129,7 @@ def test_the_chunks_of_exact_change_neither_draws_nor_result(rows, monkeypatch):
 def test_noise_comes_in_the_order_data_point_draw_coordinate(trainer):
     key = (42, "engression", "normal", 128, 0)
     fitted = trained(trainer, 128, torch.float64, max_epochs=1)
-    x = torch.from_numpy(simulate(42, "normal", 128, 0)).double()
+    x = torch.from_numpy(simulate("normal", 128, 0)).double()
     points = x[torch.randperm(128, generator=torch_rng(*key, "shuffle"))]
     net = module_of(initial(WIDTHS, torch_rng(*key, "init"), torch.float64), WIDTHS)
     noise = torch.randn(128 * 50 * 128, generator=torch_rng(*key, "noise"), dtype=torch.float64)

@@ -7,10 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.engression.design import training_job
-from scripts.engression.load import simulate
-from scripts.engression.unit import train_unit
-from tests.engression_fits import CONFIG
+from scripts.spine.train import train_unit
+from tests.engression_fits import JOBS, STUDY, simulate
 
 TESTS = Path(__file__).parent
 SOURCE = pd.read_csv(TESTS / "source_cells.csv").set_index(["law", "n"])
@@ -48,9 +46,9 @@ def test_the_recorded_reference_reproduces_every_cell_of_the_source():
 
 @pytest.mark.parametrize("law", ["uniform"])
 def test_a_few_fresh_replications_lie_in_the_published_cell(law):
-    spec = training_job(CONFIG, 42, "reference", [])
     units = [[law, 100, rep] for rep in range(100, 104)]
-    rows = [train_unit(spec, simulate(42, *unit), unit)["row"] for unit in units]
+    job = JOBS.train("reference", next(iter(JOBS.blocks)))
+    rows = [train_unit(STUDY, job, unit, {"x": simulate(*unit)})["row"] for unit in units]
     source = SOURCE.loc[(law, 100)]
     # Four replications tell too little of their spread; the record has ten.
     cell = "arm == 'reference' and law == @law and n == 100 and metric == 'mmd'"

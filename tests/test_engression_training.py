@@ -2,30 +2,33 @@
 
 import itertools
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from scripts.engression.design import training_job
-from scripts.engression.load import simulate
-from scripts.engression.network import (
+from scripts.engression.models.network import (
     initial,
     parameter_count,
     views,
 )
-from scripts.engression.reference import module_of
-from scripts.engression.stopping import Patience
-from scripts.engression.unit import train_unit
+from scripts.engression.models.reference import module_of
+from scripts.engression.models.stopping import Patience
 from scripts.lib.seeds import seed63, stream
 from tests.engression_fits import (
     ARMS,
     BOTH,
     CONFIG,
+    STUDY,
     TRAINERS,
     WIDTHS,
     largest_difference,
     losses,
+    simulate,
     trained,
+    unit_of,
+    unit_row,
 )
 
 
@@ -79,7 +82,7 @@ def test_training_ends_after_exactly_patience_epochs_without_a_lower_loss(traine
     for patience in (1, 5):
         fitted = trained(trainer, patience=patience, **settings)
         assert len(fitted.history) == int(losses(fitted).argmin()) + 1 + patience
-        assert len(fitted.history) < CONFIG["train"]["max_epochs"]
+        assert len(fitted.history) < CONFIG.train.max_epochs
         assert fitted.best_loss == float(losses(fitted).min())
         assert not fitted.diverged
 
@@ -137,7 +140,7 @@ def test_steps_and_noise_rows_are_counted(trainer):
 @ARMS
 def test_a_last_batch_of_a_single_point_is_trained_on(arm):
     unit = ["normal", 129, 0]
-    result = unit_row(arm, simulate(42, *unit), unit, early_steps=0, max_epochs=1)
+    result = unit_row(arm, unit, early_steps=0, max_epochs=1)
     assert result["row"]["status"] == "ok"
 
 
@@ -156,16 +159,11 @@ def test_early_steps_take_early_draws():
 
 @TRAINERS
 def test_the_phases_add_up_to_the_time_of_the_fit(trainer):
-    cost = trained(trainer, 20, torch.float32, m=4, max_epochs=3).cost
+    unit = unit_of("normal", 20, 0, m=4, max_epochs=3)
+    STUDY.implementations[trainer](unit)
+    cost = unit.phases.columns()
     phases = [seconds for name, seconds in cost.items() if name not in ("fit_s", "cpu_s")]
     assert sum(phases) == pytest.approx(cost["fit_s"], rel=1e-6)
-
-
-def unit_row(arm, x, unit, **changes):
-    """The result of one unit with few epochs and few test draws."""
-    job = training_job(CONFIG, 42, arm, [unit], **{"max_epochs": 3} | changes)
-    job["eval"] = job["eval"] | {"test_draws": 500}
-    return train_unit(job, x, unit)
 
 
 METRICS = {"final_loss", "best_loss", "early_loss", "mmd", "ks_p", "w1_test", "excess_loss"}
@@ -174,7 +172,7 @@ METRICS = {"final_loss", "best_loss", "early_loss", "mmd", "ks_p", "w1_test", "e
 @ARMS
 def test_a_unit_that_trains_well_has_status_ok_and_metrics(arm):
     unit = ["normal", 20, 0]
-    row = unit_row(arm, simulate(42, *unit), unit)["row"]
+    row = unit_row(arm, unit)["row"]
     assert row["status"] == "ok"
     assert row.keys() >= METRICS
     assert all(math.isfinite(row[name]) for name in METRICS)
@@ -183,11 +181,12 @@ def test_a_unit_that_trains_well_has_status_ok_and_metrics(arm):
 @pytest.mark.parametrize("epochs", [3, 12])
 def test_the_losses_of_a_row_are_those_of_its_history(epochs):
     unit = ["normal", 20, 0]
-    result = unit_row("antithetic", simulate(42, *unit), unit, max_epochs=epochs)
-    row, history = result["row"], result["history"]
-    assert (row["final_loss"], row["final_term1"], row["final_term2"]) == history[-1]
-    assert row["best_loss"] == min(loss for loss, _, _ in history)
-    assert row["early_loss"] == history[min(epochs, 10) - 1][0]
+    result = unit_row("antithetic", unit, max_epochs=epochs)
+    row, history = result["row"], result["histories"]
+    final = [row["final_loss"], row["final_term1"], row["final_term2"]]
+    assert [epochs, *final] == history[-1]
+    assert row["best_loss"] == min(loss for _, loss, _, _ in history)
+    assert row["early_loss"] == history[min(epochs, 10) - 1][1]
     assert row["n_epochs"] == len(history) == epochs
     assert row["hit_cap"] == 1
 
@@ -195,11 +194,10 @@ def test_the_losses_of_a_row_are_those_of_its_history(epochs):
 @ARMS
 def test_a_unit_whose_loss_overflows_is_a_diverged_row_without_metrics(arm):
     unit = ["normal", 20, 0]
-    x = simulate(42, *unit)
-    x[:] = 3e38
-    result = unit_row(arm, x, unit)
+    x = np.full(20, 3e38, np.float32)
+    result = unit_row(arm, unit, x)
     assert result["row"]["status"] == "diverged"
-    assert result["row"]["n_epochs"] == len(result["history"]) == 1
+    assert result["row"]["n_epochs"] == len(result["histories"]) == 1
     assert not METRICS & result["row"].keys()
 
 
@@ -207,7 +205,7 @@ def test_a_unit_whose_loss_overflows_is_a_diverged_row_without_metrics(arm):
 @pytest.mark.parametrize("n", [20, 200])
 def test_a_huge_learning_rate_never_yields_metrics(arm, n):
     unit = ["normal", n, 0]
-    row = unit_row(arm, simulate(42, *unit), unit, lr=1e30)["row"]
+    row = unit_row(arm, unit, lr=1e30)["row"]
     assert row["status"] == "diverged"
     assert not METRICS & row.keys()
 
@@ -216,54 +214,53 @@ def test_a_unit_whose_first_layer_is_singular_is_a_failed_row(monkeypatch):
     def zero(widths, rng, dtype):
         return torch.zeros(parameter_count(widths), dtype=dtype)
 
-    monkeypatch.setattr("scripts.engression.arms.initial", zero)
+    monkeypatch.setattr("scripts.engression.models.fit.initial", zero)
     unit = ["normal", 20, 0]
-    result = unit_row("projected", simulate(42, *unit), unit)
+    result = unit_row("projected", unit)
     assert result["row"]["status"] == "failed"
-    assert result["history"] == []
+    assert result["histories"] == []
     assert not METRICS & result["row"].keys()
-    assert unit_row("pooled", simulate(42, *unit), unit)["row"]["status"] == "ok"
+    assert unit_row("pooled", unit)["row"]["status"] == "ok"
 
 
 def numbers(result):
     """A unit's row and history without its timings."""
     row = {name: value for name, value in result["row"].items() if not name.endswith("_s")}
-    return row, result["history"]
+    return row, result["histories"]
 
 
 @ARMS
 def test_a_unit_has_the_same_bits_whatever_was_trained_before_it(arm):
     unit = ["normal", 20, 0]
-    alone = numbers(unit_row(arm, simulate(42, *unit), unit))
+    alone = numbers(unit_row(arm, unit))
     for other in (["chisquare", 20, 0], ["normal", 20, 1], ["normal", 130, 0]):
-        assert numbers(unit_row(arm, simulate(42, *other), other))[1] != alone[1]
-        assert numbers(unit_row(arm, simulate(42, *unit), unit)) == alone
+        assert numbers(unit_row(arm, other))[1] != alone[1]
+        assert numbers(unit_row(arm, unit)) == alone
 
 
 def test_global_random_state_is_neither_read_nor_changed():
     unit = ["normal", 20, 0]
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = [numbers(unit_row(arm, simulate(42, *unit), unit)) for arm in ("exact", "antithetic")]
+    first = [numbers(unit_row(arm, unit)) for arm in ("exact", "antithetic")]
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    again = [numbers(unit_row(arm, simulate(42, *unit), unit)) for arm in ("exact", "antithetic")]
+    again = [numbers(unit_row(arm, unit)) for arm in ("exact", "antithetic")]
     assert first == again
 
 
 def test_samples_differ_between_units_and_root_seeds_only():
     units = [("normal", 20, 0), ("normal", 20, 1), ("normal", 21, 0), ("uniform", 20, 0)]
-    samples = [simulate(42, *unit) for unit in units] + [simulate(43, *units[0])]
+    other = replace(unit_of(*units[0]), seed=43)
+    samples = [simulate(*unit) for unit in units] + [STUDY.module.data(other)["x"]]
     for a, b in itertools.combinations(samples, 2):
         assert not set(a.tolist()) & set(b.tolist())
-    assert simulate(42, *units[0]).tolist() == samples[0].tolist()
+    assert simulate(*units[0]).tolist() == samples[0].tolist()
 
 
 def test_every_unit_and_purpose_of_the_study_has_a_stream_of_its_own():
     purposes = ("data", "init", "shuffle", "noise", "generate", "generate_test", "test")
-    labels = list(
-        itertools.product(CONFIG["laws"], CONFIG["sizes"], range(CONFIG["reps"]), purposes)
-    )
+    labels = list(itertools.product(CONFIG.axes.law, CONFIG.axes.n, range(CONFIG.reps), purposes))
     seeds = {seed63(stream(42, "engression", *label)) for label in labels}
     assert len(seeds) == len(labels)
     assert all(0 <= seed < 2**63 for seed in seeds)

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.lib.workers import THREAD_VARIABLES, start_workers
 
-STUDY = "scripts.engression.losses"
+STUDY = "scripts.engression.models.losses"
 
 
 @pytest.fixture

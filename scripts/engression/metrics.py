@@ -3,6 +3,12 @@
 import math
 
 import numpy as np
+import torch
+
+from scripts.engression.laws import LAWS
+from scripts.engression.models.network import layer_widths, sample
+from scripts.engression.settings import Evaluation
+from scripts.lib.study import Unit
 
 QUANTILES = (0.01, 0.05, 0.5, 0.95, 0.99)
 
@@ -65,9 +71,9 @@ def ks_two_sample(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return h / n, min(max(p, 0.0), 1.0)
 
 
-def in_sample(x: np.ndarray, y: np.ndarray, options: dict) -> dict[str, float]:
+def in_sample(x: np.ndarray, y: np.ndarray, options: Evaluation) -> dict[str, float]:
     """The source's metrics (spec 3) of the training sample x and as many generated values y."""
-    mmd2 = mmd2_unbiased(x, y, options["mmd_gamma"])
+    mmd2 = mmd2_unbiased(x, y, options.mmd_gamma)
     statistic, p = ks_two_sample(x, y)
     spread = abs(float(np.var(x, ddof=1) - np.var(y, ddof=1)))
     return {
@@ -75,7 +81,7 @@ def in_sample(x: np.ndarray, y: np.ndarray, options: dict) -> dict[str, float]:
         "mmd2_u": mmd2,
         "ks": statistic,
         "ks_p": p,
-        "ks_reject": float(p < options["ks_alpha"]),
+        "ks_reject": float(p < options.ks_alpha),
         "mean_distance": abs(float(x.mean() - y.mean())),
         "cov_frobenius": spread,
         "cov_trace": spread,
@@ -100,3 +106,14 @@ def against_truth(truth: np.ndarray, y: np.ndarray) -> dict[str, float]:
             for q, error in zip(QUANTILES, errors, strict=True)
         },
     }
+
+
+def evaluated(unit: Unit, parameters: torch.Tensor) -> dict[str, float]:
+    """All metrics of a trained generator: n generated values against the sample, and `test_draws`
+    of them against the law, from the streams `generate`, `generate_test` and `test`."""
+    options, x = unit.settings.eval, unit.data["x"]
+    widths, draws = layer_widths(unit.settings.net), options.test_draws
+    y = sample(parameters, widths, len(x), unit.torch_rng("generate")).double().numpy()
+    fresh = sample(parameters, widths, draws, unit.torch_rng("generate_test")).double().numpy()
+    truth = LAWS[unit["law"]].draw(unit.rng("test"), draws)
+    return in_sample(x.astype(float), y, options) | against_truth(truth, fresh)

@@ -1,10 +1,25 @@
 """Whether an arm gives the reference's answer, by the tests that its study declares for it."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from scripts.lib.sections import Claim
+from scripts.lib.settings import Model
 from scripts.lib.stats import paired_interval
 
+
+class Declared(Model):
+    """What the arms of a study claim: the axes of its units, and the one tested part by part."""
+
+    axes: list[str]
+    reference: str
+    strata: str
+    arms: dict[str, Claim]
+
+
+Row = dict[str, Any]
 MOST = 0.9  # of the pairs keep the margin of `mostly`
 
 
@@ -32,9 +47,7 @@ def paired_differences(both: pd.DataFrame, metric: str) -> np.ndarray:
     return np.array([farthest(*pair) for pair in sides])
 
 
-def check_metric(
-    both: pd.DataFrame, metric: str, test: str, margin: float, cell: list[str]
-) -> dict:
+def check_metric(both: pd.DataFrame, metric: str, test: str, margin: float, cell: list[str]) -> Row:
     """One agreement row: mean paired difference, interval, and whether it keeps the margin."""
     difference = paired_differences(both, metric)
     if test in ("equivalent", "not_worse"):
@@ -64,7 +77,7 @@ def has(both: pd.DataFrame, metric: str) -> bool:
     return f"{metric}_ref" in both and bool(both[f"{metric}_ref"].notna().any())
 
 
-def agree_where(both: pd.DataFrame, rule: dict, cell: list[str]) -> list[dict]:
+def agree_where(both: pd.DataFrame, claim: Claim, cell: list[str]) -> list[Row]:
     """Agreement rows over these pairs under an arm's declared tests.
 
     Statuses are compared first: a unit that only one side finished fails the arm. A metric that
@@ -73,42 +86,42 @@ def agree_where(both: pd.DataFrame, rule: dict, cell: list[str]) -> list[dict]:
     finished = (both["status_arm"] == "ok") & (both["status_ref"] == "ok")
     unequal = int((both["status_arm"] != both["status_ref"]).sum())
     both = both[finished]
-    enough = len(both) >= rule["min_pairs"]
-    note = f"{len(both)} pairs, {rule['min_pairs']} needed; {unequal} units with unequal status"
+    enough = len(both) >= claim.min_pairs
+    note = f"{len(both)} pairs, {claim.min_pairs} needed; {unequal} units with unequal status"
     rows = [{"metric": "pairs", "test": "counted", "n_pairs": len(both), "note": note}]
     rows[0] |= {"passed": enough and unequal == 0}
-    for test in ("close", "mostly", "at_most", "equivalent", "not_worse") if enough else ():
-        for metric, margin in rule.get(test, {}).items():
+    for test, margins in claim.tests().items() if enough else ():
+        for metric, margin in margins.items():
             if has(both, metric):
                 rows.append(check_metric(both, metric, test, margin, cell))
-    if enough and len(rows) == 1 and rule["level"] != "protocol":
+    if enough and len(rows) == 1 and claim.level != "protocol":
         rows[0] |= {"passed": False, "note": "none of the declared tests applies here"}
-    for metric in rule["reported"] if len(both) else ():
+    for metric in claim.reported if len(both) else ():
         if has(both, metric):
             rows.append(check_metric(both, metric, "reported", np.nan, cell))
     return rows
 
 
-def agree(runs: pd.DataFrame, arm: str, options: dict) -> list[dict]:
-    """Agreement rows of one arm, separately for each value of the axis `split`.
+def agree(runs: pd.DataFrame, arm: str, declared: Declared) -> list[Row]:
+    """Agreement rows of one arm, separately for each value of the axis `strata`.
 
     Separately, so that a gain in one part of the design cannot pay for a loss in another.
     """
-    axis, rule = options["split"], options["arms"][arm]
-    label = {"arm": arm, "level": rule["level"]}
-    both = pairs(runs, arm, options["reference"], options["axes"])
+    axis, claim = declared.strata, declared.arms[arm]
+    label = {"arm": arm, "level": claim.level}
+    both = pairs(runs, arm, declared.reference, declared.axes)
     if both.empty:
         nothing = {"metric": "pairs", "test": "counted", "n_pairs": 0, "passed": False}
         return [label | nothing | {"where": "all", "note": "no unit that both arms computed"}]
     return [
         label | {"where": f"{axis} = {value}"} | row
         for value, part in both.groupby(axis)
-        for row in agree_where(part, rule, options["axes"][:-1])
+        for row in agree_where(part, claim, declared.axes[:-1])
     ]
 
 
 def verdicts(agreement: pd.DataFrame, where: str = "") -> dict[str, tuple[bool, str]]:
-    """(passed, reason) per arm from its agreement rows, or only those at one part of the split."""
+    """(passed, reason) per arm from its agreement rows, or only those at one of the strata."""
     out = {}
     if where:
         agreement = agreement[agreement["where"].str.endswith(f" = {where}")]

@@ -1,6 +1,7 @@
 """What a script means: digests of its source and of every `scripts.*` module it imports."""
 
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 
 from scripts.lib.parsed import Parsed
@@ -27,20 +28,24 @@ def _files_of(parts: list[str]) -> list[Path]:
     return files
 
 
+Only = frozenset[str] | None
+
+
 @functools.cache
-def _imports(path: Path) -> list[Path]:
+def _imports(path: Path, only: Only = None) -> list[Path]:
     """Files of this repository that a file imports by itself."""
     package = list(path.relative_to(ROOT).parent.parts)
-    names = parsed().facts(path)["imports"]
+    names = parsed().facts(path, only)["imports"]
     absolute = [package[: len(package) - level + 1] * bool(level) + parts for level, parts in names]
     return [file for parts in absolute for file in _files_of(parts)]
 
 
 @functools.cache
-def closure(script: str) -> tuple[Path, ...]:
+def closure(script: str, only: Only = None) -> tuple[Path, ...]:
     """The script (path from the repository root) and all it imports from `scripts`, sorted.
 
-    Imports are read from the source, also those inside functions.
+    Imports are read from the source, also those inside functions; of a file that declares
+    implementations, those of the ones in `only`.
     """
     todo, seen = [ROOT / script], set()
     while todo:
@@ -48,19 +53,19 @@ def closure(script: str) -> tuple[Path, ...]:
         if path in seen:
             continue
         seen.add(path)
-        todo += _imports(path)
+        todo += _imports(path, only)
     return tuple(sorted(seen))
 
 
 @functools.cache
-def _by_name(path: Path) -> tuple[frozenset[Path], ...]:
+def _by_name(path: Path, only: Only = None) -> tuple[frozenset[Path], ...]:
     """For each import of a file by a name made at run time, the modules that it may mean.
 
     Those of the package with which the name begins (f"scripts.a.{name}"), or else all of the
     study's. What `lib` and the spine import so is the study's: its rule stamps it.
     """
     own, found = ROOT.joinpath(*path.relative_to(ROOT).parts[:2]), []
-    for text in parsed().facts(path)["by_name"]:
+    for text in parsed().facts(path, only)["by_name"]:
         parts = text.split(".")[:-1]
         folder = ROOT.joinpath(*parts) if parts[:1] == ["scripts"] and parts[1:] else own
         if own.name not in ("lib", "spine") or folder != own:
@@ -68,33 +73,35 @@ def _by_name(path: Path) -> tuple[frozenset[Path], ...]:
     return tuple(found)
 
 
-def executed(*scripts: str) -> set[Path]:
+def executed(*scripts: str, only: Only = None) -> set[Path]:
     """Files that running these scripts may execute.
 
     A module that is imported by a name made at run time may be any of its package, unless one of
     them is among the scripts: a rule that names the one that its jobs import is taken at its word.
     """
     files: set[Path] = set()
-    todo = [path for script in scripts for path in closure(script)]
+    todo = [path for script in scripts for path in closure(script, only)]
     while todo:
         path = todo.pop()
         if path in files:
             continue
         files.add(path)
-        for modules in _by_name(path):
-            named = [s for s in scripts if ROOT / s in modules and path not in closure(s)]
+        for modules in _by_name(path, only):
+            named = [s for s in scripts if ROOT / s in modules and path not in closure(s, only)]
             chosen = named or [module.relative_to(ROOT).as_posix() for module in modules]
-            todo += [file for module in chosen for file in closure(module)]
+            todo += [file for module in chosen for file in closure(module, only)]
     return files
 
 
-def stamps(*scripts: str) -> list[str]:
+def stamps(*scripts: str, only: Iterable[str] | None = None) -> list[str]:
     """One `path@digest` for each file that running these scripts may execute, sorted.
 
     As rule parameters they rerun a job exactly when the meaning of its code changes, and
-    Snakemake's reason names the file.
+    Snakemake's reason names the file. `only` names the implementations (scripts/lib/
+    implementations.py) that the job may call: others, and what only they import, do not count.
     """
+    chosen = None if only is None else frozenset(only)
     return [
-        f"{path.relative_to(ROOT).as_posix()}@{parsed().facts(path)['digest']}"
-        for path in sorted(executed(*scripts))
+        f"{path.relative_to(ROOT).as_posix()}@{parsed().facts(path, chosen)['digest']}"
+        for path in sorted(executed(*scripts, only=chosen))
     ]

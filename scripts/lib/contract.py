@@ -1,47 +1,86 @@
-"""Names in the sections of a study that the spine reads: each must exist in the study."""
+"""What the spine knows of a study, and what it checks of it before the first job."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.lib.config import (
-    JOBS,
-    LETTERS,
-    UNITS,
-    check_config,
-    check_member,
-    check_size,
-)
+from scripts.lib.config import JOBS, LETTERS, UNITS, check_member, check_size
 from scripts.lib.faults import ConfigError
-from scripts.lib.sentences import told
+from scripts.lib.plan import PlannedWorkload
+from scripts.lib.sections import TESTS, Claim, Contestant, Report, StudySettings, Workload
 from scripts.lib.spec import canonical
 
 # Kinds of metrics (number, flag, list, label) that a test or a table can be about.
 ANY, NUMBERS, FLAGS = ("number", "flag", "list"), ("number", "flag"), ("flag",)
-TESTS = {"close": ANY, "mostly": ANY, "at_most": NUMBERS, "equivalent": NUMBERS}
-TESTS |= {"not_worse": NUMBERS, "reported": ANY}
+KINDS = dict.fromkeys(TESTS, ANY) | dict.fromkeys(("at_most", "equivalent", "not_worse"), NUMBERS)
 COSTS = ("fit_s", "cpu_s")  # columns of all rows
 SCIENCE = "snakemake --cores all science"
 
 
-def check_contract(
-    study: str,
-    config: dict,
-    axes: list[str],
-    metrics: dict[str, str],
-    phases: list[str],
-    values: dict[str, list] | None = None,
-) -> None:
-    """Raise ConfigError unless what the spine reads of a study's section exists in the study.
+@dataclass(frozen=True)
+class Study:
+    """A study as its `jobs.py` (or the spine, for a study of two stages) announces it.
 
-    `metrics` has the kind of each; `values` those of axes that are known before the first job.
+    `axes`: columns that name a unit, the replicate last. `metrics`: kind of each metric of its
+    rows. `values`: those of axes that are known before the first job. `runs`: run files. `data`:
+    files that the measured arms read, by name; `script` has `run`, which is timed; `code`: further
+    scripts that it may run; `plan`: makes what is measured; `kernel`: the folder of compiled code.
+    `drawn`: tables from which draw.py makes the figures, by name.
+    `chapter`: further tables (CSV) and figures (JSON of SVG texts) of its chapter.
     """
-    check_config(config, "study.schema.yaml", at=study)
-    kinds = metrics | dict.fromkeys([*COSTS, *(f"{phase}_s" for phase in phases)], "number")
-    _check_agreement(f"{study}.agreement", config, axes, kinds)
-    for key, wanted in (("means", NUMBERS), ("proportions", FLAGS)):
-        _check_metrics(config["summary"][key], kinds, wanted, f"{study}.summary.{key}")
-    _check_measure(f"{study}.measure", config)
-    _check_report(f"{study}.report", config, axes, kinds, phases, values or {})
+
+    name: str
+    settings: StudySettings
+    axes: list[str]
+    metrics: dict[str, str]
+    phases: list[str]
+    values: dict[str, Sequence] = field(default_factory=dict)
+    runs: list[str] = field(default_factory=list)
+    data: dict[str, list[str]] = field(default_factory=dict)
+    script: str = ""
+    code: tuple[str, ...] = ()
+    plan: Callable[[], list[PlannedWorkload]] = list
+    kernel: str | None = None
+    drawn: dict[str, list[str]] = field(default_factory=dict)
+    chapter: list[str] = field(default_factory=list)
+
+    def agreement(self) -> dict[str, Any]:
+        """What `agree` is told."""
+        settings = self.settings
+        claims = {name: claim.model_dump() for name, claim in settings.claims().items()}
+        told = {"axes": self.axes, "reference": settings.reference, "arms": claims}
+        return told | {"strata": settings.agreement.strata}
+
+    def page(self) -> dict[str, Any]:
+        """What `report` is told."""
+        settings = self.settings
+        report = settings.report.model_dump() | settings.measure.compare.model_dump()
+        told = {"axes": self.axes, "reference": settings.reference, "arm": settings.result}
+        told |= {"arms": list(settings.claims()), "about": settings.described()}
+        return report | told | {"strata": settings.agreement.strata, "study": self.name}
+
+
+def check_contract(study: Study) -> None:
+    """Raise ConfigError unless what the spine reads of a study's section exists in the study."""
+    settings, at = study.settings, study.name
+    _check_roles(at, settings)
+    timed = [*COSTS, *(f"{phase}_s" for phase in study.phases)]
+    kinds = study.metrics | dict.fromkeys(timed, "number")
+    check_member(settings.agreement.strata, study.axes, f"{at}.agreement.strata")
+    for arm, claim in settings.claims().items():
+        _check_claim(f"{at}.arms.{arm}.claim", claim, kinds)
+    _check_metrics(settings.summary.means, kinds, NUMBERS, f"{at}.summary.means")
+    _check_metrics(settings.summary.proportions, kinds, FLAGS, f"{at}.summary.proportions")
+    _check_measure(f"{at}.measure", settings)
+    _check_report(f"{at}.report", study, settings.report, kinds)
+
+
+def _check_roles(at: str, settings: StudySettings) -> None:
+    for role, least in (("reference", 1), ("result", 0)):
+        named = settings.with_role(role)
+        if not least <= len(named) <= 1:
+            told = ", ".join(named) or "none"
+            raise ConfigError(f"Config: {at}.arms have the role {role}: {told}; give it to one.")
 
 
 def _check_metrics(
@@ -52,30 +91,24 @@ def _check_metrics(
         check_member(name, allowed, where)
 
 
-def _check_agreement(where: str, config: dict, axes: list[str], kinds: dict[str, str]) -> None:
-    agreement, arms = config["agreement"], config["arms"]
-    check_member(agreement["reference"], arms, f"{where}.reference")
-    check_member(agreement["split"], axes, f"{where}.split")
-    for arm, rule in agreement["arms"].items():
-        check_member(arm, arms, f"{where}.arms: arm")
-        for test, wanted in TESTS.items():
-            _check_metrics(rule.get(test, ()), kinds, wanted, f"{where}.arms.{arm}.{test}")
+def _check_claim(where: str, claim: Claim, kinds: dict[str, str]) -> None:
+    for test, margins in claim.tests().items():
+        _check_metrics(margins, kinds, KINDS[test], f"{where}.{test}")
+    _check_metrics(claim.reported, kinds, ANY, f"{where}.reported")
 
 
-def _check_measure(where: str, config: dict) -> None:
-    measure, arms = config["measure"], config["arms"]
-    contestants = measure["contestants"]
-    for name, contestant in contestants.items():
-        check_member(contestant["arm"], arms, f"{where}.contestants.{name}.arm")
-    for name, workload in measure["workloads"].items():
-        for contestant in workload["contestants"]:
+def _check_measure(where: str, settings: StudySettings) -> None:
+    measure, contestants = settings.measure, settings.contestants
+    for name, contestant in measure.contestants.items():
+        check_member(contestant.arm, settings.arms, f"{where}.contestants.{name}.arm")
+    for name, workload in measure.workloads.items():
+        for contestant in workload.contestants or ():
             check_member(contestant, contestants, f"{where}.workloads.{name}.contestants")
-    for key, name in measure["compare"].items():
-        check_member(name, contestants, f"{where}.compare.{key}")
-    baseline, again = (measure["compare"][key] for key in ("baseline", "baseline_again"))
-    runs = {name: _way(contestant) for name, contestant in contestants.items()}
-    if again == baseline or runs[again] != runs[baseline]:
-        twins = [name for name in runs if name != baseline and runs[name] == runs[baseline]]
+    baseline, again = measure.compare.baseline, measure.compare.baseline_again
+    check_member(baseline, contestants, f"{where}.compare.baseline")
+    check_member(again, contestants, f"{where}.compare.baseline_again")
+    if again == baseline or contestants[again] != contestants[baseline]:
+        twins = [n for n, c in contestants.items() if n != baseline and c == contestants[baseline]]
         raise ConfigError(
             f"Config: {where}.compare.baseline_again is {again}; the noise floor is measured by "
             f"another contestant with the arm, threads and parallel of {baseline}: "
@@ -83,97 +116,73 @@ def _check_measure(where: str, config: dict) -> None:
         )
 
 
-def _way(contestant: dict) -> tuple[Any, ...]:
-    defaults = {"threads": 1, "parallel": False}
-    return tuple((defaults | contestant)[key] for key in ("arm", "threads", "parallel"))
-
-
-def _check_report(
-    where: str,
-    config: dict,
-    axes: list[str],
-    kinds: dict[str, str],
-    phases: list[str],
-    values: dict[str, list],
-) -> None:
-    report, summary = config["report"], config["summary"]
-    check_member(report["arm"], config["run"], f"{where}.arm")
-    _check_metrics([report["figure"]["metric"]], kinds, NUMBERS, f"{where}.figure.metric")
-    for key in ("panel", "x"):
-        check_member(report["figure"][key], axes, f"{where}.figure.{key}")
-    for name in report["table"]:
+def _check_report(where: str, study: Study, report: Report, kinds: dict[str, str]) -> None:
+    summary = study.settings.summary
+    _check_metrics([report.figure.metric], kinds, NUMBERS, f"{where}.figure.metric")
+    check_member(report.figure.panel, study.axes, f"{where}.figure.panel")
+    check_member(report.figure.x, study.axes, f"{where}.figure.x")
+    for name in report.table:
         # The table shows rows of summary.csv.
-        check_member(name, summary["means"] + summary["proportions"], f"{where}.table")
-    for axis, value in report.get("only", {}).items():
-        check_member(axis, axes, f"{where}.only: axis")
-        if axis in values:
-            check_member(value, values[axis], f"{where}.only.{axis}")
-    for name in report["phases"]:
-        check_member(name, phases, f"{where}.phases")
-    check_member(report["phases_of"], config["measure"]["workloads"], f"{where}.phases_of")
+        check_member(name, summary.means + summary.proportions, f"{where}.table")
+    for axis, value in report.only.items():
+        check_member(axis, study.axes, f"{where}.only: axis")
+        if axis in study.values:
+            check_member(value, study.values[axis], f"{where}.only.{axis}")
+    for name in report.phases:
+        check_member(name, study.phases, f"{where}.phases")
+    check_member(report.phases_of, study.settings.measure.workloads, f"{where}.phases_of")
 
 
-def check_planned(study: str, config: dict, runs: Iterable[str], plan: list[dict]) -> None:
+def check_planned(study: Study, plan: list[PlannedWorkload]) -> None:
     """Raise ConfigError unless a study's jobs can be told, and its report has something to say.
 
-    `runs` are the study's run files, `plan` its measurement. One command holds the names of all
-    run files, another one the plan.
+    One command holds the names of all run files, another one the plan of the measurement.
     """
-    runs = list(runs)
-    ran = {path.partition("/runs/")[2].partition("/")[0] for path in runs}
-    check_size(len(runs), JOBS, "jobs", study, "use larger blocks")
-    letters = sum(len(path) + 20 for path in runs)
-    check_size(letters, LETTERS, "characters of file names", study, "use larger blocks")
+    at, settings = study.name, study.settings
+    ran = {path.partition("/runs/")[2].partition("/")[0] for path in study.runs}
+    check_size(len(study.runs), JOBS, "jobs", at, "use larger blocks")
+    letters = sum(len(path) + 20 for path in study.runs)
+    check_size(letters, LETTERS, "characters of file names", at, "use larger blocks")
     letters, remedy = len(canonical(plan)), "use fewer repeats, workloads or contestants"
-    check_size(letters, LETTERS, "characters of plan", f"{study}.measure.workloads", remedy)
-    arm, agreement = config["report"]["arm"], config["agreement"]
-    if arm not in ran:
+    check_size(letters, LETTERS, "characters of plan", f"{at}.measure.workloads", remedy)
+    if settings.result not in ran:
         raise ConfigError(
-            f"Config: {study}.run.{arm} computes nothing, but {arm} is the result of the study, "
-            f"{study}.report.arm."
+            f"Config: {at}.arms.{settings.result}.run computes nothing, but {settings.result} is "
+            "the result of the study."
         )
-    if not ran & set(agreement["arms"]):
+    if not ran & set(settings.claims()):
         raise ConfigError(
-            f"Config: {study}.run has none of {study}.agreement.arms, so nothing is compared with "
-            f"{agreement['reference']}; let one of them compute a unit."
+            f"Config: {at}.arms that claim something compute nothing, so nothing is compared with "
+            f"{settings.reference}; let one of them compute a unit."
         )
-    _check_ratios(f"{study}.measure", config["measure"])
+    _check_ratios(f"{at}.measure", settings, settings.contestants)
 
 
-def _check_ratios(where: str, measure: dict) -> None:
+def _check_ratios(where: str, settings: StudySettings, known: dict[str, Contestant]) -> None:
     """Something is measured, and beside the baseline."""
-    baseline, contestants = measure["compare"]["baseline"], measure["contestants"]
-    active = {name: load for name, load in measure["workloads"].items() if load["repeats"]}
+    baseline = settings.measure.compare.baseline
+    active = {name: load for name, load in settings.measure.workloads.items() if load.repeats}
     if not active:
         raise ConfigError(
             f"Config: {where}.workloads all have repeats 0, so the report has nothing to tell of "
             f"cost; leave one and ask for the answers alone, which measures nothing: {SCIENCE}."
         )
-    for name, workload in active.items():
-        parallel = [name for name in workload["contestants"] if contestants[name].get("parallel")]
-        if parallel and baseline not in workload["contestants"]:
+    taking_part = {name: settings.taking_part(workload) for name, workload in active.items()}
+    for name, contestants in taking_part.items():
+        parallel = [name for name in contestants if known[name].parallel]
+        if parallel and baseline not in contestants:
             raise ConfigError(
                 f"Config: {where}.workloads.{name}.contestants is without {baseline}, with which "
                 f"{parallel[0]} is compared; add it."
             )
-    if not any({baseline} < set(workload["contestants"]) for workload in active.values()):
+    if not any({baseline} < set(contestants) for contestants in taking_part.values()):
         raise ConfigError(
             f"Config: {where}.workloads with repeats have nobody beside {baseline}, so there is no "
             "ratio; add a contestant to one of them."
         )
 
 
-def check_rounds(where: str, workload: dict, units: int) -> None:
+def check_rounds(where: str, workload: Workload, units: int) -> None:
     """Raise ConfigError if a workload with so many units a round is too long to be told."""
-    count = (workload["repeats"] + 1) * units if workload["repeats"] else 0
+    count = (workload.repeats + 1) * units if workload.repeats else 0
     check_size(count, UNITS, "units in all rounds", where, "use fewer repeats or units")
-
-
-def check_announced(study: str, **announced: dict) -> None:
-    """Raise ConfigError unless a study has told each of AXES, METRICS and PHASES."""
-    for name, entries in announced.items():
-        if study not in entries:
-            raise ConfigError(
-                f"Config: {study} cannot be checked: workflow/rules/{study}.smk must announce "
-                f"{name}[{told(study)}], as CONTRIBUTING.md says."
-            )

@@ -1,5 +1,7 @@
 """PyTorch's fused Adam as a function of its state."""
 
+from collections.abc import Sequence
+
 import torch
 from torch.optim.adam import adam
 
@@ -10,13 +12,14 @@ def fused_adam(
     moments: tuple[list[torch.Tensor], list[torch.Tensor]],
     counts: list[torch.Tensor],
     lr: float,
-    train: dict,
+    betas: Sequence[float],
+    eps: float,
     weight_decay: float = 0.0,
     decoupled: bool = False,
 ) -> None:
     """Update parameters, first and second moments and step counts in place, without autograd.
 
-    `train` has betas and adam_eps. The functional form spares the import of torch._dynamo that
+    The functional form spares the import of torch._dynamo that
     `torch.optim.Adam` costs.
     """
     adam(
@@ -26,9 +29,9 @@ def fused_adam(
         [],
         counts,
         lr=lr,
-        beta1=train["betas"][0],
-        beta2=train["betas"][1],
-        eps=train["adam_eps"],
+        beta1=betas[0],
+        beta2=betas[1],
+        eps=eps,
         weight_decay=weight_decay,
         decoupled_weight_decay=decoupled,
         amsgrad=False,

@@ -31,11 +31,19 @@ class Parsed:
         return {}
 
     @functools.cache  # noqa: B019 (lives as long as the process)
-    def facts(self, path: Path) -> dict:
-        """Of a file: `digest` of its meaning, `imports`, `by_name` (see the functions below)."""
+    def facts(self, path: Path, only: frozenset[str] | None = None) -> dict:
+        """Of a file: `digest` of its meaning, `imports`, `by_name` (see the functions below).
+
+        With `only`, of the file without those of its implementations that have other names.
+        """
         content = path.read_bytes()
         key = xxh3_128_hexdigest(content)
-        self._used[key] = self._kept.get(key) or facts(content)
+        whole = self._used[key] = self._kept.get(key) or facts(content)
+        if only is None or not whole["implementations"]:
+            return whole
+        kept = sorted(only & set(whole["implementations"]))
+        key = f"{key} {' '.join(kept)}"
+        self._used[key] = self._kept.get(key) or facts(content, frozenset(kept))
         return self._used[key]
 
     def keep(self) -> None:
@@ -45,12 +53,43 @@ class Parsed:
                 temporary.write_bytes(with_checksum(json.dumps(self._used).encode()))
 
 
-def facts(content: bytes) -> dict:
-    """Facts of a file with this content."""
+def facts(content: bytes, only: frozenset[str] | None = None) -> dict:
+    """Facts of a file with this content, without implementations that are not in `only`."""
     tree = ast.parse(content)
-    found = {"imports": _imports(tree), "by_name": _by_name(tree)}
+    found = {"implementations": [node.name for node in tree.body if _is_implementation(node)]}
+    if only is not None:
+        tree = _without_others(tree, only)
+    found |= {"imports": _imports(tree), "by_name": _by_name(tree)}
     meaning = ast.dump(_without_docstrings(tree))
     return found | {"digest": hashlib.sha256(meaning.encode()).hexdigest()[:12]}
+
+
+def _is_implementation(node: ast.stmt) -> bool:
+    """Whether a statement is a function that scripts/lib/implementations.py decorates."""
+    decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else ()
+    return any(getattr(decorator, "id", "") == "implementation" for decorator in decorators)
+
+
+def _without_others(tree: ast.Module, only: frozenset[str]) -> ast.Module:
+    """The module without the other implementations, and without the imports that only they use."""
+    kept = [node for node in tree.body if not _is_implementation(node) or node.name in only]
+    unused = _names(tree) - _names(ast.Module(kept, []))
+    body = []
+    for node in kept:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            node.names = [
+                alias
+                for alias in node.names
+                if (alias.asname or alias.name.partition(".")[0]) not in unused
+            ]
+            if not node.names:
+                continue
+        body.append(node)
+    return ast.Module(body, [])
+
+
+def _names(tree: ast.Module) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
 def _imports(tree: ast.Module) -> list[list]:

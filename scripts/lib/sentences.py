@@ -1,27 +1,39 @@
 """How a fault of the configuration is told: place, value, what is allowed, what was meant."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import jsonschema
-
 LONGEST = 80  # letters of a value that is repeated in a sentence
-# Rules of JSON schema in words.
+# Pydantic's errors in words; {} is the bound.
 WANTED = {
-    "minimum": "be at least {}",
-    "maximum": "be at most {}",
-    "exclusiveMinimum": "be greater than {}",
-    "exclusiveMaximum": "be less than {}",
-    "multipleOf": "be a multiple of {}",
-    "minItems": "have at least {} entries",
-    "maxItems": "have at most {} entries",
-    "minProperties": "have at least {} entries",
-    "minLength": "not be empty",
-    "uniqueItems": "not repeat an entry",
+    "greater_than_equal": "be at least {}",
+    "less_than_equal": "be at most {}",
+    "greater_than": "be greater than {}",
+    "less_than": "be less than {}",
+    "multiple_of": "be a multiple of {}",
+    "too_short": "have at least {} entries",
+    "too_long": "have at most {} entries",
+    "string_too_short": "not be empty",
+    "repeated": "not repeat an entry",
+    "order": "have numbers that rise",
 }
-# JSON schema's word for a type: ours.
-TYPES = {"string": "text", "array": "list", "object": "mapping"}
+BOUNDS = ("ge", "le", "gt", "lt", "multiple_of", "min_length", "max_length")
+# Pydantic's error for a wrong type, or JSON schema's word for a type: ours.
+TYPES = {
+    "int_type": "integer",
+    "float_type": "number",
+    "bool_type": "boolean",
+    "string_type": "text",
+    "list_type": "list",
+    "dict_type": "mapping",
+    "model_type": "mapping",
+    "model_attributes_type": "mapping",
+}
+WORDS = {"string": "text", "array": "list", "object": "mapping"}
+# What patterns allow; settings.text_like adds its own.
+PATTERNS: dict[str, str] = {}
 
 
 def told(value: Any) -> str:
@@ -62,54 +74,90 @@ def told_plainly(value: Any) -> str:
     return value if isinstance(value, str) else told(value)
 
 
-def violation(error: jsonschema.ValidationError, at: str) -> str:
-    """The sentence for a violation of a JSON schema; `at` is where the value sits."""
-    where, rule, value = place(error.absolute_path, at), error.validator, error.instance
-    if rule == "additionalProperties":
-        known = list(error.schema.get("properties", {}))
-        unknown = next(key for key in value if key not in known)
-        where = place([*error.absolute_path, unknown], at)
-        return f"Config: {where} is no key of this workflow{hint(unknown, known)}. {use(known)}"
-    if rule == "required":
-        missing = next(key for key in error.validator_value if key not in value)
-        return f"Config: {place([*error.absolute_path, missing], at)} is missing."
-    if rule == "enum":
-        allowed = error.validator_value
+def violation(error: dict, section: Any, at: str) -> str:
+    """The sentence for an error of pydantic in a section, which sits at `at`."""
+    loc, key_is_wrong = error["loc"], error["loc"][-1:] == ("[key]",)
+    path, kind = _path(loc[:-1] if key_is_wrong else loc, section, error["type"] == "missing")
+    where, value, facts = place(path, at), error["input"], error.get("ctx") or {}
+    if error["type"] in ("unknown", "renamed"):
+        where = place([*path, facts["key"]], at)
+        if error["type"] == "renamed":
+            return f"Config: {where} has another name now: {_now(facts['now'], path, at)}."
+        known = facts["known"]
+        hinted = hint(facts["key"], known)
+        return f"Config: {where} is no key of this workflow{hinted}. {use(known)}"
+    if error["type"] == "union_tag_not_found":
+        return f"Config: {where}.{facts['discriminator'].strip(chr(39))} is missing."
+    if error["type"] == "missing":
+        return f"Config: {where} is missing{f'; {kind} needs it' if kind else ''}."
+    if allowed := _allowed(error["type"], facts):
+        if error["type"] == "union_tag_invalid":
+            key = facts["discriminator"].strip("'")
+            where, value = f"{where}.{key}", value[key]
         return f"Config: {where} is {told(value)}{hint(value, allowed)}. {use(allowed)}"
-    if "propertyNames" in error.absolute_schema_path:
-        return f"Config: {where} has the name {told(value)}; it must be made of {_made_of(error)}."
-    return f"Config: {where} is {told(value)}; it must {_wanted(error)}{_reading(error)}."
+    if key_is_wrong:
+        made_of = PATTERNS[facts["pattern"]]
+        where = place(path[:-1], at)
+        return f"Config: {where} has the name {told(value)}; it must be made of {made_of}."
+    wanted = _type(error["type"], facts)
+    must = f"be of type {' or '.join(wanted)}" if wanted else _must(error["type"], facts)
+    return f"Config: {where} is {told(value)}; it must {must}{_reading(value, wanted)}."
 
 
-def _wanted(error: jsonschema.ValidationError) -> str:
-    if error.validator == "type":
-        return f"be of type {_types(error.validator_value)}"
-    if error.validator == "pattern":
-        return f"be {_made_of(error)}"
-    return WANTED[error.validator].format(error.validator_value)
+def _now(name: str, path: list, at: str) -> str:
+    """Where a key is now: beside the old one, or with a leading / from the study's section on."""
+    return place([name[1:]] if name.startswith("/") else [*path, name], at)
 
 
-def _made_of(error: jsonschema.ValidationError) -> str:
-    """What a pattern says, in the words that stand beside it in the schema."""
-    return error.schema.get("$comment", "other text")
+def _path(loc: Sequence, section: Any, missing: bool) -> tuple[list, str]:
+    """The keys that lead to a value, and the kind of mapping it is in, where there are several.
+
+    Pydantic's location names besides keys what it tried to read: the kind is one of these.
+    """
+    path, node, kind = [], section, ""
+    for number, part in enumerate(loc):
+        inside = part in node if isinstance(node, dict) else isinstance(node, list)
+        if inside:
+            node, kind = node[part], ""
+            path.append(part)
+        elif missing and number == len(loc) - 1:
+            path.append(part)
+        elif isinstance(node, dict):
+            kind = part
+    return path, kind
 
 
-def _types(wanted: str | list[str]) -> str:
-    names = [wanted] if isinstance(wanted, str) else wanted
-    return " or ".join(TYPES.get(name, name) for name in names)
+def _allowed(error: str, facts: dict) -> list[str]:
+    """The values that are possible, where there is a list of them."""
+    words = {"literal_error": "expected", "union_tag_invalid": "expected_tags"}
+    text = facts.get(words.get(error, ""), "")
+    quoted = re.findall(r"'([^']*)'", text)
+    return quoted or [part for part in re.split(r", | or ", text) if part]
 
 
-def _reading(error: jsonschema.ValidationError) -> str:
+def _type(error: str, facts: dict) -> list[str]:
+    """The types that are possible, if the value is of another one."""
+    names = facts["wanted"] if error == "type" else [TYPES.get(error, "")]
+    return [WORDS.get(name, name) for name in names if name]
+
+
+def _must(error: str, facts: dict) -> str:
+    if error == "string_pattern_mismatch":
+        return f"be {PATTERNS[facts['pattern']]}"
+    bound = next((facts[name] for name in BOUNDS if name in facts), "")
+    bound = int(bound) if isinstance(bound, float) and bound.is_integer() else bound
+    return WANTED[error].format(bound)
+
+
+def _reading(value: Any, wanted: list[str]) -> str:
     """What to write where YAML reads something else than its writer meant."""
-    value = error.instance
-    wanted = error.validator_value if error.validator == "type" else ""
-    if wanted == "integer" and isinstance(value, float) and value.is_integer():
+    if wanted == ["integer"] and isinstance(value, float) and value.is_integer():
         return f": write {value:.0f}"
-    if wanted in ("integer", "number") and isinstance(value, str):
-        return _as_number(value, wanted)
-    if "string" in wanted and isinstance(value, bool):
+    if wanted in (["integer"], ["number"]) and isinstance(value, str):
+        return _as_number(value, wanted[0])
+    if "text" in wanted and isinstance(value, bool):
         return " (YAML reads on, off, yes and no as true and false): put it in quotes"
-    if "string" in wanted and value is not None and not isinstance(value, dict | list):
+    if "text" in wanted and value is not None and not isinstance(value, dict | list):
         return ": put it in quotes"
     return ""
 

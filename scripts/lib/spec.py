@@ -5,11 +5,23 @@ import json
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text, NaN is refused."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """JSON with sorted keys and no spaces: equal values give equal text, NaN is refused.
+
+    A model of scripts/lib/settings.py enters by its fields.
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_fields
+    )
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} is no plain value")
 
 
 def digest(*parts: Any) -> str:

@@ -1,7 +1,7 @@
 """How a rule calls a stage script: which Python, what it passes, what the script checks first."""
 
-import argparse
 import gc
+import inspect
 import json
 import logging
 import os
@@ -10,9 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from scripts.lib.faults import LoadError
 from scripts.lib.files import remove
 from scripts.lib.job import JOB
+
+# What a rule says after `shell:`; `params.job` is made by scripts/spine/rules.py.
+CALL = "python -m {module} {{params.job:q}} 2> >(tee {{log:q}} >&2)"
+
+
+def call(module: str, environment: str = "") -> str:
+    """The command that runs a stage script, e.g. call("engression.load"); progress is shown.
+
+    `environment` has settings of variables in front of it.
+    """
+    return f"{environment} {CALL.format(module=f'scripts.{module}')}".lstrip()
 
 
 def put_this_python_first() -> None:
@@ -20,36 +33,33 @@ def put_this_python_first() -> None:
     os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
 
 
-def arguments(**converters: Callable) -> argparse.Namespace:
-    """Parse `--job JSON` (or `@file`) and one required flag per keyword; log to standard error.
+def use_threads(threads: int) -> None:
+    """Compute with so many threads from here on: what is imported already and what follows.
 
-    A converter is `Path`, `int` or a list of one type (`[Path]`: any number of values). The JSON
-    object has the job's `spec`, which is returned with the flags, and the fields of `Job`. A file
-    that the job is to read and that is not what it should be ends it in a sentence, and is removed,
-    so that the next call of Snakemake makes it again.
+    Snakemake, and `measure` for its workers, set the variables that libraries read when loaded.
+    """
+    JOB.threads = threads
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def stage(main: Callable[..., None]) -> None:
+    """Run a stage script: its one argument is the job as JSON, or @ and a file that holds it.
+
+    The parameters of `main` are filled by name: `spec` (read as the model it is annotated with),
+    `threads`, `inputs` (all input files by name),
+    and files that the rule names in `input` or `output`: a Path, or a list of them where it is
+    annotated so. A file that the job is to read and that is not what it should be ends it in a
+    sentence, and is removed, so that the next call of Snakemake makes it again. So does what is
+    wrong with a user's data (LoadError).
     """
     # What the imports made stays: to search it for garbage, at the exit too, costs half a second.
     gc.freeze()
-    parser = argparse.ArgumentParser(prog=Path(sys.argv[0]).name)
-    parser.add_argument("--job", type=_json, required=True, metavar="JSON")
-    for name, convert in converters.items():
-        many = isinstance(convert, list)
-        kind = {"type": convert[0], "nargs": "*"} if many else {"type": convert}
-        parser.add_argument(f"--{name}", required=True, **kind)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     sys.excepthook = _told
-    args = parser.parse_args()
-    _start(**vars(args).pop("job"), args=args)
-    return args
-
-
-def _json(text: str) -> dict:
+    text = sys.argv[1]
     path = text.removeprefix("@")
-    return json.loads(text if path == text else Path(path).read_text(encoding="utf-8"))
-
-
-def _start(spec: Any, args: argparse.Namespace, **job: Any) -> None:
-    args.spec = spec
+    job = json.loads(text if path == text else Path(path).read_text(encoding="utf-8"))
     for name, value in job.items():
         setattr(JOB, name, value)
     if faults := JOB.faults():
@@ -57,6 +67,43 @@ def _start(spec: Any, args: argparse.Namespace, **job: Any) -> None:
             remove(Path(path))
         said = "; ".join(f"{path} {fault}" for path, fault in faults.items())
         sys.exit(f"{said}; removed, the next call makes it again.")
+    use_threads(JOB.threads)
+    main(**_arguments(main))
+
+
+def _arguments(main: Callable[..., None]) -> dict[str, Any]:
+    """What `main` asks for by the names of its parameters."""
+    offered = JOB.input | JOB.output
+    found: dict[str, Any] = {}
+    for name, parameter in inspect.signature(main).parameters.items():
+        if name == "spec":
+            found[name] = _typed(JOB.spec, parameter.annotation)
+        elif name == "threads":
+            found[name] = JOB.threads
+        elif name == "inputs":
+            found[name] = paths_by_name(JOB.input)
+        else:
+            found[name] = _paths(offered[name], parameter.annotation)
+    return found
+
+
+def _typed(spec: Any, annotation: Any) -> Any:
+    is_model = inspect.isclass(annotation) and issubclass(annotation, BaseModel)
+    return annotation.model_validate(spec) if is_model else spec
+
+
+def _paths(named: str | list[str], annotation: Any) -> Path | list[Path]:
+    """A file, or all files of a name, as `main` asks for them."""
+    paths = [Path(path) for path in ([named] if isinstance(named, str) else named)]
+    if annotation is Path:
+        (path,) = paths
+        return path
+    return paths
+
+
+def paths_by_name(named: dict[str, str | list[str]]) -> dict[str, list[Path]]:
+    """Files of a job by the names that its rule gives them."""
+    return {name: _paths(entry, list) for name, entry in named.items()}
 
 
 def _told(kind: type[BaseException], error: BaseException, trace: Any) -> None:

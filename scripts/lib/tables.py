@@ -1,7 +1,6 @@
-"""Tables on disk: Parquet with provenance in its metadata, and the row contract of run files."""
+"""Tables on disk: Parquet with provenance in its metadata, and CSV."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,6 @@ from pyarrow import csv
 
 from scripts.lib.files import replacing
 from scripts.lib.provenance import provenance
-
-STATUSES = ("ok", "diverged", "failed")
-RUN_COLUMNS = {
-    "study": pa.string(),
-    "arm": pa.string(),
-    "seed": pa.int64(),
-    "status": pa.string(),
-    "fit_s": pa.float64(),
-    "cpu_s": pa.float64(),
-    "threads": pa.int64(),
-    "device": pa.string(),
-}
 
 
 class ContractError(ValueError):
@@ -56,35 +43,3 @@ def read_metadata(path: str | Path) -> dict:
     if notes is None:
         raise ContractError(f"{path}: not written by this workflow (no provenance in it).")
     return json.loads(notes)
-
-
-def check_rows(rows: list[dict], axes: list[str], where: str) -> None:
-    """Raise ContractError unless every row has the contract's columns and a key of its own."""
-    if not rows:
-        raise ContractError(f"{where}: no rows.")
-    missing = [name for name in [*RUN_COLUMNS, *axes] if name not in rows[0]]
-    if missing:
-        raise ContractError(f"{where}: column {missing[0]!r} is missing.")
-    if unknown := {row["status"] for row in rows} - set(STATUSES):
-        raise ContractError(
-            f"{where}: status is {sorted(unknown)[0]!r}; use one of {', '.join(STATUSES)}."
-        )
-    keys = [tuple(row[axis] for axis in ("arm", *axes)) for row in rows]
-    if len(set(keys)) < len(keys):
-        raise ContractError(f"{where}: two rows have the same {', '.join(('arm', *axes))}.")
-
-
-def write_runs(path: str | Path, rows: list[dict], axes: list[str], **metadata: Any) -> None:
-    """Check run rows against the contract and write them, with the CPU time of the process so far.
-
-    A row that lacks a metric of another row (a failed unit) gets a null there.
-    """
-    check_rows(rows, axes, str(path))
-    write_table(path, same_keys(rows), job_cpu_s=time.process_time(), **metadata)
-
-
-def read_runs(path: str | Path, axes: list[str]) -> pa.Table:
-    """A run file; ContractError unless its rows meet the contract."""
-    table = pq.read_table(path)
-    check_rows(table.to_pylist(), axes, str(path))
-    return table

@@ -19,6 +19,11 @@ class Phases:
         self.seconds[name] += now - self._last
         self._last = now
 
+    def end(self) -> None:
+        """Take the time until now for work without phases, if no phase was booked."""
+        if not self.seconds:
+            self._last = time.perf_counter()
+
     def columns(self) -> dict[str, float]:
         """Row columns `fit_s`, `cpu_s` and one `<phase>_s` each; the phases add up to `fit_s`."""
         cpu_s = time.process_time() - self.cpu_start

@@ -6,19 +6,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scripts.lib.files import replacing
+from scripts.lib.job import JOB
 from scripts.lib.provenance import instruction_set, versions
 from scripts.lib.seals import with_checksum, without_checksum
 from scripts.lib.spec import digest
+from scripts.lib.training_job import TrainingJob
 
 
-def unit_folder(store: Path, spec: dict, code: list[str], threads: int) -> Path:
-    """Where a job keeps its units: a folder named for all that they have in common.
+def unit_folder(spec: TrainingJob) -> Path | None:
+    """Where the running job keeps its units: a folder named for all that they have in common.
 
     That is the specification but for its `units`, the code, the versions of packages, the threads
-    and the instructions of the processor, which decide in what order sums are taken.
+    and the instructions of the processor, which decide in what order sums are taken. None where no
+    job runs.
     """
-    shared = {name: value for name, value in spec.items() if name != "units"}
-    return store / spec["arm"] / digest(shared, code, versions(), threads, instruction_set())
+    if not JOB.results:
+        return None
+    shared = spec.model_dump(mode="json", exclude={"units"})
+    name = digest(shared, JOB.code, versions(), JOB.threads, instruction_set())
+    return Path(JOB.results, spec.study, "units", spec.arm, name)
 
 
 def finished(

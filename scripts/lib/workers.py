@@ -4,11 +4,18 @@ import importlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context, set_start_method
+from pathlib import Path
+from typing import Any
 
 from scripts.lib.memory import traced_tensor_peak
+from scripts.lib.plan import PlannedWorkload
+from scripts.lib.stage import use_threads
 from scripts.lib.timing import peak_rss_mb
+
+Inputs = dict[str, list[Path]]
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -18,11 +25,37 @@ THREAD_VARIABLES = (
 )
 
 
-def call_study(module: str, spec: dict, inputs: dict, threads: int, trace: bool) -> dict:
-    """In a worker: run the units of `spec` by `module.run`; rows and peak memory."""
-    run = partial(importlib.import_module(module).run, spec, inputs, threads)
+@dataclass(frozen=True)
+class Call:
+    """One contestant's turn in one round of a workload: an arm's job on these units."""
+
+    workload: str
+    where: str
+    trace_memory: bool
+    contestant: str
+    arm: str
+    workers: int
+    threads: int
+    round: int
+    units: list[Any]
+    job: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one worker returns of a call: its rows and peak memory (10^6 bytes)."""
+
+    rows: list[dict[str, Any]]
+    tensor_peak_mb: float | None
+    rss_mb: float
+
+
+def call_study(module: str, job: dict[str, Any], inputs: Inputs, threads: int, trace: bool) -> Done:
+    """In a worker: run the units of a job by `module.run`."""
+    use_threads(threads)
+    run = partial(importlib.import_module(module).run, job, inputs)
     rows, tensor_peak_mb = traced_tensor_peak(run) if trace else (run(), None)
-    return {"rows": rows, "tensor_peak_mb": tensor_peak_mb, "rss_mb": peak_rss_mb()}
+    return Done(rows, tensor_peak_mb, peak_rss_mb())
 
 
 def import_study(module: str) -> None:
@@ -32,7 +65,7 @@ def import_study(module: str) -> None:
     set_start_method(None, force=True)
 
 
-def start_workers(calls: list[dict], module: str) -> dict[str, list[ProcessPoolExecutor]]:
+def start_workers(calls: list[Call], module: str) -> dict[str, list[ProcessPoolExecutor]]:
     """Worker processes of each contestant, with its number of threads and the study imported.
 
     Those with one thread are forked from one process that has imported it; others import it
@@ -43,13 +76,13 @@ def start_workers(calls: list[dict], module: str) -> dict[str, list[ProcessPoolE
     # The first optimizer of a process imports torch._dynamo: here once for all, and untimed.
     one_thread.set_forkserver_preload([module, "torch._dynamo"])
     pools, imports = {}, []
-    by_name = {call["contestant"]: call for call in calls}
+    by_name = {call.contestant: call for call in calls}
     # The fork server starts, and reads the environment, with the first of its workers.
-    for name, entry in sorted(by_name.items(), key=lambda item: item[1]["threads"]):
+    for name, call in sorted(by_name.items(), key=lambda item: item[1].threads):
         # NumPy's BLAS too: its idle threads spin and would be timed with the next unit.
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(entry["threads"])))
-        context = one_thread if entry["threads"] == 1 else get_context("spawn")
-        pools[name] = [ProcessPoolExecutor(1, mp_context=context) for _ in range(entry["workers"])]
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(call.threads)))
+        context = one_thread if call.threads == 1 else get_context("spawn")
+        pools[name] = [ProcessPoolExecutor(1, mp_context=context) for _ in range(call.workers)]
         # A process starts at its first call.
         imports += [pool.submit(import_study, module) for pool in pools[name]]
     for ready in imports:
@@ -62,16 +95,25 @@ def shares(units: list, workers: int) -> list[list]:
     return [units[i::workers] for i in range(min(workers, len(units)))]
 
 
-def schedule(plan: list[dict]) -> Iterator[dict]:
+def schedule(plan: list[PlannedWorkload]) -> Iterator[Call]:
     """The calls in their order: in each round of a workload every contestant once.
 
     Each round starts with another contestant, so that none always follows the same one.
     """
     for workload in plan:
-        labels = {name: workload[name] for name in ("workload", "trace_memory")}
-        labels["where"] = workload.get("where", "")
-        for round_, units in enumerate(workload["rounds"]):
-            turn = round_ % len(workload["contestants"])
-            for entry in workload["contestants"][turn:] + workload["contestants"][:turn]:
-                spec = entry["spec"] | {"units": units}
-                yield labels | entry | {"round": round_, "spec": spec}
+        entries = workload.contestants
+        for number, units in enumerate(workload.rounds):
+            turn = number % len(entries)
+            for entry in entries[turn:] + entries[:turn]:
+                yield Call(
+                    workload=workload.workload,
+                    where=workload.where,
+                    trace_memory=workload.trace_memory,
+                    contestant=entry.contestant,
+                    arm=entry.arm,
+                    workers=entry.workers,
+                    threads=entry.threads,
+                    round=number,
+                    units=units,
+                    job=entry.job,
+                )

@@ -9,16 +9,20 @@ work_cpu_s, the part that its units account for; the rest is start-up, reading a
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from scripts.lib.stage import arguments
+from scripts.lib.run_rows import read_runs
+from scripts.lib.sections import Summary
+from scripts.lib.settings import Model
+from scripts.lib.stage import stage
 from scripts.lib.stats import Estimate, mean, proportion
-from scripts.lib.tables import read_metadata, read_runs, write_csv, write_table
+from scripts.lib.tables import read_metadata, write_csv, write_table
 
 
-def job_costs(files: list[Path], tables: list[pa.Table]) -> list[dict]:
+def job_costs(files: list[Path], tables: list[pa.Table]) -> list[dict[str, Any]]:
     """Rows of jobs.csv; a job that found units finished already spent less than they took."""
     jobs = pd.DataFrame(
         {
@@ -40,31 +44,40 @@ def columns(estimate: Estimate) -> dict[str, float]:
     return {name: value for name, value in estimate._asdict().items() if name != "n"}
 
 
-def summarise(
-    runs: pd.DataFrame, cell: list[str], means: list[str], proportions: list[str]
-) -> list[dict]:
+def summarise(runs: pd.DataFrame, cell: list[str], summary: Summary) -> list[dict[str, Any]]:
     """Estimates with errors per arm and cell, over units with status ok that have the metric."""
     rows = []
     for key, group in runs.groupby(["arm", *cell], sort=False):
         ok = group[group["status"] == "ok"]
         labels = dict(zip(["arm", *cell], key, strict=True)) | {"n_not_ok": len(group) - len(ok)}
-        for metric in [name for name in means if name in ok and ok[name].notna().any()]:
+        for metric in [name for name in summary.means if name in ok and ok[name].notna().any()]:
             values = ok[metric].dropna()
             row = {"units": len(values), "metric": metric, "kind": "mean", "sd": values.std(ddof=1)}
             rows.append(labels | row | columns(mean(values.to_numpy())))
-        for metric in [name for name in proportions if name in ok and ok[name].notna().any()]:
+        for metric in [
+            name for name in summary.proportions if name in ok and ok[name].notna().any()
+        ]:
             values = ok[metric].dropna()
             row = {"units": len(values), "metric": metric, "kind": "proportion"}
             rows.append(labels | row | columns(proportion(int(values.sum()), len(values))))
     return rows
 
 
-if __name__ == "__main__":
-    args = arguments(files=[Path], runs=Path, summary=Path, jobs=Path)
-    axes = args.spec["axes"]
-    tables = [read_runs(path, axes) for path in args.files]
+class AggregateJob(Model):
+    """Axes of the study and the metrics of its summary."""
+
+    axes: list[str]
+    summary: Summary
+
+
+def main(spec: AggregateJob, files: list[Path], runs: Path, summary: Path, jobs: Path) -> None:
+    tables = [read_runs(path, spec.axes) for path in files]
     table = pa.concat_tables(tables, promote_options="permissive")
-    write_table(args.runs, table)
-    write_csv(args.summary, summarise(table.to_pandas(), axes[:-1], **args.spec["summary"]))
-    write_csv(args.jobs, job_costs(args.files, tables))
-    logging.info("%d rows from %d run files", len(table), len(args.files))
+    write_table(runs, table)
+    write_csv(summary, summarise(table.to_pandas(), spec.axes[:-1], spec.summary))
+    write_csv(jobs, job_costs(files, tables))
+    logging.info("%d rows from %d run files", len(table), len(files))
+
+
+if __name__ == "__main__":
+    stage(main)

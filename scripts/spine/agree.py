@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.lib.agreement import agree
-from scripts.lib.stage import arguments
+from scripts.lib.agreement import Declared, agree
+from scripts.lib.stage import stage
 from scripts.lib.tables import write_csv
 
+
+def main(spec: Declared, runs: Path, agreement: Path) -> None:
+    table = pd.read_parquet(runs)
+    ran = [arm for arm in spec.arms if arm in set(table["arm"])]
+    write_csv(agreement, [row for arm in ran for row in agree(table, arm, spec)])
+
+
 if __name__ == "__main__":
-    args = arguments(runs=Path, agreement=Path)
-    runs = pd.read_parquet(args.runs)
-    ran = [arm for arm in args.spec["arms"] if arm in set(runs["arm"])]
-    write_csv(args.agreement, [row for arm in ran for row in agree(runs, arm, args.spec)])
+    stage(main)

@@ -25,17 +25,18 @@ from snakemake.output_index import OutputIndex
 from snakemake.settings.enums import RerunTrigger
 
 from scripts.lib.files import replacing
-from scripts.lib.job import Job
+from scripts.lib.job import Job, Named
 from scripts.lib.provenance import versions
 from scripts.lib.seals import checksum, fault
 from scripts.lib.spec import canonical, digest
+from scripts.spine.rules import furnish
 
 # A longer text is handed on in a file: a command line has at most 131,072 characters.
 LONGEST = 20_000
 # Larger files are compared by size before a run, and by their bytes by the job that reads them.
 LARGEST = 4_000_000
 OWN = ("key", "job")
-HAND_ON = "--job {params.job:q}"
+HAND_ON = "{params.job:q}"
 # Snakemake compares no parameter that is made of these.
 DERIVED = {"input", "output", "threads", "resources"}
 
@@ -118,11 +119,12 @@ class Keys:
         for rule in self._workflow.rules:
             if not rule.output:
                 continue
+            furnish(rule, self._results)
             names = {name for name, _ in rule.params._allitems()}
             if HAND_ON not in (rule.shellcmd or "") or "spec" not in names:
                 raise WorkflowError(
                     f"Rule {rule.name} has output, so it needs a parameter `spec`, and a command "
-                    f"with {HAND_ON} (CONTRIBUTING.md, Trusting the cache)."
+                    f"made by call(...) (docs/design.md, Keys and seals)."
                 )
             rule.set_params(**{"key": self._param(rule), "job": self._hand_on(rule)})
             rule.set_input(self._audit(rule))
@@ -131,15 +133,18 @@ class Keys:
         return lambda wildcards: self._job(rule, labels(wildcards))
 
     def _hand_on(self, rule: Any) -> Callable:
-        def job(wildcards: Any, input: Any, output: Any) -> str:
+        def job(wildcards: Any, input: Any, output: Any, threads: int) -> str:
             return argument(
                 canonical(
                     {
                         "spec": spec_of(rule, labels(wildcards)),
                         "key": self._job(rule, labels(wildcards)),
+                        "code": code_of(rule, labels(wildcards)),
                         "results": self._results,
-                        "reads": {p: self.key(p) for p in map(norm, input) if self._producer(p)},
-                        "makes": [norm(path) for path in output],
+                        "threads": threads,
+                        "input": by_name(input),
+                        "output": by_name(output),
+                        "keys": {p: self.key(p) for p in map(norm, input) if self._producer(p)},
                     }
                 )
             )
@@ -199,6 +204,14 @@ def norm(path: Any) -> str:
     return str(Path(path))
 
 
+def by_name(paths: Any) -> Named:
+    """Files of a job by the names that its rule gives them."""
+    return {
+        name: norm(entry) if isinstance(entry, str) else [norm(path) for path in entry]
+        for name, entry in paths.items()
+    }
+
+
 def parameters(rule: Any, wildcards: tuple) -> list[tuple[str | None, Any]]:
     """Name and value of the parameters that Snakemake compares."""
     found = []
@@ -210,6 +223,12 @@ def parameters(rule: Any, wildcards: tuple) -> list[tuple[str | None, Any]]:
         elif not DERIVED & set(inspect.signature(value).parameters):
             found.append((name, value(named(wildcards))))
     return found
+
+
+def code_of(rule: Any, wildcards: tuple) -> str:
+    """Digest of the stamps of a job: the parameters without a name, or its own `code`."""
+    named = parameters(rule, wildcards)
+    return digest([value for name, value in named if name in (None, "code")])
 
 
 def spec_of(rule: Any, wildcards: tuple) -> Any:

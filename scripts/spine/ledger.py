@@ -5,6 +5,7 @@ Both hold claimed or measured factors as `slower / faster`; a factor is printed 
 """
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,32 +20,34 @@ from scripts.lib.comparison import (
     protocol_change,
     verdict_on_claim,
 )
-from scripts.lib.stage import arguments
+from scripts.lib.sections import Compare
+from scripts.lib.stage import stage
 from scripts.lib.tables import write_csv
 
+Row = dict[str, Any]
 # Claims that are about the answer, not about its cost.
 OF_ANSWERS = {"equality": equality, "protocol": protocol_change}
 
 
-def verdicts_for(part: pd.DataFrame, agreement: pd.DataFrame) -> dict:
+def verdicts_for(part: pd.DataFrame, agreement: pd.DataFrame) -> dict[str, tuple[bool, str]]:
     """Agreement verdicts that count for a workload: those of its part of the study."""
     where = part["where"].iloc[0] if len(part) else ""
     return verdicts(agreement, where)
 
 
 def study_ratios(
-    study: str, measured: pd.DataFrame, agreement: pd.DataFrame, options: dict
-) -> list[dict]:
+    study: str, measured: pd.DataFrame, agreement: pd.DataFrame, compared: Compare
+) -> list[Row]:
     """Rows of ratios.csv for one study: every workload, shown pair and quantity.
 
     A traced workload has memory only: tracing distorts its times.
     """
-    again = (options["baseline"], options["baseline_again"])
+    again = (compared.baseline, compared.baseline_again)
     rows = []
     for workload, part in measured.groupby("workload", sort=False):
         traced = part["tensor_peak_mb"].notna().all()
         quantities = ("tensor_peak_mb",) if traced else ("wall_s", "fit_s", "cpu_s", "rss_mb")
-        for slower, faster in pairs_to_show(part, options["baseline"]):
+        for slower, faster in pairs_to_show(part, compared.baseline):
             for quantity in quantities:
                 allowed = verdicts_for(part, agreement)
                 found = compare(part, slower, faster, quantity, allowed, again)
@@ -54,7 +57,7 @@ def study_ratios(
     return rows
 
 
-def judge(claim: dict, tables: dict, options: dict) -> dict:
+def judge(claim: Row, tables: dict[str, tuple], compared: dict[str, Compare]) -> Row:
     """A row of ledger.csv: the claim with what was measured of it and the verdict."""
     study, found = claim["study"], Comparison(NOT_MEASURED, "no arm for it yet")
     if study in tables and claim["kind"] == "cache":
@@ -62,7 +65,7 @@ def judge(claim: dict, tables: dict, options: dict) -> dict:
         found = Comparison(CACHED, "a second run of the workflow executes no job")
     elif study in tables and claim["slower"]:
         measured, agreement = tables[study]
-        again = (options[study]["baseline"], options[study]["baseline_again"])
+        again = (compared[study].baseline, compared[study].baseline_again)
         part = measured[measured["workload"] == claim["workload"]]
         names = (claim["slower"], claim["faster"], claim["quantity"])
         if claim["kind"] in OF_ANSWERS:
@@ -74,13 +77,19 @@ def judge(claim: dict, tables: dict, options: dict) -> dict:
     return row | {"verdict": verdict_on_claim(found, factor, claim["kind"])}
 
 
+def main(
+    spec: dict[str, Any], claims: Path, agreements: list[Path], measurements: list[Path],
+    ratios: Path, ledger: Path,
+) -> None:  # fmt: skip
+    compared = {study: Compare.model_validate(told) for study, told in spec.items()}
+    measured = {path.parent.name: pd.read_parquet(path) for path in measurements}
+    agreed = {path.parent.name: pd.read_csv(path) for path in agreements}
+    tables = {study: (measured[study], agreed[study]) for study in measured}
+    rows = [study_ratios(study, *tables[study], compared[study]) for study in tables]
+    write_csv(ratios, [row for part in rows for row in part])
+    told = pd.read_csv(claims, dtype=str, keep_default_na=False).to_dict("records")
+    write_csv(ledger, [judge(claim, tables, compared) for claim in told])
+
+
 if __name__ == "__main__":
-    args = arguments(claims=Path, agreements=[Path], measurements=[Path], ratios=Path, ledger=Path)
-    options = {entry["study"]: entry for entry in args.spec}  # in the order of the files
-    agreements = [pd.read_csv(path) for path in args.agreements]
-    measured = [pd.read_parquet(path) for path in args.measurements]
-    tables = dict(zip(options, zip(measured, agreements, strict=True), strict=True))
-    ratios = [study_ratios(name, *tables[name], options[name]) for name in options]
-    write_csv(args.ratios, [row for rows in ratios for row in rows])
-    claims = pd.read_csv(args.claims, dtype=str, keep_default_na=False).to_dict("records")
-    write_csv(args.ledger, [judge(claim, tables, options) for claim in claims])
+    stage(main)

@@ -11,38 +11,52 @@ import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
+from scripts.lib.plan import PlannedWorkload
 from scripts.lib.progress import progress
-from scripts.lib.stage import arguments
+from scripts.lib.settings import Model
+from scripts.lib.stage import stage
 from scripts.lib.tables import same_keys, write_table
-from scripts.lib.workers import call_study, schedule, shares, start_workers
+from scripts.lib.workers import Call, Inputs, call_study, schedule, shares, start_workers
 
 OWN_COLUMNS = ("fit_s", "cpu_s")
+# Work that a unit counts is summed over units.
+COUNTERS = ("n_", "noise_")
 
 
-def measure_once(entry: dict, module: str, inputs: dict, pools: list[ProcessPoolExecutor]) -> dict:
+class MeasureJob(Model):
+    """What is measured of a study: `script` has the function `run` that is timed."""
+
+    study: str
+    script: str
+    plan: list[PlannedWorkload]
+
+
+def measure_once(
+    call: Call, module: str, inputs: Inputs, pools: list[ProcessPoolExecutor]
+) -> dict[str, Any]:
     """One measurement row: the contestant's units on its workers, everything else idle."""
-    spec, load = entry["spec"], os.getloadavg()[0]
-    parts = [spec | {"units": part} for part in shares(spec["units"], entry["workers"])]
-    trace, threads = entry["trace_memory"], entry["threads"]
+    load = os.getloadavg()[0]
+    jobs = [call.job | {"units": part} for part in shares(call.units, call.workers)]
     start = time.perf_counter()
     calls = [
-        pool.submit(call_study, module, part, inputs, threads, trace)
-        for pool, part in zip(pools, parts, strict=False)
+        pool.submit(call_study, module, job, inputs, call.threads, call.trace_memory)
+        for pool, job in zip(pools, jobs, strict=False)
     ]
     done = [call.result() for call in calls]
     wall_s = time.perf_counter() - start
-    rows = [row for part in done for row in part["rows"]]
+    rows = [row for part in done for row in part.rows]
     labels = ("workload", "where", "contestant", "arm", "round", "workers", "threads")
-    counters = [name for name, value in rows[0].items() if name.startswith(("n_", "noise_"))]
+    counters = [name for name in rows[0] if name.startswith(COUNTERS)]
     phases = [name for name in rows[0] if name.endswith("_s") and name not in OWN_COLUMNS]
     return {
-        **{name: entry[name] for name in labels},
+        **{name: getattr(call, name) for name in labels},
         "wall_s": wall_s,
-        "fit_s": max(sum(row["fit_s"] or 0.0 for row in part["rows"]) for part in done),
+        "fit_s": max(sum(row["fit_s"] or 0.0 for row in part.rows) for part in done),
         "cpu_s": sum(row["cpu_s"] or 0.0 for row in rows),
-        "rss_mb": sum(part["rss_mb"] for part in done),
-        "tensor_peak_mb": max(part["tensor_peak_mb"] for part in done) if trace else None,
+        "rss_mb": sum(part.rss_mb for part in done),
+        "tensor_peak_mb": max(part.tensor_peak_mb for part in done) if call.trace_memory else None,
         "units": len(rows),
         "units_ok": sum(row["status"] == "ok" for row in rows),
         "load_before": load,
@@ -50,21 +64,23 @@ def measure_once(entry: dict, module: str, inputs: dict, pools: list[ProcessPool
     }
 
 
-def measure(plan: list[dict], module: str, inputs: dict) -> list[dict]:
+def measure(plan: list[PlannedWorkload], module: str, inputs: Inputs) -> list[dict[str, Any]]:
     """Measurement rows of the plan, in its order; the warm-up round is run and dropped."""
     calls = list(schedule(plan))
     pools = start_workers(calls, module)
     rows = []
-    for entry in progress(calls, len(calls), "measure"):
-        rows.append(measure_once(entry, module, inputs, pools[entry["contestant"]]))
+    for call in progress(calls, len(calls), "measure"):
+        rows.append(measure_once(call, module, inputs, pools[call.contestant]))
     for pool in (pool for group in pools.values() for pool in group):
         pool.shutdown(wait=False)  # they take a second each to exit
     return [row for row in rows if row["round"] > 0]
 
 
+def main(spec: MeasureJob, inputs: Inputs, measurements: Path) -> None:
+    module = spec.script.removesuffix(".py").replace("/", ".")
+    rows = measure(spec.plan, module, inputs)
+    write_table(measurements, same_keys([{"study": spec.study} | row for row in rows]))
+
+
 if __name__ == "__main__":
-    args = arguments(script=Path, data=[Path], measurements=Path)
-    module = ".".join(args.script.with_suffix("").parts)
-    rows = measure(args.spec["plan"], module, {"data": [str(path) for path in args.data]})
-    rows = [{"study": args.spec["study"]} | row for row in rows]
-    write_table(args.measurements, same_keys(rows))
+    stage(main)

@@ -1,59 +1,69 @@
 """One self-contained page from the tables of all studies: report.html (words: workflow/report/)."""
 
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 
 from scripts.lib.figures import phase_seconds, replication_panels, stacked_shares
 from scripts.lib.files import replacing
+from scripts.lib.job import JOB
 from scripts.lib.page import costs, extras, nested, only, records, shown, twins
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
 from scripts.lib.tables import read_metadata
 
+Told = dict[str, Any]  # of one study, for the templates
+STAMPED = ("runs", "measurements")  # tables whose provenance the page names
 
-def chapter(options: dict, ratios: pd.DataFrame, own: list[Path], *paths: Path) -> dict:
-    """What the page says of one study; `own`: its own files for the page; `paths`: runs, summary,
-    agreement, measurements, jobs."""
-    runs, measured = pd.read_parquet(paths[0]), pd.read_parquet(paths[3])
-    summary, agreement = pd.read_csv(paths[1]), pd.read_csv(paths[2])
-    study, cores = runs["study"].iloc[0], measured["workers"] * measured["threads"]
-    ratios = ratios[ratios["study"] == study]
-    arm, reference, wanted = options["arm"], options["reference"], options.get("only", {})
+
+def chapter(told: Told, ratios: pd.DataFrame, tables: dict[str, Path], own: list[Path]) -> Told:
+    """What the page says of one study: `tables` by name, `own`: its own files for the page."""
+    study, arm, reference = told["study"], told["arm"], told["reference"]
+    runs = pd.read_parquet(tables["runs"])
+    measured = pd.read_parquet(tables["measurements"])
+    summary, agreement = pd.read_csv(tables["summary"]), pd.read_csv(tables["agreement"])
+    ratios, wanted = ratios[ratios["study"] == study], told["only"]
     units = runs.value_counts(["arm", "device", "status"], sort=False, dropna=False)
-    seconds = phase_seconds(measured, options["phases_of"], options["phases"])
+    seconds = phase_seconds(measured, told["phases_of"], told["phases"])
+    cores = measured["workers"] * measured["threads"]
     cells = summary[summary["arm"] == arm]
     cells = only(cells, {axis: value for axis, value in wanted.items() if axis in cells})
-    return options | extras(own) | {
-        "study": study,
-        "sources": {path.name: read_metadata(path) for path in (paths[0], paths[3])},
+    return told | extras(own) | {
+        "sources": {tables[name].name: read_metadata(tables[name]) for name in STAMPED},
         "units": records(units.reset_index()), "costs": costs(measured),
-        "jobs": pd.read_csv(paths[4]).sum(numeric_only=True).to_dict(),
+        "jobs": pd.read_csv(tables["jobs"]).sum(numeric_only=True).to_dict(),
         "measured_s": measured["wall_s"].sum(),
         "load": measured["load_before"].agg(["min", "max"]).to_dict() | {"cores": cores.max()},
-        "cells": nested(cells, options["axes"][:-1], "metric"),
+        "cells": nested(cells, told["axes"][:-1], "metric"),
         "agreement": records(agreement), "bars": stacked_shares(seconds),
-        "twins": twins(runs, options["axes"], reference), "seconds": records(seconds.reset_index()),
+        "twins": twins(runs, told["axes"], reference), "seconds": records(seconds.reset_index()),
         "ratios": nested(ratios, ["workload", "slower", "faster"], "quantity"),
-        "panels": replication_panels(only(runs, wanted), [arm, reference], **options["figure"]),
+        "panels": replication_panels(only(runs, wanted), [arm, reference], **told["figure"]),
     }  # fmt: skip
 
 
-if __name__ == "__main__":
-    args = arguments(template=Path, ratios=Path, ledger=Path, runs=[Path], summaries=[Path],
-                     agreements=[Path], measurements=[Path], jobs=[Path], chapters=[Path],
-                     page=Path)  # fmt: skip
-    ratios, ledger = pd.read_csv(args.ratios), records(pd.read_csv(args.ledger))
-    tables = zip(args.runs, args.summaries, args.agreements, args.measurements, args.jobs,
-                 strict=True)  # fmt: skip
-    own = iter(args.chapters)
-    studies = [
-        chapter(options, ratios, list(islice(own, options["chapter"])), *paths)
-        for options, paths in zip(args.spec, tables, strict=True)
-    ]
-    words = FileSystemLoader(args.template.parent)
+def of_study(paths: list[Path], study: str) -> list[Path]:
+    """Files of a study, which lie in the folder of its name."""
+    return [path for path in paths if JOB.below(str(path)).startswith(f"{study}/")]
+
+
+def main(
+    spec: list, template: Path, ratios: Path, ledger: Path, tables: list[Path],
+    chapters: list[Path], page: Path,
+) -> None:  # fmt: skip
+    compared = pd.read_csv(ratios)
+    studies = []
+    for told in spec:
+        named = {path.stem: path for path in of_study(tables, told["study"])}
+        studies.append(chapter(told, compared, named, of_study(chapters, told["study"])))
+    words = FileSystemLoader(template.parent)
     env = Environment(loader=words, autoescape=True, finalize=shown, trim_blocks=True)
-    page = env.get_template(args.template.name).render(studies=studies, ledger=ledger)
-    with replacing(args.page) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    claims = records(pd.read_csv(ledger))
+    text = env.get_template(template.name).render(studies=studies, ledger=claims)
+    with replacing(page) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    stage(main)

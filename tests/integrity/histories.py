@@ -65,8 +65,8 @@ MOMENTS = "scripts/lora_ablation/representations/moments.py"
 SPLIT = "scripts/deep_gpcm/sequences/split.py"
 # For each study an edit of code, of a value and of data (engression has none: its loader).
 EDITS = (
-    Edit("engression", "scripts/engression/load.py", "LAWS[law].draw(", "-LAWS[law].draw("),
-    Edit("engression", "scripts/engression/losses.py", "0.5 * term2", "0.25 * term2"),
+    Edit("engression", "scripts/engression/study.py", "LAWS[unit", "-LAWS[unit"),
+    Edit("engression", "scripts/engression/models/losses.py", "0.5 * term2", "0.25 * term2"),
     Edit("engression", LEAST, "max_epochs: 3}\n  eval", "max_epochs: 2}\n  eval"),
     Edit("lora_ablation", MOMENTS, "columns = [mean, std,", "columns = [-mean, std,"),
     Edit("lora_ablation", LEAST, "hidden: 16, batch: 8", "hidden: 16, batch: 6"),

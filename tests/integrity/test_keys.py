@@ -15,9 +15,9 @@ from tests.project import Project, copy_code
 
 pytestmark = pytest.mark.spread
 LOADER = (
-    "scripts/engression/load.py",
-    "LAWS[law].draw(rng, n)",
-    "(100.0 + LAWS[law].draw(rng, n))",
+    "scripts/engression/study.py",
+    'LAWS[unit["law"]].draw(unit.rng("data"), unit["n"])',
+    '(100.0 + LAWS[unit["law"]].draw(unit.rng("data"), unit["n"]))',
 )
 SUMMARY = "results/engression/summary.csv"
 
@@ -153,7 +153,7 @@ def test_what_runs_nothing_needs_no_number_of_cores(finished, words):
 def test_a_killed_measurement_leaves_the_last_one_whole(finished):
     file = finished.results / "measurements.parquet"
     before = file.read_bytes()
-    finished.edit("scripts/engression/losses.py", "0.5 * term2", "0.25 * term2")
+    finished.edit("scripts/engression/models/losses.py", "0.5 * term2", "0.25 * term2")
     finished.make("science")
     run = finished.start("results/engression/measurements.parquet")
     assert first_job(run)

@@ -1,4 +1,4 @@
-"""Validation of the root configuration, wildcard constraints, what studies announce; no rules."""
+"""The root configuration, wildcard constraints, how a study is announced; no rules."""
 
 import os
 from functools import partial
@@ -6,38 +6,40 @@ from functools import partial
 from snakemake.exceptions import WorkflowError
 
 from scripts.lib.code import parsed, stamps
-from scripts.lib.config import check_config, check_root, check_sections
-from scripts.lib.contract import check_announced, check_contract, check_planned
+from scripts.lib.config import check_sections, read_root
+from scripts.lib.contract import check_contract, check_planned
 from scripts.lib.faults import ConfigError, LoadError
-from scripts.lib.plan import measurement_plan
 from scripts.lib.provenance import instruction_set
+from scripts.lib.settings import read_settings
 from scripts.lib.spec import canonical
-from scripts.lib.stage import put_this_python_first
+from scripts.lib.stage import call, put_this_python_first
+from scripts.spine.jobs import Jobs, study_of
 from scripts.spine.keys import Keys
+from scripts.spine.two_stage import two_stage, two_stage_studies
 
 put_this_python_first()
 
 try:
-    check_root(config)
+    ROOT = read_root(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
-STUDIES = config["studies"]
+STUDIES = ROOT.studies
 # For values that are no file of a rule; in paths write <results>.
-RESULTS = config["pathvars"]["results"]
+RESULTS = ROOT.pathvars.results
+# What each study announces, whether it is run or not (scripts/lib/contract.py).
+STUDY = {}
 
-# Each study's rule file adds its own entry to these:
-# {study: columns that name a unit, the replicate last}
-AXES = {}
-# {study: kind of each metric of its rows: number, flag, list or label}, {study: phases it times}
-METRICS, PHASES = {}, {}
-# {study: run files}
-RUNS = {}
-# {study: data files, measured script, what plans the measurement once its names are checked, and
-# the kernel where code is compiled}
-MEASURED = {}
-# {study: further tables (CSV) and files of figures (JSON of SVG texts) for its chapter}
-CHAPTERS = {}
+
+def announce(name, model, study_of):
+    """The checked section of a study: `study_of(section, seed, active)` makes it a Study."""
+    try:
+        section = read_settings(model, config[name], name)
+        STUDY[name] = study_of(section, ROOT.seed, name in STUDIES)
+        check_contract(STUDY[name])
+        return section
+    except (ConfigError, LoadError) as error:
+        raise WorkflowError(str(error)) from None
 
 
 # Of the machine that plans: a cluster's nodes inherit it, so that they give files the same keys.
@@ -45,6 +47,6 @@ INSTRUCTIONS = os.environ.setdefault("ISOSPEED_INSTRUCTION_SET", instruction_set
 
 
 wildcard_constraints:
-    study="[a-z_]+",
+    study="[a-z0-9_]+",
     arm="[a-z0-9_]+",
     block="[a-z0-9-]+",

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from scripts.engression.network import views
-from scripts.engression.stopping import Patience
-from scripts.lib.timing import Phases
+from scripts.engression.models.fit import History, Problem, Trained
+from scripts.engression.models.network import views
+from scripts.engression.models.stopping import Patience
 
 
 class EpochPermutation(Sampler):
@@ -40,43 +40,36 @@ def module_of(parameters: torch.Tensor, widths: list[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def fit_autograd(
-    x: torch.Tensor,
-    parameters: torch.Tensor,
-    widths: list[int],
-    loss_of: Callable,
-    shuffle: torch.Generator,
-    noise: torch.Generator,
-    train: dict,
-    phases: Phases,
-) -> tuple[list[tuple[float, float, float]], int, Patience]:
-    """Train with DataLoader, autograd and torch.optim.Adam; `parameters` receives the result.
+def fit_autograd(problem: Problem, loss_of: Callable) -> Trained:
+    """Train with DataLoader, autograd and torch.optim.Adam.
 
     `loss_of(x, y)` takes x (B, 1) and y (B, m, 1) and returns (loss, term1, term2).
     """
+    x, parameters, train, phases = problem.x, problem.parameters, problem.train, problem.phases
+    widths = problem.widths
     net = module_of(parameters, widths)
     optimizer = torch.optim.Adam(
-        net.parameters(), lr=train["lr"], betas=tuple(train["betas"]), eps=train["adam_eps"]
+        net.parameters(), lr=train.lr, betas=tuple(train.betas), eps=train.adam_eps
     )
     loader = DataLoader(
         TensorDataset(x.unsqueeze(1)),
-        batch_size=train["batch"],
-        sampler=EpochPermutation(len(x), shuffle),
+        batch_size=train.batch,
+        sampler=EpochPermutation(len(x), problem.shuffle),
     )
-    patience = Patience(train["patience"])
+    patience = Patience(train.patience)
     best = None
-    history: list[tuple[float, float, float]] = []
+    history: History = []
     n_steps = 0
-    while len(history) < train["max_epochs"] and not patience.stopped:
+    while len(history) < train.max_epochs and not patience.stopped:
         sums = [0.0, 0.0, 0.0]
         for (batch,) in loader:
             phases.lap("data")
             optimizer.zero_grad()
             eps = torch.randn(
-                len(batch), train["m"], widths[0], generator=noise, dtype=parameters.dtype
+                len(batch), train.m, widths[0], generator=problem.noise, dtype=parameters.dtype
             )
             phases.lap("noise")
-            y = net(eps.view(-1, widths[0])).view(len(batch), train["m"], 1)
+            y = net(eps.view(-1, widths[0])).view(len(batch), train.m, 1)
             phases.lap("forward")
             values = loss_of(batch, y)
             phases.lap("loss")
@@ -88,11 +81,12 @@ def fit_autograd(
                 sums[i] += value.item() * len(batch)
             n_steps += 1
         history.append(tuple(total / len(x) for total in sums))
-        if patience.improved(history[-1][0]) and train["restore"] == "best":
+        if patience.improved(history[-1][0]) and train.restore == "best":
             best = {name: value.clone() for name, value in net.state_dict().items()}
         phases.lap("bookkeeping")
     if best is not None:
         net.load_state_dict(best)
     with torch.no_grad():
         parameters.copy_(torch.cat([p.view(-1) for p in net.parameters()]))
-    return history, n_steps, patience
+    noise_rows = len(history) * len(x) * train.m
+    return Trained(history, n_steps, noise_rows, patience)

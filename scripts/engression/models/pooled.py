@@ -6,27 +6,21 @@ Same population loss and unbiased gradient as the reference, another Monte Carlo
 
 import torch
 
-from scripts.engression.losses import pooled_gradient
-from scripts.engression.network import Backprop, views
-from scripts.lib.timing import Phases
+from scripts.engression.models.fit import Problem
+from scripts.engression.models.losses import pooled_gradient
+from scripts.engression.models.network import Backprop, views
 
 
 class PooledGradient:
     """Gradient of the pooled loss with `draws_per_point` draws of N(0, I) noise per data point."""
 
-    def __init__(
-        self,
-        parameters: torch.Tensor,
-        gradient: torch.Tensor,
-        widths: list[int],
-        train: dict,
-        noise: torch.Generator,
-        phases: Phases,
-    ):
-        self.draws, self.noise, self.phases = train["draws_per_point"], noise, phases
+    def __init__(self, problem: Problem, gradient: torch.Tensor):
+        parameters, widths = problem.parameters, problem.widths
+        self.draws = problem.options.draws_per_point
+        self.noise, self.phases = problem.noise, problem.phases
         self.noise_rows = 0
         self.gradient = gradient
-        rows = self.draws * train["batch"]
+        rows = self.draws * problem.train.batch
         self.eps = parameters.new_empty(rows, widths[0])
         self.network = Backprop(views(parameters, widths), views(gradient, widths), rows)
 

@@ -2,9 +2,9 @@
 
 import torch
 
-from scripts.engression.losses import grouped_gradient
-from scripts.engression.network import Backprop, views
-from scripts.lib.timing import Phases
+from scripts.engression.models.fit import Problem
+from scripts.engression.models.losses import grouped_gradient
+from scripts.engression.models.network import Backprop, views
 
 # 25 data points x 50 draws: the noise and activations of a chunk stay in the L2 cache.
 ROWS_PER_CHUNK = 1250
@@ -17,22 +17,16 @@ class GroupedGradient:
     the same numbers; the chunks change neither the draws nor the estimator.
     """
 
-    def __init__(
-        self,
-        parameters: torch.Tensor,
-        gradient: torch.Tensor,
-        widths: list[int],
-        train: dict,
-        noise: torch.Generator,
-        phases: Phases,
-    ):
-        self.m, self.noise, self.phases = train["m"], noise, phases
+    def __init__(self, problem: Problem, gradient: torch.Tensor):
+        parameters, widths = problem.parameters, problem.widths
+        self.m, batch = problem.train.m, problem.train.batch
+        self.noise, self.phases = problem.noise, problem.phases
         self.noise_rows = 0
         self.gradient = gradient
         # PyTorch draws 16 numbers at once: only chunks of whole sixteens give the same noise.
         divisible = self.m * widths[0] % 16 == 0
-        points = ROWS_PER_CHUNK // self.m if divisible else train["batch"]
-        self.points = max(1, min(train["batch"], points))
+        points = ROWS_PER_CHUNK // self.m if divisible else batch
+        self.points = max(1, min(batch, points))
         rows = self.points * self.m
         self.eps = parameters.new_empty(rows, widths[0])
         self.network = Backprop(views(parameters, widths), views(gradient, widths), rows)

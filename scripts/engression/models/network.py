@@ -5,13 +5,15 @@ import math
 
 import torch
 
+from scripts.engression.settings import Net
+
 # A multiple of 16, so that the noise does not depend on the parts it is drawn in.
 ROWS_PER_SAMPLE = 1024
 
 
-def layer_widths(net: dict) -> list[int]:
+def layer_widths(net: Net) -> list[int]:
     """Widths from the noise to the scalar output, e.g. [128, 64, 64, 64, 1]."""
-    return [net["noise_dim"], *[net["hidden"]] * net["hidden_layers"], 1]
+    return [net.noise_dim, *[net.hidden] * net.hidden_layers, 1]
 
 
 def views(flat: torch.Tensor, widths: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -11,9 +11,9 @@ import math
 
 import torch
 
-from scripts.engression.losses import pooled_gradient
-from scripts.engression.network import Backprop, views
-from scripts.lib.timing import Phases
+from scripts.engression.models.fit import Problem
+from scripts.engression.models.losses import pooled_gradient
+from scripts.engression.models.network import Backprop, views
 
 # Two mirrored pairs: fewer leave term2 no independent draws to compare.
 FEWEST_DRAWS = 4
@@ -29,29 +29,22 @@ class ProjectedGradient:
     singular all the same.
     """
 
-    def __init__(
-        self,
-        parameters: torch.Tensor,
-        gradient: torch.Tensor,
-        widths: list[int],
-        train: dict,
-        noise: torch.Generator,
-        phases: Phases,
-    ):
+    def __init__(self, problem: Problem, gradient: torch.Tensor):
+        parameters, widths = problem.parameters, problem.widths
         if widths[0] < widths[1]:
             raise ValueError(
                 f"projected needs noise_dim >= hidden, got {widths[0]} < {widths[1]}: "
-                "use the trainer 'pooled'."
+                "use the implementation 'pooled'."
             )
-        self.draws, self.noise, self.phases = train["draws_per_point"], noise, phases
-        self.early_draws = train.get("early_draws", self.draws)
-        self.early_steps = train.get("early_steps", 0)
-        self.antithetic = train["antithetic"]
+        options = problem.options
+        self.draws, self.noise, self.phases = options.draws_per_point, problem.noise, problem.phases
+        self.early_draws = options.early_draws or self.draws
+        self.early_steps, self.antithetic = options.early_steps, options.antithetic
         self.steps = self.noise_rows = 0
         layers, gradients = views(parameters, widths), views(gradient, widths)
         (self.weight, bias), (self.d_weight, d_bias) = layers[0], gradients[0]
         self.gradient = gradient
-        rows = max(max(self.draws, self.early_draws) * train["batch"], FEWEST_DRAWS)
+        rows = max(max(self.draws, self.early_draws) * problem.train.batch, FEWEST_DRAWS)
         width = widths[1]
         self.root = parameters.new_empty(width, width)
         self.d_root = parameters.new_empty(width, width)

@@ -1,0 +1,46 @@
+"""The training loop of all arms but the reference: shuffle, estimate a gradient, Adam, stop."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from scripts.engression.models.fit import History, Problem, Trained
+from scripts.engression.models.stopping import Patience
+from scripts.lib.fused_adam import fused_adam
+
+
+def descend(problem: Problem, estimator: Callable[[Problem, torch.Tensor], Any]) -> Trained:
+    """Train the parameters in place by an estimator of the gradient.
+
+    `estimator(problem, gradient)` is called with a batch: it fills `gradient` and returns (loss,
+    term1, term2), counts its `noise_rows`, and may book its own phases. The loss is read once an
+    epoch.
+    """
+    x, parameters, train, phases = problem.x, problem.parameters, problem.train, problem.phases
+    gradient = torch.zeros_like(parameters)
+    estimate = estimator(problem, gradient)
+    n = x.shape[0]
+    moments = [torch.zeros_like(parameters)], [torch.zeros_like(parameters)]
+    step = torch.tensor(0.0)
+    patience = Patience(train.patience)
+    best = parameters.clone()
+    history: History = []
+    n_steps = 0
+    while len(history) < train.max_epochs and not patience.stopped:
+        totals = torch.zeros(3, dtype=torch.float64)
+        for batch in torch.randperm(n, generator=problem.shuffle).split(train.batch):
+            values = estimate(x[batch])
+            fused_adam(
+                [parameters], [gradient], moments, [step], train.lr, train.betas, train.adam_eps
+            )
+            phases.lap("optimizer")
+            totals.add_(torch.stack(values), alpha=len(batch))
+            n_steps += 1
+        history.append(tuple((totals / n).tolist()))
+        if patience.improved(history[-1][0]) and train.restore == "best":
+            best.copy_(parameters)
+        phases.lap("bookkeeping")
+    if train.restore == "best":
+        parameters.copy_(best)
+    return Trained(history, n_steps, estimate.noise_rows, patience)

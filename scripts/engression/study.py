@@ -1,0 +1,133 @@
+"""Does a small network trained with the energy score learn a one-dimensional law?
+
+A unit is a law, a number n of training points and a replication (docs/studies/engression.md).
+"""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from scripts.engression.laws import LAWS
+from scripts.engression.settings import Options, Settings
+from scripts.lib.study import ConfigError, Failed, Model, Unit, implementation, setting, values
+
+if TYPE_CHECKING:
+    from scripts.engression.models.fit import Fit
+
+__all__ = ["Options", "Settings"]
+
+PHASES = ["data", "noise", "forward", "loss", "backward", "optimizer", "bookkeeping"]
+DATA: list[str] = []  # none of the settings changes a sample
+TABLES = {"histories": ["epoch", "loss", "term1", "term2"]}
+METRICS = dict.fromkeys(
+    [
+        *("n_epochs", "n_steps", "noise_rows"),
+        *("final_loss", "final_term1", "final_term2", "best_loss", "early_loss"),
+        *("mmd", "mmd2_u", "ks", "ks_p", "mean_distance", "cov_frobenius", "cov_trace"),
+        *("energy_dist_test", "excess_loss", "w1_test"),
+        *("q01_error", "q05_error", "q50_error", "q95_error", "q99_error"),
+    ],
+    "number",
+) | dict.fromkeys(["hit_cap", "ks_reject"], "flag")
+# Where two implementations that differ by rounding have not drifted apart yet.
+EARLY_EPOCH = 10
+RENAMED = {"laws": "axes.law", "sizes": "axes.n"}
+
+
+class Axes(Model):
+    """What a unit is, beside its replication."""
+
+    law: values(Literal[*LAWS]) = setting("Data-generating laws.", min_length=1)
+    n: values(int, ge=2, le=10**7) = setting("Training-sample sizes (points).", min_length=1)
+
+
+def check(section: Any) -> None:
+    """Raise ConfigError if an arm's options do not go with its implementation."""
+    for name, arm in section.arms.items():
+        method, options = arm.implementation or name, arm.options
+        where = f"Config: engression.arms.{name}"
+        if method in ("pooled", "projected") and options.draws_per_point is None:
+            raise ConfigError(f"{where}.options.draws_per_point is missing.")
+        if method == "projected" and section.net.noise_dim < section.net.hidden:
+            raise ConfigError(
+                f"{where} uses 'projected', which needs net.noise_dim >= net.hidden, got "
+                f"{section.net.noise_dim} < {section.net.hidden}; use the implementation 'pooled'."
+            )
+        for key in ("draws_per_point", "early_draws") if options.antithetic else ():
+            if (getattr(options, key) or 0) % 2:
+                raise ConfigError(
+                    f"{where}.options.{key} is {getattr(options, key)}; antithetic draws come in "
+                    "pairs, so it must be even."
+                )
+
+
+def data(unit: Unit) -> dict[str, Any]:
+    """The sample `x` of the unit, float32 of shape (n,), from the unit's `data` stream."""
+    return {"x": LAWS[unit["law"]].draw(unit.rng("data"), unit["n"]).astype("float32")}
+
+
+@implementation
+def reference(unit: Unit) -> "Fit":
+    from scripts.engression.models.fit import fit
+    from scripts.engression.models.losses import broadcast_loss
+    from scripts.engression.models.reference import fit_autograd
+
+    return fit(unit, fit_autograd, broadcast_loss)
+
+
+@implementation
+def cdist(unit: Unit) -> "Fit":
+    from scripts.engression.models.fit import fit
+    from scripts.engression.models.losses import cdist_loss
+    from scripts.engression.models.reference import fit_autograd
+
+    return fit(unit, fit_autograd, cdist_loss)
+
+
+@implementation
+def exact(unit: Unit) -> "Fit":
+    from scripts.engression.models.descent import descend
+    from scripts.engression.models.exact import GroupedGradient
+    from scripts.engression.models.fit import fit
+
+    return fit(unit, descend, GroupedGradient)
+
+
+@implementation
+def pooled(unit: Unit) -> "Fit":
+    from scripts.engression.models.descent import descend
+    from scripts.engression.models.fit import fit
+    from scripts.engression.models.pooled import PooledGradient
+
+    return fit(unit, descend, PooledGradient)
+
+
+@implementation
+def projected(unit: Unit) -> "Fit":
+    from torch.linalg import LinAlgError
+
+    from scripts.engression.models.descent import descend
+    from scripts.engression.models.fit import fit
+    from scripts.engression.models.projected import ProjectedGradient
+
+    try:
+        return fit(unit, descend, ProjectedGradient)
+    except LinAlgError as error:
+        raise Failed(str(error)) from None
+
+
+def evaluate(unit: Unit, fitted: "Fit") -> dict[str, Any]:
+    """Metrics and history; of a diverged fit, whose loss is not finite, the history only.
+
+    `early_loss` is the loss of epoch 10, or of the last, if that is earlier.
+    """
+    from scripts.engression.metrics import evaluated
+
+    history, epochs = fitted.history, len(fitted.history)
+    found = {"n_epochs": epochs, "n_steps": fitted.n_steps, "noise_rows": fitted.noise_rows}
+    found["hit_cap"] = float(epochs == unit.settings.train.max_epochs)
+    found["histories"] = [[epoch, *row] for epoch, row in enumerate(history, start=1)]
+    if fitted.diverged:
+        return found | {"status": "diverged"}
+    final = dict(zip(("final_loss", "final_term1", "final_term2"), history[-1], strict=True))
+    early = history[min(EARLY_EPOCH, epochs) - 1][0]
+    found |= final | {"best_loss": fitted.best_loss, "early_loss": early}
+    return found | evaluated(unit, fitted.parameters)

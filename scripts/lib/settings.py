@@ -1,0 +1,142 @@
+"""Typed settings: models whose fields say what a key means and what it may be.
+
+From them come the check of a configuration, which ends in one sentence, the schema for editors,
+and the types of what jobs are told.
+"""
+
+import math
+from collections.abc import Hashable, Sequence
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from scripts.lib.faults import ConfigError
+from scripts.lib.sentences import PATTERNS, place, told, violation
+
+LARGEST = 2**63 - 1  # of whole numbers: tables hold no larger ones
+
+
+class Model(BaseModel):
+    """A mapping with these keys and no others, that never changes; types are taken literally.
+
+    `renamed` has the keys that had another name once: {old key: place of the new one}.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+    renamed: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_other_key(cls, value: Any) -> Any:
+        """Raise before anything else is said: a misspelt key explains a missing one."""
+        for key in value if isinstance(value, dict) else ():
+            if key in cls.renamed:
+                raise PydanticCustomError(
+                    "renamed", "key with another name", {"key": key, "now": cls.renamed[key]}
+                )
+            if key not in cls.model_fields:
+                known = list(cls.model_fields)
+                raise PydanticCustomError("unknown", "no key", {"key": key, "known": known})
+        return value
+
+
+def setting(about: str, **bounds: Any) -> Any:
+    """A key of a model: what it means, and its bounds (ge, gt, le, lt, default, ...)."""
+    return Field(description=about, **bounds)
+
+
+def _unique(values: list) -> list:
+    if any(value in values[:i] for i, value in enumerate(values)):
+        raise PydanticCustomError("repeated", "an entry is repeated")
+    return values
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise PydanticCustomError("type", "wrong type", {"wanted": ["string", "integer"]})
+    return value
+
+
+def _rising(values: Sequence[float]) -> Sequence[float]:
+    if any(first > second for first, second in pairwise(values)):
+        raise PydanticCustomError("order", "the numbers must rise")
+    return values
+
+
+def text_like(pattern: str, made_of: str) -> Any:
+    """The type of a text that matches a pattern, which is told as `made_of`."""
+    PATTERNS[pattern] = made_of
+    return Annotated[str, StringConstraints(pattern=pattern)]
+
+
+T = TypeVar("T", bound=Hashable)
+# A list without repetition, as the schema of an editor knows it too.
+Unique = Annotated[list[T], AfterValidator(_unique), Field(json_schema_extra={"uniqueItems": True})]
+
+
+def values(kind: Any, **bounds: Any) -> Any:
+    """The type of a list of different values, each of a kind and within bounds."""
+    return Unique[Annotated[kind, Field(**bounds)]]
+
+
+Rising = Annotated[list[float], AfterValidator(_rising)]
+Name = text_like("^[a-z0-9_]+$", "lower-case letters, digits and _")
+Text = Annotated[str, StringConstraints(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Label = Annotated[
+    Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "integer"]})
+]  # of a unit
+
+M = TypeVar("M", bound=Model)
+
+
+def read_settings(model: type[M], section: Any, at: str) -> M:
+    """The section of a configuration as its model; ConfigError with one sentence for a fault.
+
+    `at` is where it sits in the whole configuration ("engression").
+    """
+    check_values(section, at)
+    try:
+        return model.model_validate(section)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        said = (first.get("ctx") or {}).get("error")
+        raise (
+            said if isinstance(said, ConfigError) else ConfigError(violation(first, section, at))
+        ) from None
+
+
+def check_values(value: Any, where: str) -> None:
+    """What no type stops: NaN, numbers beyond every table, line breaks, keys that are no text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"Config: {where} is {value}; it must be a finite number.")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ConfigError(f"Config: {where} is {told(value)}; it must be at most {LARGEST}.")
+    if isinstance(value, str) and value.splitlines() not in ([], [value]):
+        raise ConfigError(f"Config: {where} is {told(value)}; it must be one line.")
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise ConfigError(
+                    f"Config: {where or 'the top level'} has the key {told(key)}, which YAML does "
+                    "not read as text; put it in quotes."
+                )
+            if key.splitlines() != [key]:
+                raise ConfigError(
+                    f"Config: {where} has the key {told(key)}; a key is one line, and not empty."
+                )
+    parts = enumerate(value) if isinstance(value, list) else getattr(value, "items", list)()
+    for key, part in parts:
+        check_values(part, place([key], where))

@@ -1,0 +1,181 @@
+"""A study of two stages: which units there are, which job computes which, what is measured."""
+
+from itertools import product
+from typing import Any
+
+from scripts.lib.blocks import cut
+from scripts.lib.code import stamps
+from scripts.lib.config import JOBS, UNITS, check_member, check_size
+from scripts.lib.contract import Study, check_rounds
+from scripts.lib.faults import ConfigError
+from scripts.lib.plan import measurement_plan
+from scripts.lib.sentences import told
+from scripts.lib.settings import Model, read_settings
+from scripts.spine.two_stage import LoadJob, TrainJob, TwoStage
+
+
+def blocks(reps: int, size: int) -> dict[str, list[int]]:
+    """Replications by block name, e.g. {"reps-000-004": [0, 1, 2, 3, 4], ...}.
+
+    A block is a fixed range of replications, so raising `reps` leaves full blocks alone.
+    """
+    return {f"reps-{r[0]:03d}-{r[-1]:03d}": list(r) for r in cut(range(reps), size)}
+
+
+class Jobs:
+    """Which units there are, which job computes which, and all that a job needs to know."""
+
+    def __init__(self, study: TwoStage, section: Any, seed: int):
+        self.study, self.section, self.seed = study, section, seed
+        self.blocks = blocks(section.reps, section.block)
+        self.folder = f"<results>/{study.name}"
+
+    def units(self, limits: Any, reps: list[int]) -> list[list]:
+        """Labels of all units among these replications, limited as an arm or a workload says."""
+        axes = self.study.axes[:-1]
+        values = [getattr(limits, axis) or getattr(self.section.axes, axis) for axis in axes]
+        return [list(unit) for unit in product(*values, reps)]
+
+    def of_arm(self, arm: str, reps: list[int]) -> list[list]:
+        """An arm's units among these replications."""
+        limits = self.section.arms[arm].run
+        most = self.section.reps if limits.reps is None else limits.reps
+        return self.units(limits, [rep for rep in reps if rep < most])
+
+    def arm_blocks(self) -> list[tuple[str, str]]:
+        """(arm, block) of every job that has at least one unit, in the order of the arms."""
+        pairs = product(self.section.arms, self.blocks)
+        return [(arm, name) for arm, name in pairs if self.of_arm(arm, self.blocks[name])]
+
+    def settings(self, changes: dict[str, Any], at: str) -> dict[str, Any]:
+        """Values of the study's own settings, some of them changed."""
+        section, names = self.section, self.study.settings.model_fields
+        values = {name: plain(getattr(section, name)) for name in names}
+        return plain(read_settings(self.study.settings, merged(values, changes), at))
+
+    def train(self, arm: str, block: str) -> TrainJob:
+        """The job that trains one arm on one block."""
+        return self._train(arm, self.of_arm(arm, self.blocks[block]), {}, "")
+
+    def _train(self, arm: str, units: list[list], changes: dict[str, Any], at: str) -> TrainJob:
+        options = self.section.arms[arm]
+        return TrainJob(
+            study=self.study.name,
+            arm=arm,
+            seed=self.seed,
+            units=units,
+            implementation=options.implementation or arm,
+            settings=self.settings(changes, at),
+            options=plain(options.options),
+        )
+
+    def load(self, block: str) -> LoadJob:
+        """The job that makes a data file: the units of a block, or those of "measured"."""
+        measured = block == "measured"
+        units = self.measured() if measured else self.units(self.section.axes, self.blocks[block])
+        read = self.study.data_settings.model_fields
+        settings = {name: plain(getattr(self.section, name)) for name in read}
+        return LoadJob(study=self.study.name, seed=self.seed, settings=settings, units=units)
+
+    def stamps(self, arm: str) -> list[str]:
+        """Code of an arm's jobs: the other implementations of the study do not count."""
+        called = self.section.arms[arm].implementation or arm
+        return stamps("scripts/spine/train.py", self.study.script, only=(called,))
+
+    def round(self, workload: Any, number: int) -> list[list]:
+        """Units of a measured round, the same for all contestants: a fresh replication each."""
+        return self.units(workload, [number])
+
+    def measured(self) -> list[list]:
+        """Every unit that the measurement trains."""
+        trained = {
+            tuple(unit)
+            for workload in self.section.measure.workloads.values()
+            for number in (range(workload.repeats + 1) if workload.repeats else ())
+            for unit in self.round(workload, number)
+        }
+        return [list(unit) for unit in sorted(trained)]
+
+    def timed(self, arm: str, workload: Any) -> TrainJob:
+        """An arm's job in a measured workload, without units."""
+        names = self.section.measure.workloads
+        name = next(name for name, entry in names.items() if entry is workload)
+        at = f"{self.study.name}.measure.workloads.{name}.settings"
+        return self._train(arm, [], workload.settings, at)
+
+
+def plain(model: Model) -> Any:
+    """A model as plain values; other values as they are."""
+    return model.model_dump(mode="json") if isinstance(model, Model) else model
+
+
+def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Values with some of them changed, mappings key by key."""
+    both = values.keys() & changes.keys()
+    inner = {k: merged(values[k], changes[k]) for k in both if isinstance(values[k], dict)}
+    return values | changes | inner
+
+
+def study_of(study: TwoStage, section: Any, seed: int, active: bool) -> Study:
+    """The study as the spine knows it; ConfigError with one sentence for what cannot be.
+
+    What is planned is told only if the study is `active`.
+    """
+    _check(study, section)
+    axes = {axis: getattr(section.axes, axis) for axis in study.axes[:-1]}
+    known: dict[str, Any] = {"name": study.name, "settings": section, "axes": study.axes}
+    known |= {"metrics": study.metrics, "phases": [*study.phases, "eval"], "values": axes}
+    if not active:
+        return Study(**known)
+    jobs = Jobs(study, section, seed)
+    return Study(
+        **known,
+        runs=[f"{jobs.folder}/runs/{arm}/{block}.parquet" for arm, block in jobs.arm_blocks()],
+        data={"data": [f"{jobs.folder}/data/measured.parquet"]},
+        script="scripts/spine/train.py",
+        code=(study.script,),
+        plan=lambda: measurement_plan(section, jobs.round, jobs.timed),
+    )
+
+
+def _check(study: TwoStage, section: Any) -> None:
+    at = study.name
+    for name, arm in section.arms.items():
+        where, key = f"{at}.arms.{name}", "implementation"
+        check_member(getattr(arm, key) or name, study.implementations, f"{where}.{key}")
+        _check_limits(f"{where}.run", study, section, arm.run)
+    _check_sizes(at, study, section)
+    if check := getattr(study.module, "check", None):
+        check(section)
+
+
+def _check_limits(where: str, study: TwoStage, section: Any, limits: Any) -> None:
+    """An arm computes units of the study."""
+    for axis in study.axes[:-1] if limits.reps != 0 else ():
+        for value in getattr(limits, axis) or ():
+            known = getattr(section.axes, axis)
+            if value not in known:
+                raise ConfigError(
+                    f"Config: {where}.{axis} has {told(value)}, which is not in {study.name}.axes."
+                    f"{axis}."
+                )
+
+
+def _check_sizes(at: str, study: TwoStage, section: Any) -> None:
+    """A job is told its units one by one, and blocks are counted before they are made."""
+    cells, size = 1, section.block
+    for axis in study.axes[:-1]:
+        cells *= len(getattr(section.axes, axis))
+    check_size(
+        cells * min(size, section.reps), UNITS, "units in a job", f"{at}.block",
+        "use smaller blocks",
+    )  # fmt: skip
+    limits = [arm.run.reps for arm in section.arms.values()]
+    wanted = [section.reps if most is None else min(most, section.reps) for most in limits]
+    jobs = sum(-(-reps // size) for reps in wanted)
+    check_size(jobs, JOBS, "jobs", f"{at}.reps", "ask for fewer or use larger blocks")
+    for name, workload in section.measure.workloads.items():
+        units = 1
+        for axis in study.axes[:-1]:
+            units *= len(getattr(workload, axis) or getattr(section.axes, axis))
+        check_rounds(f"{at}.measure.workloads.{name}", workload, units)

@@ -1,0 +1,55 @@
+"""Make the data of some units of a study of two stages: data/{block}.parquet.
+
+One row a unit: the study's axes, and the arrays of its function `data`, flat. An array of several
+dimensions has its shape beside it, as <name>_shape.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scripts.lib.stage import stage
+from scripts.lib.tables import write_table
+from scripts.spine.two_stage import LoadJob, TwoStage, two_stage, unit_of
+
+SHAPE = "_shape"
+
+
+def columns(study: TwoStage, job: LoadJob) -> dict[str, Any]:
+    """The table of these units by column."""
+    made = [study.module.data(unit_of(study, job, labels)) for labels in job.units]
+    found: dict[str, Any] = dict(zip(study.axes, zip(*job.units, strict=True), strict=True))
+    for name in made[0] if made else ():
+        arrays = [np.asarray(arrays[name]) for arrays in made]
+        kind = pa.list_(pa.from_numpy_dtype(arrays[0].dtype))
+        found[name] = pa.array([array.ravel() for array in arrays], kind)
+        if any(array.ndim != 1 for array in arrays):
+            found[name + SHAPE] = [list(array.shape) for array in arrays]
+    return found
+
+
+def read_data(path: Path, axes: list[str]) -> dict[tuple, dict[str, np.ndarray]]:
+    """Arrays by name of each unit in a data file; they may be written to."""
+    table = pq.read_table(path)
+    shapes = [name for name in table.column_names if name.endswith(SHAPE)]
+    names = [name for name in table.column_names if name not in (*axes, *shapes)]
+    found = {}
+    for row in range(len(table)):
+        key = tuple(table[axis][row].as_py() for axis in axes)
+        arrays = {name: table[name][row].values.to_numpy(zero_copy_only=False) for name in names}
+        for name in shapes:
+            array = name.removesuffix(SHAPE)
+            arrays[array] = arrays[array].reshape(table[name][row].as_py())
+        found[key] = {name: array.copy() for name, array in arrays.items()}
+    return found
+
+
+def main(spec: LoadJob, data: Path) -> None:
+    write_table(data, columns(two_stage(spec.study), spec))
+
+
+if __name__ == "__main__":
+    stage(main)

@@ -1,0 +1,88 @@
+"""Train the units of one arm and block of a study of two stages: runs/{arm}/{block}.parquet.
+
+One row a unit, and the study's further tables beside it. Finished units are kept under units/ and
+reused by a job that needs them again.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.lib.progress import progress
+from scripts.lib.run_rows import STATUSES, run_row, write_runs
+from scripts.lib.spec import array_digest
+from scripts.lib.stage import stage
+from scripts.lib.study import Failed
+from scripts.lib.tables import ContractError, write_table
+from scripts.lib.units import finished, unit_folder
+from scripts.spine.load import read_data
+from scripts.spine.two_stage import TrainJob, TwoStage, two_stage, unit_of
+
+Arrays = dict[str, np.ndarray]
+
+
+def train_unit(study: TwoStage, job: TrainJob, labels: list, data: Arrays) -> dict[str, Any]:
+    """{"row": run row, <table>: its rows} of one unit; a failed one has no metrics."""
+    unit = unit_of(study, job, labels, data=data)
+    answer, row = None, run_row(job, study.axes, labels, unit.row_seed)
+    try:
+        answer = study.implementations[job.implementation](unit)
+    except Failed:
+        return {"row": row | {"status": "failed"}} | {name: [] for name in study.tables}
+    unit.phases.end()
+    row |= unit.phases.columns()
+    start = time.perf_counter()
+    found = study.evaluate(unit, answer)
+    tables = {name: found.pop(name, []) for name in study.tables}
+    _check_metrics(study, found)
+    return {"row": row | found | {"eval_s": time.perf_counter() - start}} | tables
+
+
+def _check_metrics(study: TwoStage, found: dict[str, Any]) -> None:
+    """What a study did not announce could be named in no test and no table."""
+    for name in found.keys() - {*study.metrics, "status"}:
+        raise ContractError(f"{study.script}: METRICS is without {name!r}, which a unit has.")
+    if found.get("status", "ok") not in STATUSES:
+        raise ContractError(
+            f"{study.script}: status is {found['status']!r}; use one of {STATUSES}."
+        )
+
+
+def results(job: TrainJob, data: Path) -> Iterator[dict[str, Any]]:
+    """Row and tables of each unit of the job, from disk where it is finished already."""
+    study = two_stage(job.study)
+    arrays = read_data(data, study.axes)
+
+    def compute(labels: list) -> dict[str, Any]:
+        return train_unit(study, job, labels, arrays[tuple(labels)])
+
+    def fingerprint(labels: list) -> str:
+        return array_digest(*arrays[tuple(labels)].values())
+
+    done = finished(job.units, compute, unit_folder(job), fingerprint)
+    return progress(done, len(job.units), job.arm)
+
+
+def run(job: dict[str, Any], inputs: dict[str, list[Path]]) -> list[dict[str, Any]]:
+    """Rows of the job's units, computed afresh: what `measure` times."""
+    return [done["row"] for done in results(TrainJob.model_validate(job), *inputs["data"])]
+
+
+def main(spec: TrainJob, data: Path, runs: Path, tables: list[Path]) -> None:
+    study, done = two_stage(spec.study), list(results(spec, data))
+    write_runs(runs, [result["row"] for result in done], study.axes)
+    for path, (name, columns) in zip(tables, study.tables.items(), strict=True):
+        rows = [
+            [*labels, *row]
+            for labels, result in zip(spec.units, done, strict=True)
+            for row in result[name]
+        ]
+        names = [*study.axes, *columns]
+        write_table(path, {name: [row[i] for row in rows] for i, name in enumerate(names)})
+
+
+if __name__ == "__main__":
+    stage(main)

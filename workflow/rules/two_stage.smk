@@ -1,0 +1,42 @@
+"""Studies of two stages, load -> train: each is scripts/<study>/study.py and config/<study>.yaml.
+
+Makes <results>/<study>/{data,runs,units} and the study's further tables.
+"""
+
+for NAME in two_stage_studies(config["studies"]):
+
+    configfile: f"config/{NAME}.yaml"
+
+    TWO_STAGE = two_stage(NAME)
+    SECTION = announce(NAME, TWO_STAGE.section, partial(study_of, TWO_STAGE))
+    JOBS = Jobs(TWO_STAGE, SECTION, ROOT.seed)
+
+    rule:
+        name:
+            f"{NAME}_load"
+        output:
+            data=f"<results>/{NAME}/data/{{block}}.parquet",
+        params:
+            code=stamps("scripts/spine/load.py", TWO_STAGE.script, only=()),
+            spec=lambda w, JOBS=JOBS: canonical(JOBS.load(w.block)),
+        shell:
+            call("spine.load")
+
+    rule:
+        name:
+            f"{NAME}_train"
+        input:
+            data=f"<results>/{NAME}/data/{{block}}.parquet",
+        output:
+            runs=f"<results>/{NAME}/runs/{{arm}}/{{block}}.parquet",
+            tables=[
+                f"<results>/{NAME}/{table}/{{arm}}/{{block}}.parquet"
+                for table in TWO_STAGE.tables
+            ],
+        resources:
+            mem_mb=1000,
+        params:
+            code=lambda w, JOBS=JOBS: JOBS.stamps(w.arm),
+            spec=lambda w, JOBS=JOBS: canonical(JOBS.train(w.arm, w.block)),
+        shell:
+            call("spine.train")

@@ -14,11 +14,13 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.pool import StaticPool
 
 from scripts.lib.files import replacing
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
 from scripts.tep_bp.plans.optuna_trials import study_of
+from scripts.tep_bp.plans.space import Space
+from scripts.tep_bp.specs import ExportJob
 
 
-def export(path: Path, results: dict[str, pd.DataFrame], space: dict) -> None:
+def export(path: Path, results: dict[str, pd.DataFrame], space: Space) -> None:
     """Write one study per rule, named after it, to a SQLite (.db) or a journal (.log) file.
 
     `results` has the rows of each rule: a plan's columns, status, val_accuracy, val_loss, and
@@ -54,12 +56,15 @@ def _journal(path: Path, fill: Callable[[BaseStorage], None]) -> None:
     fill(JournalStorage(JournalFileBackend(str(path))))
 
 
-def searched(spec: dict, runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def searched(spec: ExportJob, runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Rows of each rule by the result arm, of the stage whose trials are ranked."""
-    found = runs[(runs["arm"] == spec["arm"]) & (runs["stage"] == spec["stage"])]
-    return {rule: found[found["rule"] == rule] for rule in spec["rules"]}
+    found = runs[(runs["arm"] == spec.arm) & (runs["stage"] == spec.stage)]
+    return {rule: found[found["rule"] == rule] for rule in spec.rules}
+
+
+def main(spec: ExportJob, runs: Path, storage: Path) -> None:
+    export(storage, searched(spec, pd.read_parquet(runs)), spec.space)
 
 
 if __name__ == "__main__":
-    args = arguments(runs=Path, storage=Path)
-    export(args.storage, searched(args.spec, pd.read_parquet(args.runs)), args.spec["space"])
+    stage(main)

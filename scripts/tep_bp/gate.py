@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from scripts.lib.files import replacing
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
 from scripts.lib.stats import trimmed_interval
 from scripts.lib.timing import Phases
 from scripts.tep_bp.data.store import Task, read_task
@@ -29,6 +29,8 @@ from scripts.tep_bp.models.stacked.rules import tep
 from scripts.tep_bp.plans.ranking import SCORE, top
 from scripts.tep_bp.plans.sampling import as_trials
 from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Gate, Solver, Training
+from scripts.tep_bp.specs import GateJob, Row
 
 BEST = 10  # trials whose overlap is counted
 SAMPLES = 256  # of the training samples, whose gradients are compared
@@ -36,27 +38,28 @@ CONVERGED = 200  # iterations after which no state changes any more
 
 
 @torch.inference_mode()
-def cosines(data: Data, trial: Trial, train: dict, solvers: dict) -> tuple[float, float]:
+def cosines(
+    data: Data, trial: Trial, train: Training, plain: Solver, economy: Solver
+) -> tuple[float, float]:
     """Cosines of gradients: of the economy and the plain solver, of the plain and a converged one.
 
     Each is the smaller of W_x's and W's. The network is that of `trial` after training by the
     solver `plain`; the gradients are those of the first training samples.
     """
-    plain, economy = solvers["plain"], solvers["economy"]
     *_, (parameters, activation) = training(data, [trial], train, plain, Phases())
 
-    def cosine(a: dict, b: dict) -> float:
+    def cosine(a: Solver, b: Solver) -> float:
         sides = [gradient(data, trial, parameters, activation, solver).views for solver in (a, b)]
         names = ("W_x", "W")
         pairs = [[side[name].flatten() for side in sides] for name in names]
         return min(torch.cosine_similarity(*pair, dim=0).item() for pair in pairs)
 
-    converged = plain | {"free": CONVERGED, "nudged": CONVERGED}
+    converged = plain.model_copy(update={"free": CONVERGED, "nudged": CONVERGED})
     return cosine(economy, plain), cosine(plain, converged)
 
 
 def gradient(
-    data: Data, trial: Trial, parameters: Parameters, activation: Activation, solver: dict
+    data: Data, trial: Trial, parameters: Parameters, activation: Activation, solver: Solver
 ) -> Parameters:
     """The trial's gradient on the first samples, in the layout of its parameters."""
     estimate = parameters.like()
@@ -66,29 +69,29 @@ def gradient(
     return estimate
 
 
-def judged(spec: dict, runs: pd.DataFrame, networks: pd.DataFrame) -> dict:
-    """The verdict; spec: exact, economy (arms), margin, overlap, cosine.
+def judged(gate: Gate, runs: pd.DataFrame, networks: pd.DataFrame) -> Row:
+    """The verdict.
 
     `networks` has the columns economy (cosine of the solvers' gradients) and exact (that of the
     exact solver's gradient and the fixed point's). The median network decides: on a few, the exact
     solver's 20 and 10 iterations are themselves far from the fixed point.
     """
-    sides = {arm: runs[runs["arm"] == arm] for arm in (spec["exact"], spec["economy"])}
+    sides = {arm: runs[runs["arm"] == arm] for arm in (gate.exact, gate.economy)}
     exact, economy = (side.set_index("trial")[SCORE] for side in sides.values())
     change = trimmed_interval((economy - exact).dropna().to_numpy(float))
     best = [set(top(side, BEST)["trial"]) for side in sides.values()]
-    overlap, least = len(best[0] & best[1]), min(spec["overlap"], len(best[0]))
+    overlap, least = len(best[0] & best[1]), min(gate.overlap, len(best[0]))
     middle, lowest = networks["economy"].median(), networks.min()
     failures = {
-        f"mean change of accuracy {change.value:+.4f}, allowed is {spec['margin']}": not (
-            abs(change.value) <= spec["margin"]
+        f"mean change of accuracy {change.value:+.4f}, allowed is {gate.margin}": not (
+            abs(change.value) <= gate.margin
         ),
         f"95 % interval {change.low:+.4f} to {change.high:+.4f} leaves out 0": not (
             change.low <= 0 <= change.high
         ),
         f"{overlap} of the best {len(best[0])} trials agree, {least} needed": overlap < least,
-        f"median cosine of gradients {middle:.5f}, {spec['cosine']} needed": not (
-            middle >= spec["cosine"]
+        f"median cosine of gradients {middle:.5f}, {gate.cosine} needed": not (
+            middle >= gate.cosine
         ),
     }
     reasons = [reason for reason, failed in failures.items() if failed]
@@ -99,19 +102,23 @@ def judged(spec: dict, runs: pd.DataFrame, networks: pd.DataFrame) -> dict:
     return verdict | {"cosine_worst": lowest["economy"], "cosine_of_exact_worst": lowest["exact"]}
 
 
-def result(spec: dict, runs: pd.DataFrame, plan: pd.DataFrame, task: Task) -> dict:
+def result(job: GateJob, runs: pd.DataFrame, plan: pd.DataFrame, task: Task) -> Row:
     """The verdict, on the first `networks` trials of beta at most `beta`, trained `epochs`."""
-    weak = plan[plan["beta"] <= spec["beta"]].head(spec["networks"])
-    train = spec["train"] | {"epochs": spec["epochs"], "watch": False}
-    data = data_of(task, ("train",), "val")
-    pairs = [cosines(data, trial, train, spec["solvers"]) for trial in as_trials(weak, "tep")]
-    return judged(spec, runs, pd.DataFrame(pairs, columns=["economy", "exact"], dtype=float))
+    weak = plan[plan["beta"] <= job.gate.beta].head(job.gate.networks)
+    data = data_of(task, ["train"], "val")
+    pairs = [
+        cosines(data, trial, job.train, job.plain, job.economy) for trial in as_trials(weak, "tep")
+    ]
+    networks = pd.DataFrame(pairs, columns=["economy", "exact"], dtype=float)
+    return judged(job.gate, runs, networks)
+
+
+def main(spec: GateJob, runs: list[Path], plan: Path, task: Path, gate: Path) -> None:
+    both = pd.concat([pd.read_parquet(path) for path in runs])
+    verdict = result(spec, both, pd.read_parquet(plan), read_task(task))
+    with replacing(gate) as temporary:
+        temporary.write_text(json.dumps(verdict, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    args = arguments(runs=[Path], plan=Path, task=Path, threads=int, gate=Path)
-    torch.set_num_threads(args.threads)
-    runs = pd.concat([pd.read_parquet(path) for path in args.runs])
-    verdict = result(args.spec, runs, pd.read_parquet(args.plan), read_task(args.task))
-    with replacing(args.gate) as temporary:
-        temporary.write_text(json.dumps(verdict, indent=1), encoding="utf-8")
+    stage(main)

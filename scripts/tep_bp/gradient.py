@@ -12,15 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scripts.lib.stage import arguments
+from scripts.lib.seeds import seed63, stream
+from scripts.lib.stage import stage
 from scripts.lib.tables import write_table
 from scripts.lib.timing import Phases
-from scripts.tep_bp.data.store import Task, read_task
+from scripts.tep_bp.data.store import read_task
 from scripts.tep_bp.models.interface import Data, data_of, numbers
 from scripts.tep_bp.models.reference.networks import ACTIVATIONS, Recurrent
 from scripts.tep_bp.models.reference.rules import tep
 from scripts.tep_bp.models.stacked.fit import training
 from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Solver
+from scripts.tep_bp.specs import GradientJob, Row
 
 SAMPLES = 64  # of the training samples, whose gradient is estimated
 DIFFERENCES = ("one_sided", "centred")
@@ -46,42 +49,54 @@ def exact_gradient(
         return dict(zip(NAMES, torch.autograd.grad(cost, leaves), strict=True))
 
 
-def biases(data: Data, spec: dict) -> list[dict]:
+def trial_of(job: GradientJob) -> Trial:
+    """The trial whose network it is shown on."""
+    options = job.gradient
+    return Trial(
+        rule="tep",
+        trial=0,
+        hidden=options.hidden,
+        batch=options.batch,
+        lr=options.lr,
+        weight_decay=0.0,
+        activation=options.activation,
+        beta=options.beta,
+        seed=seed63(stream(job.seed, "tep_bp", "gradient")),
+    )
+
+
+def biases(data: Data, job: GradientJob) -> list[Row]:
     """A row per beta and difference: beta, difference, error (relative, Euclidean), cosine.
 
-    spec: trial (fields of a Trial), train and solver (of the training beforehand, in float64),
-    betas, and steps, the iterations of every solve. Random: by the trial's seed.
+    Training beforehand is in float64 too. Random: by the trial's seed.
     """
     data = replace(data, x=numbers(data.x).double(), held_x=numbers(data.held_x).double())
-    trial = Trial(**spec["trial"])
+    trial, steps = trial_of(job), job.gradient.steps
     with torch.inference_mode():
-        *_, (parameters, _) = training(data, [trial], spec["train"], spec["solver"], Phases())
+        *_, (parameters, _) = training(data, [trial], job.train, job.solver, Phases())
         own = parameters.of(0)
     own = {name: value.clone() for name, value in own.items()}
     x, y = data.x[:SAMPLES], data.y[:SAMPLES]
-    exact = exact_gradient(own, x, y, trial.activation, spec["steps"])
+    exact = exact_gradient(own, x, y, trial.activation, steps)
     truth = torch.cat([exact[name].flatten() for name in NAMES])
-    solver = {"omega": 1.0, "mu": 0.0, "free": spec["steps"], "nudged": spec["steps"]}
+    solver = Solver(omega=1.0, mu=0.0, free=steps, nudged=steps)
     net = Recurrent(own | {"u": torch.ones_like(own["b"])}, trial.activation, solver)
     rows = []
-    for beta in spec["betas"]:
+    for beta in job.gradient.betas:
         for difference in DIFFERENCES:
-            nudged = trial._replace(beta=beta)
-            tep(net, x, y, nudged, spec["train"] | {"difference": difference}, Phases())
-            found = torch.cat([getattr(net, name).grad.flatten() for name in NAMES])
+            train = job.train.model_copy(update={"difference": difference})
+            tep(net, x, y, trial._replace(beta=beta), train, Phases())
+            estimate = torch.cat([getattr(net, name).grad.flatten() for name in NAMES])
             row = {"beta": beta, "difference": difference}
-            row["error"] = ((found - truth).norm() / truth.norm()).item()
-            row["cosine"] = torch.cosine_similarity(found, truth, dim=0).item()
+            row["error"] = ((estimate - truth).norm() / truth.norm()).item()
+            row["cosine"] = torch.cosine_similarity(estimate, truth, dim=0).item()
             rows.append(row)
     return rows
 
 
-def result(spec: dict, task: Task) -> list[dict]:
-    """Rows of the table; spec: trial (its fields), train, solver, betas, steps of the solves."""
-    return biases(data_of(task, ("train",), "val"), spec)
+def main(spec: GradientJob, task: Path, gradient: Path) -> None:
+    write_table(gradient, biases(data_of(read_task(task), ["train"], "val"), spec))
 
 
 if __name__ == "__main__":
-    args = arguments(task=Path, threads=int, gradient=Path)
-    torch.set_num_threads(args.threads)
-    write_table(args.gradient, result(args.spec, read_task(args.task)))
+    stage(main)

@@ -4,263 +4,255 @@ Also what is measured, and which tables there are. A job is a block of trials of
 arm; paths begin with <results>, which Snakemake fills in.
 """
 
-from itertools import pairwise
+from scripts.lib.contract import Study
+from scripts.lib.plan import UnitLabels, measurement_plan
+from scripts.tep_bp.checks import check_section
+from scripts.tep_bp.data.sources import fingerprint
+from scripts.tep_bp.plans.stages import (
+    FOLDER,
+    NAME,
+    SHARED,
+    block_name,
+    blocks,
+    run_file,
+    search_stages,
+)
+from scripts.tep_bp.settings import Section, TepWorkload
+from scripts.tep_bp.specs import (
+    AXES,
+    GATED,
+    METRICS,
+    NO_SOLVER,
+    PHASES,
+    ExportJob,
+    GateJob,
+    GradientJob,
+    MeasuredJob,
+    PlanRows,
+    TablesJob,
+    TrainJob,
+    TrialsJob,
+)
 
-from scripts.lib.blocks import cut
-from scripts.lib.seeds import seed63, stream
-
-FOLDER = "<results>/tep_bp"
 # Tables of the chapter, and those of which figures are drawn.
 TABLES = (
     *("anytime", "budgets", "robustness", "distribution", "importances", "heat", "repeats"),
     *("pairs", "legacy", "by_batch", "residuals", "widths", "bias", "economy", "sanity"),
 )
 DRAWN = ("anytime", "distribution", "heat", "repeats", "legacy", "residuals", "widths", "bias")
-SHARED = "search-000"  # the plan from which sampled arms take their trials
 
 
-def result_stage(config: dict) -> str:
-    """The stage whose trials are ranked: the search, or the last rung of halving."""
-    return stages(config)[-1][0]
+def tables(names: tuple[str, ...]) -> list[str]:
+    """Files of these tables."""
+    return [f"{FOLDER}/tables/{name}.csv" for name in names]
 
 
-def blocks(n: int, size: int) -> list[tuple[int, int]]:
-    """(first, count) of the jobs that share n trials; appended trials move none."""
-    return [(part[0], len(part)) for part in cut(range(n), size)]
-
-
-def stages(config: dict) -> list[tuple[str, int, int]]:
-    """(stage, epochs, trials) of the result arm's search, in order."""
-    search, epochs = config["search"], config["train"]["epochs"]
-    if search["mode"] != "halving":
-        return [("search", epochs, search["trials"])]
-    of_rungs = rungs(search["trials"], search["halving"]["epochs"], search["halving"]["eta"])
-    return [(f"rung{i}", *rung) for i, rung in enumerate(of_rungs)]
-
-
-def kept(n: int, eta: int) -> int:
-    """ceil(n / eta): how many of n trials are promoted."""
-    return -(-n // eta)
-
-
-def rungs(n: int, epochs: list[int], eta: int) -> list[tuple[int, int]]:
-    """(epochs, trials) of each rung, e.g. (3, 300), (10, 100), (30, 34)."""
-    trained = []
-    for count in epochs:
-        trained.append((count, n))
-        n = kept(n, eta)
-    return trained
-
-
-def block_name(rule: str, stage: str, number: int) -> str:
-    """Name of a job's run file."""
-    return f"{rule}-{number:03d}" if stage == "search" else f"{rule}-{stage}-{number:03d}"
-
-
-def runs_of(config: dict, rule: str, stage: str, blocks_before: int | None = None) -> list[str]:
-    """Run files of the result arm: of one rule and stage, or only its first blocks."""
-    trials = next(n for name, _, n in stages(config) if name == stage)
-    names = range(len(blocks(trials, config["search"]["block"])))[:blocks_before]
-    arm = config["report"]["arm"]
-    return [f"{FOLDER}/runs/{arm}/{block_name(rule, stage, k)}.parquet" for k in names]
-
-
-def plans(config: dict, seed: int) -> dict[str, dict]:
-    """Specification of each plan, by name; `reads` has the run files that it is made from."""
-    search, specs = config["search"], {}
-    common = {"space": config["space"], "seed": seed}
-    for number, (start, count) in enumerate(blocks(search["trials"], search["block"])):
-        sampled = {"way": "sample", "sampler": search["sampler"], "start": start}
-        specs[f"search-{number:03d}"] = common | sampled | {"end": start + count, "reads": []}
-        for rule in search["rules"] if search["mode"] == "rounds" and number else ():
-            asked = {"way": "ask", "rule": rule, "round": number, "n": count}
-            reads = runs_of(config, rule, "search", number)
-            specs[f"{rule}-{number:03d}"] = common | asked | {"reads": reads}
-    steps = stages(config)
-    for (before, *_), (stage, _, keep) in pairwise(steps):
-        for rule in search["rules"]:
-            reads = runs_of(config, rule, before)
-            specs[f"{rule}-{stage}"] = {"way": "promote", "keep": keep, "reads": reads}
-    again = {"top": config["repeats"]["top"], "seeds": config["repeats"]["seeds"], "seed": seed}
-    for rule in search["rules"] if again["top"] else ():
-        reads = runs_of(config, rule, result_stage(config))
-        specs[f"{rule}-repeat"] = {"way": "repeat", **again, "reads": reads}
-    return specs
-
-
-def training_job(config: dict, seed: int, arm: str, rule: str) -> dict:
+def trials_job(section: Section, seed: int, arm: str, rule: str) -> TrialsJob:
     """What an arm does with trials of a rule, without saying which."""
-    options = config["arms"][arm]
-    job = {"arm": arm, "rule": rule, "seed": seed, "trainer": options["trainer"]}
-    job["train"] = config["train"] | {"watch": True} | options.get("train", {})
-    job["solver_name"] = "none" if rule == "bp" else options.get("solver", "none")
-    if job["solver_name"] == "gated" and rule != "tep":
-        job["solver_name"] = "plain"  # the gate says nothing about other rules
-    job["solvers"] = {} if job["solver_name"] == "none" else config["solvers"]
-    job["faults"] = options.get("faults")
-    return job | {"elements": config["elements"], "parts": ["train"], "held": "val"}
+    options = section.arms[arm]
+    solver = NO_SOLVER if rule == "bp" or options.solver is None else options.solver
+    if solver == GATED and rule != "tep":
+        solver = "plain"  # the gate says nothing about other rules
+    names = {NO_SOLVER: [], GATED: ["plain", "economy"]}.get(solver, [solver])
+    return TrialsJob(
+        study=NAME,
+        arm=arm,
+        seed=seed,
+        units=[],
+        rule=rule,
+        implementation=options.implementation,
+        train=section.training(options),
+        solver=solver,
+        solvers={name: getattr(section.solvers, name) for name in names},
+        faults=options.faults,
+        parts=["train"],
+        held="val",
+        max_stack_elements=section.max_stack_elements,
+    )
 
 
-def jobs(config: dict, seed: int) -> dict[tuple[str, str], dict]:
-    """Specification of each training job by (arm, block)."""
-    specs = {}
-    for arm in config["run"]:
-        if arm == config["report"]["arm"]:
-            specs |= _search_jobs(config, seed, arm)
-        else:
-            specs |= _sample_jobs(config, seed, arm)
-    return specs
+def jobs(section: Section, seed: int) -> dict[tuple[str, str], TrainJob]:
+    """Every training job by (arm, block)."""
+    found = {}
+    for arm in section.arms:
+        make = _search_jobs if arm == section.result else _sample_jobs
+        found |= make(section, seed, arm)
+    return found
 
 
-def _search_jobs(config: dict, seed: int, arm: str) -> dict[tuple[str, str], dict]:
-    search, again, specs = config["search"], config["repeats"], {}
-    for rule in search["rules"]:
-        common = training_job(config, seed, arm, rule) | {"widest": None}
-        for stage, epochs, trials in stages(config):
-            train = common["train"] | {"epochs": epochs}
-            for number, (start, count) in enumerate(blocks(trials, search["block"])):
+def _search_jobs(section: Section, seed: int, arm: str) -> dict[tuple[str, str], TrainJob]:
+    search, again, found = section.search, section.repeats, {}
+    for rule in search.rules:
+        common = trials_job(section, seed, arm, rule)
+        for stage, epochs, trials in search_stages(section):
+            train = common.train.model_copy(update={"epochs": epochs})
+            for number, (start, count) in enumerate(blocks(trials, search.block)):
                 # A round's block is a plan of its own; the trials promoted to a rung share one.
                 whole = stage in ("search", "rung0")
                 plan = f"{rule}-{stage}" if not whole else f"search-{number:03d}"
-                if search["mode"] == "rounds" and number:
+                if search.mode == "rounds" and number:
                     plan = f"{rule}-{number:03d}"
-                block = {"stage": stage, "plan": plan, "start": 0 if whole else start}
-                name = block_name(rule, stage, number)
-                specs[arm, name] = common | block | {"count": count, "train": train}
-        repeat = {"stage": "repeat", "plan": f"{rule}-repeat", "parts": ["train", "val"]}
-        repeat |= {"held": "test", "train": common["train"] | {"watch": False}}
-        for number, (start, count) in enumerate(
-            blocks(again["top"] * again["seeds"], again["block"])
-        ):
-            name = block_name(rule, "repeat", number)
-            specs[arm, name] = common | repeat | {"start": start, "count": count}
-    return specs
+                rows = PlanRows(plan=plan, start=0 if whole else start, count=count, widest=None)
+                found[arm, block_name(rule, stage, number)] = _of(
+                    common, stage=stage, rows=rows, train=train
+                )
+        train = common.train.model_copy(update={"watch": False})
+        for number, (start, count) in enumerate(blocks(again.top * again.seeds, again.block)):
+            rows = PlanRows(plan=f"{rule}-repeat", start=start, count=count, widest=None)
+            found[arm, block_name(rule, "repeat", number)] = _of(
+                common, stage="repeat", rows=rows, train=train, parts=["train", "val"], held="test"
+            )
+    return found
 
 
-def sample_blocks(config: dict, arm: str) -> list[tuple[int, int]]:
+def _of(common: TrialsJob, **changes: object) -> TrainJob:
+    return TrainJob.model_validate(dict(common) | changes)
+
+
+def sample_blocks(section: Section, arm: str) -> list[tuple[int, int]]:
     """(first, count) of the jobs of an arm that trains a sample."""
-    chosen = config["run"][arm]
-    return blocks(chosen["trials"], chosen.get("block", config["search"]["block"]))
+    run = section.arms[arm].run
+    return blocks(run.trials or 0, run.block or section.search.block)
 
 
-def _sample_jobs(config: dict, seed: int, arm: str) -> dict[tuple[str, str], dict]:
-    chosen = config["run"][arm]
+def _sample_jobs(section: Section, seed: int, arm: str) -> dict[tuple[str, str], TrainJob]:
+    widest = section.arms[arm].run.widest
     return {
-        (arm, block_name(rule, "search", number)): training_job(config, seed, arm, rule)
-        | {"stage": "search", "plan": SHARED, "start": start, "count": count}
-        | {"widest": chosen.get("widest")}
-        for rule in chosen.get("rules", config["search"]["rules"])
-        for number, (start, count) in enumerate(sample_blocks(config, arm))
+        (arm, block_name(rule, "search", number)): _of(
+            trials_job(section, seed, arm, rule),
+            stage="search",
+            rows=PlanRows(plan=SHARED, start=start, count=count, widest=widest),
+        )
+        for rule in section.rules_of(arm)
+        for number, (start, count) in enumerate(sample_blocks(section, arm))
     }
 
 
-def gated(config: dict) -> bool:
-    """Whether any job waits for the gate of the economy solver."""
-    return any(config["arms"][arm].get("solver") == "gated" for arm in config["run"])
+def gate_job(section: Section) -> GateJob:
+    """Whose runs the gate compares, and what they have to show."""
+    gate, solvers = section.gate, section.solvers
+    train = section.train.model_dump() | {"epochs": gate.epochs, "watch": False}
+    return GateJob(gate=gate, plain=solvers.plain, economy=solvers.economy, train=train)
 
 
-def gate_job(config: dict) -> dict:
-    """Specification of the gate: whose runs it compares, and what they have to show."""
-    return config["gate"] | {key: config[key] for key in ("solvers", "train")}
-
-
-def trains_tep(config: dict, arm: str) -> bool:
-    """Whether an arm that trains a sample has trials of tep."""
-    chosen, rules = config["run"].get(arm, {}), config["search"]["rules"]
-    return bool(chosen.get("trials")) and "tep" in rules and "tep" in chosen.get("rules", rules)
-
-
-def gate_reads(config: dict) -> list[str]:
+def gate_reads(section: Section) -> list[str]:
     """Run files of the two arms that the gate compares; none unless both have trials."""
-    arms = (config["gate"]["exact"], config["gate"]["economy"])
-    if not all(trains_tep(config, arm) for arm in arms):
+    arms = (section.gate.exact, section.gate.economy)
+    if not all(map(section.trains_tep, arms)):
         return []
     return [
-        f"{FOLDER}/runs/{arm}/{block_name('tep', 'search', number)}.parquet"
+        run_file(arm, block_name("tep", "search", number))
         for arm in arms
-        for number, _ in enumerate(sample_blocks(config, arm))
+        for number, _ in enumerate(sample_blocks(section, arm))
     ]
 
 
-def gradient_job(config: dict, seed: int) -> dict:
-    """Specification of the gradient's error: the network it is shown on, and the nudges."""
-    options = config["gradient"]
-    trial = {"rule": "tep", "trial": 0, "seed": seed63(stream(seed, "tep_bp", "gradient"))}
-    trial |= {key: options[key] for key in ("hidden", "batch", "lr", "activation", "beta")}
-    return {
-        "trial": trial | {"weight_decay": 0.0},
-        "train": config["train"] | {"epochs": options["epochs"]},
-        "solver": config["solvers"]["plain"],
-        "betas": options["betas"],
-        "steps": options["steps"],
-    }
+def gradient_job(section: Section, seed: int) -> GradientJob:
+    """The network on which the gradient's error is shown, and the nudges."""
+    train = section.train.model_dump() | {"epochs": section.gradient.epochs}
+    solver = section.solvers.plain
+    return GradientJob(gradient=section.gradient, train=train, solver=solver, seed=seed)
 
 
-def tables_job(config: dict, seed: int) -> dict:
-    """Specification of the tables: whom they are about."""
-    legacy = [arm for arm in config["run"] if config["arms"][arm]["trainer"] == "legacy"]
-    shown = [arm for arm in legacy if config["run"][arm].get("trials", 1)]
-    stage, _, trials = stages(config)[-1]
-    return {
-        "arm": config["report"]["arm"],
-        "reference": config["agreement"]["reference"],
-        "rules": config["search"]["rules"],
-        "legacy": shown,
-        "stage": stage,
-        "trials": trials,
-        "repeats": config["repeats"]["seeds"],
-        "top": config["repeats"]["top"],
-        "space": config["space"],
-        "band": {name: span for name, span in config["band"].items() if span},
-        "seed": seed,
-    }
+def tables_job(section: Section, seed: int) -> TablesJob:
+    """Whom the tables are about."""
+    stage, _, trials = search_stages(section)[-1]
+    return TablesJob(
+        arm=section.result,
+        rules=section.search.rules,
+        original=[name for name in section.with_role("original") if section.rules_of(name)],
+        stage=stage,
+        trials=trials,
+        repeats=section.repeats.seeds,
+        top=section.repeats.top,
+        space=section.space,
+        seed=seed,
+        band=section.band,
+    )
 
 
-def values(config: dict) -> dict[str, list]:
-    """Values of the axes that the configuration fixes beforehand."""
-    # The stage `search` is that of the arms that train a sample, whatever the mode.
-    all_stages = dict.fromkeys(["search", *(stage for stage, _, _ in stages(config)), "repeat"])
-    return {"stage": list(all_stages), "rule": config["search"]["rules"]}
+def export_job(section: Section) -> ExportJob:
+    """Whose trials an Optuna storage has."""
+    stage, rules = search_stages(section)[-1][0], section.search.rules
+    return ExportJob(arm=section.result, rules=rules, stage=stage, space=section.space)
 
 
-def measured_rounds(config: dict, workload: dict) -> list[list[list]]:
-    """Units [hidden, batch, round, number] of each round, the warm-up first; none if no repeats.
+def measured_units(section: Section, workload: TepWorkload, number: int) -> list[UnitLabels]:
+    """Units [hidden, batch, round, number] of a measured round.
 
     A unit is a trial; every width and batch size has as many, `trials` of the workload.
     """
-    space = config["space"]
-    strata = [[hidden, batch] for hidden in space["hidden"] for batch in space["batch"]]
-    wanted = min(workload.get("strata", len(strata)), len(strata))
+    space = section.space
+    strata = [[hidden, batch] for hidden in space.hidden for batch in space.batch]
+    wanted = min(workload.strata or len(strata), len(strata))
     # Spread over the space where not all are wanted.
     chosen = [strata[(2 * i + 1) * len(strata) // (2 * wanted)] for i in range(wanted)]
-    counted = range(workload["repeats"] + 1) if workload["repeats"] else ()
-    numbers = range(workload["trials"])
-    return [
-        [[*stratum, round_, number] for stratum in chosen for number in numbers]
-        for round_ in counted
-    ]
+    return [[*stratum, number, trial] for stratum in chosen for trial in range(workload.trials)]
 
 
-def measured_tasks(config: dict) -> list[str]:
+def measured_job(section: Section, seed: int, arm: str, workload: TepWorkload) -> MeasuredJob:
+    """An arm's job in a measured workload."""
+    common = trials_job(section, seed, arm, workload.rule)
+    return MeasuredJob(
+        **dict(common) | {"train": common.train.model_copy(update={"epochs": workload.epochs})},
+        work=workload.work,
+        task=workload.task or section.task,
+        space=section.space,
+        trials=workload.trials,
+    )
+
+
+def measured_tasks(section: Section) -> list[str]:
     """Names of the tasks that workloads read."""
-    active = [w for w in config["measure"]["workloads"].values() if w["repeats"]]
-    return list(dict.fromkeys(workload.get("task", config["task"]) for workload in active))
+    active = [load for load in section.measure.workloads.values() if load.repeats]
+    return list(dict.fromkeys(load.task or section.task for load in active))
 
 
-def measured_data(config: dict) -> list[str]:
-    """Files that the measured script reads: tasks, and the gate where an arm waits for it."""
-    gate = [f"{FOLDER}/gate.json"] if gated(config) else []
-    return [f"{FOLDER}/tasks/{name}.npz" for name in measured_tasks(config)] + gate
+def kernel_of(job: TrialsJob) -> list[str]:
+    """The folder of compiled code, where a job needs it."""
+    return [f"{FOLDER}/numba"] if job.implementation == "fused" else []
 
 
-def measured_job(config: dict, seed: int, arm: str, workload: dict) -> dict:
-    """Specification of an arm's job in a measured workload."""
-    job = training_job(config, seed, arm, workload["rule"])
-    space = config["space"]
-    return job | {
-        "work": workload["work"],
-        "task": workload.get("task", config["task"]),
-        "space": space,
-        "trials": workload["trials"],
-        "train": job["train"] | {"epochs": workload["epochs"]},
-    }
+def gate_of(job: TrialsJob) -> list[str]:
+    """What the gate found, where a job waits for it."""
+    return [f"{FOLDER}/gate.json"] if job.solver == GATED else []
+
+
+def task_file(name: str) -> str:
+    """The file of a task."""
+    return f"{FOLDER}/tasks/{name}.npz"
+
+
+def study(section: Section, seed: int, active: bool) -> Study:
+    """The study as the spine knows it; what is planned only if it is `active`.
+
+    Raises ConfigError, and LoadError where a file of a task is missing.
+    """
+    check_section(section)
+    # The stage `search` is that of the arms that train a sample, whatever the mode.
+    all_stages = dict.fromkeys(["search", *(s[0] for s in search_stages(section)), "repeat"])
+    values = {"stage": list(all_stages), "rule": section.search.rules}
+    known = Study(NAME, section, AXES, METRICS, PHASES, values)
+    if not active:
+        return known
+    for name in (section.task, *measured_tasks(section)):
+        fingerprint(section.tasks[name])
+    return Study(
+        **vars(known)
+        | {
+            "runs": [run_file(*job) for job in jobs(section, seed)],
+            "data": {
+                "tasks": [task_file(name) for name in measured_tasks(section)],
+                "gate": [f"{FOLDER}/gate.json"] if section.gated else [],
+            },
+            "script": f"scripts/{NAME}/measured.py",
+            "plan": lambda: measurement_plan(
+                section,
+                lambda workload, number: measured_units(section, workload, number),
+                lambda arm, workload: measured_job(section, seed, arm, workload),
+            ),
+            "kernel": f"{FOLDER}/numba",
+            "drawn": {"tables": tables(DRAWN)},
+            "chapter": [*tables(TABLES), f"{FOLDER}/tables/figures.json"],
+        }
+    )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from scripts.lib.compiled import compile_once
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
 
 
 def compile_trainer() -> None:
@@ -13,6 +13,9 @@ def compile_trainer() -> None:
     compile_all()
 
 
+def main(compiled: Path) -> None:
+    compile_once(compile_trainer, compiled)
+
+
 if __name__ == "__main__":
-    args = arguments(compiled=Path)
-    compile_once(compile_trainer, args.compiled)
+    stage(main)

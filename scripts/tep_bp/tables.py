@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from scripts.lib.files import replacing
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
 from scripts.tep_bp.outcome.ablation import ablation_rows, by_batch, legacy
 from scripts.tep_bp.outcome.anytime import budgets, curves, thinned
 from scripts.tep_bp.outcome.distribution import (
@@ -28,12 +28,13 @@ from scripts.tep_bp.outcome.row_selection import (
     result_rows,
 )
 from scripts.tep_bp.outcome.sanity import sanity
+from scripts.tep_bp.specs import Row, TablesJob
 
 
-def tables(
-    spec: dict, runs: pd.DataFrame, gate: dict, gradient: pd.DataFrame
+def all_tables(
+    spec: TablesJob, runs: pd.DataFrame, gate: Row, gradient: pd.DataFrame
 ) -> dict[str, pd.DataFrame]:
-    """All tables by name. spec: arm, rules, legacy, stage, trials, repeats, top, space, seed, band.
+    """All tables by name; `gate` is what the gate found, empty if there is none.
 
     `runs` in any order give the same tables. Random: bootstraps, by streams of the seed.
     """
@@ -41,14 +42,14 @@ def tables(
     results, again = result_rows(runs, spec), repeat_rows(runs, spec)
     beside, ablated = beside_rows(runs, spec), ablation_rows(runs, spec)
     why_not = reasons(results, spec)
-    anytime = curves(results, why_not, spec["seed"])
+    anytime = curves(results, why_not, spec.seed)
     named = {
         "anytime": thinned(anytime),
         "budgets": budgets(anytime, why_not),
         "robustness": robustness_table(results, why_not, spec),
         "distribution": distribution_table(results, why_not),
-        "importances": importance_table(results, spec["space"]),
-        "heat": heat_table(results, spec["space"]),
+        "importances": importance_table(results, spec.space),
+        "heat": heat_table(results, spec.space),
         "repeats": repeats(again, results, spec),
         "pairs": pairs(again, why_not, spec),
         "legacy": legacy(ablated),
@@ -58,13 +59,16 @@ def tables(
         "bias": bias(gradient),
         "economy": economy(gate),
     }
-    return named | {"sanity": sanity(spec["band"], named)}
+    return named | {"sanity": sanity(spec.band, named)}
+
+
+def main(spec: TablesJob, runs: Path, gate: list[Path], gradient: Path, tables: list[Path]) -> None:
+    verdict = json.loads(gate[0].read_text(encoding="utf-8")) if gate else {}
+    named = all_tables(spec, pd.read_parquet(runs), verdict, pd.read_parquet(gradient))
+    for path in tables:
+        with replacing(path) as temporary:
+            named[path.stem].to_csv(temporary, index=False)
 
 
 if __name__ == "__main__":
-    args = arguments(runs=Path, gate=[Path], gradient=Path, tables=[Path])
-    gate = json.loads(args.gate[0].read_text(encoding="utf-8")) if args.gate else {}
-    named = tables(args.spec, pd.read_parquet(args.runs), gate, pd.read_parquet(args.gradient))
-    for path in args.tables:
-        with replacing(path) as temporary:
-            named[path.stem].to_csv(temporary, index=False)
+    stage(main)

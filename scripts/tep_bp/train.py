@@ -7,43 +7,34 @@ gate.json names. Finished trials are kept under units/ and reused by a job that 
 from pathlib import Path
 
 import pandas as pd
-import torch
 
-from scripts.lib.code import stamps
-from scripts.lib.stage import arguments
-from scripts.lib.tables import write_runs
-from scripts.lib.units import unit_folder
+from scripts.lib.run_rows import write_runs
+from scripts.lib.stage import stage
 from scripts.tep_bp.data.store import Task, read_task
-from scripts.tep_bp.names import AXES
 from scripts.tep_bp.plans.sampling import as_trials
-from scripts.tep_bp.unit import chosen_solver, decisive, rows
+from scripts.tep_bp.specs import AXES, PlanRows, Row, TrainJob
+from scripts.tep_bp.unit import rows, solved
 
 OF_REPEATS = ("chosen", "rank", "repeat")
 
 
-def own_rows(plan: pd.DataFrame, spec: dict) -> pd.DataFrame:
-    """The job's rows of a plan: of those with hidden at most `widest`, `count` from `start` on."""
-    fitting = plan[plan["hidden"] <= (spec["widest"] or plan["hidden"].max())]
-    return fitting.sort_values("trial").iloc[spec["start"] : spec["start"] + spec["count"]]
+def own_rows(plan: pd.DataFrame, chosen: PlanRows) -> pd.DataFrame:
+    """The job's rows of a plan, in order of trial."""
+    fitting = plan[plan["hidden"] <= (chosen.widest or plan["hidden"].max())]
+    return fitting.sort_values("trial").iloc[chosen.start : chosen.start + chosen.count]
 
 
-def result(
-    spec: dict, plan: pd.DataFrame, task: Task, gates: list[Path], units: Path | None = None
-) -> list[dict]:
-    """Run rows of the job, with what the plan says of repeats; finished trials are in `units`."""
-    own, spec = own_rows(plan, spec), chosen_solver(spec, gates)
-    store = None
-    if units:
-        code, threads = stamps("scripts/tep_bp/train.py"), torch.get_num_threads()
-        store = unit_folder(units, decisive(spec), code, threads)
-    found = rows(spec, as_trials(own, spec["rule"]), task, store)
+def result(job: TrainJob, plan: pd.DataFrame, task: Task, gates: list[Path]) -> list[Row]:
+    """Run rows of the job, with what the plan says of repeats."""
+    own = own_rows(plan, job.rows)
+    found = rows(solved(job, gates), as_trials(own, job.rule), task)
     extra = own[[name for name in OF_REPEATS if name in own]].to_dict("records")
     return [row | labels for row, labels in zip(found, extra, strict=True)]
 
 
+def main(spec: TrainJob, task: Path, plan: Path, gate: list[Path], runs: Path) -> None:
+    write_runs(runs, result(spec, pd.read_parquet(plan), read_task(task), gate), AXES)
+
+
 if __name__ == "__main__":
-    args = arguments(task=Path, plan=Path, gates=[Path], units=Path, threads=int, runs=Path)
-    torch.set_num_threads(args.threads)
-    plan, task = pd.read_parquet(args.plan), read_task(args.task)
-    found = result(args.spec, plan, task, args.gates, args.units)
-    write_runs(args.runs, found, AXES, spec=args.spec)
+    stage(main)

@@ -1,125 +1,112 @@
 """The trainings of a job: trials of one rule by one implementation, and their run rows.
 
-A unit is a trial: its row depends on no other trial of its job or stack.
+A unit is a trial: its row depends on no other trial of its job or stack. Implementations import
+their modules where they are called, so that an edit of one trains no other again.
 """
 
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 
+from scripts.lib.implementations import implementation, implementations
 from scripts.lib.progress import progress
+from scripts.lib.run_rows import run_row
 from scripts.lib.spec import array_digest, digest
-from scripts.lib.units import finished
+from scripts.lib.units import finished, unit_folder
 from scripts.tep_bp.data.store import Task
 from scripts.tep_bp.models.interface import Data, Fit, data_of
-from scripts.tep_bp.models.stacked.fit import fit_stack
 from scripts.tep_bp.plans.sampling import groups, stacks
 from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.specs import AXES, GATED, Row, TrainJob, TrialsJob
 
 EARLY_EPOCHS = 3  # whose losses are compared: before rounding has grown
-# Of a job's specification, what decides the row of a unit, beside its trial and the task.
-DECISIVE = (
-    *("arm", "stage", "rule", "trainer", "train", "solver", "solver_name", "faults"),
-    *("parts", "held"),
-)
+Stacks = list[list[Trial]]
+J = TypeVar("J", bound=TrialsJob)
 
 
 class Trainer(NamedTuple):
-    """An implementation: `stacks(trials, spec)` to train at once, `fit(data, stack, spec)`."""
+    """How an implementation trains: which trials at once, and the fits of such a stack."""
 
-    stacks: Callable[[list[Trial], dict], list[list[Trial]]]
-    fit: Callable[[Data, list[Trial], dict], list[Fit]]
+    stacks: Callable[[list[Trial]], Stacks]
+    fit: Callable[[Data, list[Trial]], list[Fit]]
 
 
-def one_by_one(trials: list[Trial], spec: dict) -> list[list[Trial]]:
+def one_by_one(trials: list[Trial]) -> Stacks:
     """Each trial by itself."""
     return [[trial] for trial in trials]
 
 
-def by_shape(trials: list[Trial], spec: dict) -> list[list[Trial]]:
-    """All trials of equal shape at once."""
-    return groups(trials)
-
-
-def by_size(trials: list[Trial], spec: dict) -> list[list[Trial]]:
-    """Trials of equal shape, as many as the processor's cache can hold."""
-    return stacks(trials, spec["elements"])
-
-
-def stacked(data: Data, trials: list[Trial], spec: dict) -> list[Fit]:
-    """Tensors with a dimension of trials."""
-    return fit_stack(data, trials, spec["train"], spec["solver"])
-
-
-def fused(data: Data, trials: list[Trial], spec: dict) -> list[Fit]:
-    """Compiled steps."""
-    from scripts.tep_bp.models.fused.fit import fit_fused
-
-    return fit_fused(data, trials, spec["train"], spec["solver"])
-
-
-def reference(data: Data, trials: list[Trial], spec: dict) -> list[Fit]:
-    """The reference, whose imports take as long as many a stack."""
+@implementation
+def reference(job: TrialsJob) -> Trainer:
     from scripts.tep_bp.models.reference.fit import fit_trial
 
-    return [fit_trial(data, trial, spec["train"], spec["solver"]) for trial in trials]
+    train, solver = job.train, job.iterations
+    return Trainer(one_by_one, lambda data, trials: [fit_trial(data, *trials, train, solver)])
 
 
-def legacy(data: Data, trials: list[Trial], spec: dict) -> list[Fit]:
-    """The original's block, with the faults that the arm has."""
+@implementation
+def stacked(job: TrialsJob) -> Trainer:
+    from scripts.tep_bp.models.stacked.fit import fit_stack
+
+    return Trainer(
+        lambda trials: stacks(trials, job.max_stack_elements),
+        lambda data, trials: fit_stack(data, trials, job.train, job.iterations),
+    )
+
+
+@implementation
+def fused(job: TrialsJob) -> Trainer:
+    from scripts.tep_bp.models.fused.fit import fit_fused
+
+    return Trainer(
+        one_by_one, lambda data, trials: fit_fused(data, trials, job.train, job.iterations)
+    )
+
+
+@implementation
+def legacy(job: TrialsJob) -> Trainer:
     from scripts.tep_bp.models.legacy.fit import fit_legacy
 
-    return fit_legacy(data, trials, spec["train"], spec["faults"])
+    return Trainer(groups, lambda data, trials: fit_legacy(data, trials, job.train, job.faults))
 
 
-TRAINERS = {
-    "stacked": Trainer(by_size, stacked),
-    "fused": Trainer(one_by_one, fused),
-    "reference": Trainer(one_by_one, reference),
-    "legacy": Trainer(by_shape, legacy),
-}
+def trainer(job: TrialsJob) -> Trainer:
+    """The implementation that a job names."""
+    return implementations(__name__)[job.implementation](job)
 
 
-def trained(data: Data, trials: list[Trial], spec: dict) -> Iterator[tuple[Trial, Fit]]:
+def trained(data: Data, trials: list[Trial], job: TrialsJob) -> Iterator[tuple[Trial, Fit]]:
     """Each trial with its fit, stack by stack; nothing is kept."""
-    trainer = TRAINERS[spec["trainer"]]
-    for stack in trainer.stacks(trials, spec):
-        yield from zip(stack, trainer.fit(data, stack, spec), strict=True)
+    own = trainer(job)
+    for stack in own.stacks(trials):
+        yield from zip(stack, own.fit(data, stack), strict=True)
 
 
-def rows(spec: dict, trials: list[Trial], task: Task, store: Path | None = None) -> list[dict]:
-    """Run rows in order of trial, from `store` where they are finished already.
+def rows(job: TrainJob, trials: list[Trial], task: Task) -> list[Row]:
+    """Run rows in order of trial, those of finished trials from disk.
 
-    spec: arm, stage, rule, trainer, train, solver (None for a rule or trainer that has none) and
-    its name `solver_name`, parts (whose samples train), held (whose samples score: `val` or
-    `test`), elements of a stack, faults of a legacy arm. `store` is the folder of units that have
-    the `decisive` part of the specification in common. The trials of a stack are finished together.
+    The solver of the job is known (`solved`). The trials of a stack are finished together.
     """
-    data, trainer = data_of(task, tuple(spec["parts"]), spec["held"]), TRAINERS[spec["trainer"]]
+    data, own, store = data_of(task, job.parts, job.held), trainer(job), unit_folder(job.of_units())
     # Each trial with those after it in its stack: what is trained where it is the first missing.
-    whole = trainer.stacks(trials, spec)
+    whole = own.stacks(trials)
     rest = {trial.trial: stack[at:] for stack in whole for at, trial in enumerate(stack)}
-    computed: dict[int, dict] = {}
+    computed: dict[int, Row] = {}
 
-    def compute(unit: list) -> dict:
+    def compute(unit: list) -> Row:
         number = unit[-1]
         if number not in computed:
-            fits = zip(rest[number], trainer.fit(data, rest[number], spec), strict=True)
-            computed.update({trial.trial: _row(spec, trial, fit, data) for trial, fit in fits})
+            fits = zip(rest[number], own.fit(data, rest[number]), strict=True)
+            computed.update({trial.trial: _row(job, trial, fit, data) for trial, fit in fits})
         return computed.pop(number)
 
     of_task = task_digest(task) if store else ""
-    units = [[spec["stage"], stack[0].rule, number] for number, stack in rest.items()]
+    units = [[job.stage, job.rule, number] for number in rest]
     done = finished(units, compute, store, lambda unit: digest(rest[unit[-1]][0], of_task))
-    return sorted(progress(done, len(units), spec["arm"]), key=lambda row: row["trial"])
-
-
-def decisive(spec: dict) -> dict:
-    """What all units of a job have in common that decides their rows."""
-    return {name: spec[name] for name in DECISIVE}
+    return sorted(progress(done, len(units), job.arm), key=lambda row: row["trial"])
 
 
 def task_digest(task: Task) -> str:
@@ -127,17 +114,17 @@ def task_digest(task: Task) -> str:
     return array_digest(task.x, task.y, *(task.parts[name] for name in sorted(task.parts)))
 
 
-def _row(spec: dict, trial: Trial, fit: Fit, data: Data) -> dict:
-    row = {"study": "tep_bp", "arm": spec["arm"], "stage": spec["stage"], **trial._asdict()}
-    row |= {"status": fit.status, "solver": spec["solver_name"], "epochs": spec["train"]["epochs"]}
-    row |= _scores(spec["held"], fit, data)
+def _row(job: TrainJob, trial: Trial, fit: Fit, data: Data) -> Row:
+    labels = [job.stage, job.rule, trial.trial]
+    row = run_row(job, AXES, labels, trial.seed, fit.status, **fit.cost)
+    row |= {name: value for name, value in trial._asdict().items() if name not in row}
+    row |= {"solver": job.solver, "epochs": job.train.epochs} | _scores(job.held, fit, data)
     row |= {"diverged_epoch": fit.diverged_epoch, **fit.audit}
     row |= {name: getattr(fit, name) for name in ("n_parameters", "n_steps", "flops")}
-    row |= {"parameter_hash": fit.parameter_hash, **fit.cost}
-    return row | {"threads": torch.get_num_threads(), "device": "cpu"}
+    return row | {"parameter_hash": fit.parameter_hash}
 
 
-def _scores(held: str, fit: Fit, data: Data) -> dict:
+def _scores(held: str, fit: Fit, data: Data) -> Row:
     if held == "test":
         hits = (torch.from_numpy(fit.predicted) == data.held_y).long().tolist()
         return {"test_accuracy": fit.accuracy, "hits": hits}
@@ -150,12 +137,10 @@ def _scores(held: str, fit: Fit, data: Data) -> dict:
     }
 
 
-def chosen_solver(spec: dict, gates: list[Path]) -> dict:
-    """The specification with `solver` (None for a rule without one) and its name.
-
-    Where the name is `gated`, gate.json has it, the only one of `gates`.
-    """
-    name = spec["solver_name"]
-    if name == "gated":
-        name = json.loads(gates[0].read_text(encoding="utf-8"))["solver"]
-    return spec | {"solver_name": name, "solver": spec["solvers"].get(name)}
+def solved(job: J, gates: list[Path]) -> J:
+    """The job with the solver that it uses: where it is gated, gate.json names it."""
+    name = job.solver
+    if name == GATED:
+        (gate,) = gates
+        name = json.loads(gate.read_text(encoding="utf-8"))["solver"]
+    return job.solved_by(name)

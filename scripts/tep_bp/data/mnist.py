@@ -26,17 +26,17 @@ FILES = {"train-images": 3, "train-labels": 1, "t10k-images": 3, "t10k-labels": 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # as Keras names them in mnist.npz
 
 
-def read(task: dict, fetched: Path | None = None) -> Samples:
+def read(path: str | None, fetched: Path | None = None) -> Samples:
     """Images as bytes with their classes; the test set is that of the files.
 
-    `path` of the task is a folder of IDX files (plain or .gz) or an .npz file; without it the
+    `path` is a folder of IDX files (plain or .gz) or an .npz file; without it the
     fetched tarball is read. Raises LoadError.
     """
-    if "path" in task:
-        path = Path(task["path"])
-        if path.suffix == ".npz":
-            return with_test_set("mnist", *arrays(path, ARRAYS).values(), str(path))
-        return _images(lambda stem, sizes: _from_folder(path, stem, sizes), str(path))
+    if path is not None:
+        own = Path(path)
+        if own.suffix == ".npz":
+            return with_test_set("mnist", *arrays(own, ARRAYS).values(), path)
+        return _images(lambda stem, sizes: _from_folder(own, stem, sizes), path)
     if fetched is None:
         raise LoadError("MNIST has to be fetched first, or give the task a path.")
     return _from_tarball(fetched)

@@ -17,22 +17,12 @@ from scripts.tep_bp.data import mnist
 from scripts.tep_bp.data.samples import Samples, samples, with_test_set
 from scripts.tep_bp.data.split import split
 from scripts.tep_bp.data.store import Task
-
-# Keys of each kind of task besides `kind`: those it needs, and those it may have.
-TASK_KEYS = {
-    "digits": ((), ()),
-    "mnist": ((), ("path",)),
-    "xor": ((), ("samples",)),
-    "parity": (("bits",), ("samples",)),
-    "npz": (("path",), ()),
-}
-MOST_BITS, MOST_SAMPLES = 64, 1_000_000  # of generated tasks
+from scripts.tep_bp.settings import Arrays, Digits, Mnist, TaskSettings, Xor
 
 
-def read(task: dict, split_seed: int, fetched: Path | None = None) -> Task:
+def read(task: TaskSettings, split_seed: int, fetched: Path | None = None) -> Task:
     """A task with its parts; LoadError (one sentence) at the first fault of what is read.
 
-    `task` has the keys of its kind: the configuration is checked before the first job.
     `split_seed` draws the parts, and the bits of xor and parity. `fetched` is the file that
     `fetch.py` brought, of a task that is `downloaded`.
     """
@@ -41,33 +31,34 @@ def read(task: dict, split_seed: int, fetched: Path | None = None) -> Task:
     return Task(loaded.name, loaded.x, loaded.y, classes, split(loaded, split_seed))
 
 
-def downloaded(task: dict) -> bool:
+def downloaded(task: TaskSettings) -> bool:
     """Whether the task is read from a file that has to be fetched first."""
-    return task.get("kind") == "mnist" and "path" not in task
+    return isinstance(task, Mnist) and task.path is None
 
 
-def fingerprint(task: dict) -> str:
+def fingerprint(task: TaskSettings) -> str:
     """Digest of the local files of a task (`marks`); "" if it has none.
 
     LoadError if they are missing.
     """
-    if "path" not in task:
+    if not isinstance(task, Mnist | Arrays) or task.path is None:
         return ""
-    path = Path(task["path"])
+    path = Path(task.path)
     with foreign(path):
         files = sorted(path.glob("*idx?-ubyte*")) if path.is_dir() else [path]
     return digest(marks(files))
 
 
-def _samples(task: dict, seed: int, fetched: Path | None) -> Samples:
-    kind = task["kind"]
-    if kind == "mnist":
-        return mnist.read(task, fetched)
-    if kind == "npz":
-        return _npz(task)
-    if kind == "digits":
+def _samples(task: TaskSettings, seed: int, fetched: Path | None) -> Samples:
+    if isinstance(task, Mnist):
+        return mnist.read(task.path, fetched)
+    if isinstance(task, Arrays):
+        return _arrays(Path(task.path))
+    if isinstance(task, Digits):
         return _digits()
-    return _xor(task, seed) if kind == "xor" else _parity(task, seed)
+    bits = 2 if isinstance(task, Xor) else task.bits
+    name = "xor" if isinstance(task, Xor) else f"parity{bits}"
+    return _parity(name, bits, task.samples, seed)
 
 
 def _digits() -> Samples:
@@ -78,12 +69,11 @@ def _digits() -> Samples:
     return samples("digits", x / 16, y, "digits")
 
 
-def _npz(task: dict) -> Samples:
-    """Samples of the arrays `x` and `y` of the file `path`; `x_test`, `y_test` if it has them.
+def _arrays(path: Path) -> Samples:
+    """Samples of the arrays `x` and `y` of a file; `x_test`, `y_test` if it has them.
 
     Raises LoadError.
     """
-    path = Path(task["path"])
     content = arrays(path, ("x", "y"), ("x_test", "y_test"))
     if ("x_test" in content) != ("y_test" in content):
         raise LoadError(f"{path}: has only one of the arrays x_test and y_test.")
@@ -92,24 +82,11 @@ def _npz(task: dict) -> Samples:
     return with_test_set(path.stem, *content.values(), str(path))
 
 
-def _xor(task: dict, seed: int) -> Samples:
-    """Samples (1,000 unless `samples` is given) of two bits; all parts share the four patterns."""
-    return _drawn("xor", 2, task.get("samples", 1_000), seed)
+def _parity(name: str, bits: int, n: int, seed: int) -> Samples:
+    """n samples of `bits` bits, float32 0 or 1; class 1 where an odd number of them is 1.
 
-
-def _parity(task: dict, seed: int) -> Samples:
-    """Samples (10,000) of `bits` bits, float32 0 or 1; class 1 where an odd number of them is 1.
-
-    Drawn with replacement, as in the original: few bits recur in all parts.
+    Drawn with replacement, as in the original: few bits recur in all parts, and all parts of xor
+    share its four patterns.
     """
-    bits = task["bits"]
-    if type(bits) is not int or not 2 <= bits <= MOST_BITS:
-        raise LoadError(f"parity: bits is {bits!r}; use 2 to {MOST_BITS}.")
-    return _drawn(f"parity{bits}", bits, task.get("samples", 10_000), seed)
-
-
-def _drawn(name: str, bits: int, n: int, seed: int) -> Samples:
-    if type(n) is not int or not 2 <= n <= MOST_SAMPLES:
-        raise LoadError(f"{name}: samples is {n!r}; use 2 to {MOST_SAMPLES}.")
     drawn = numpy_rng(seed, "tep_bp", name, "data").integers(0, 2, (n, bits))
     return samples(name, drawn.astype(np.float32), drawn.sum(axis=1) % 2, name)

@@ -11,12 +11,13 @@ from torch.linalg import matrix_norm
 
 from scripts.tep_bp.models.interface import Data, numbers
 from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Solver, Training
 
 SAMPLES = 1000  # held samples that are audited at most
 QUANTILE = 0.99
 
 
-def audit(own: dict[str, torch.Tensor], data: Data, trial: Trial, solver: dict) -> dict:
+def audit(own: dict[str, torch.Tensor], data: Data, trial: Trial, solver: Solver | None) -> dict:
     """Residuals |rho(a + h W) - h| after the phases, and norms, of one trial.
 
     `own` has its parameters. Keys: residual_free (99th percentile over units and held samples),
@@ -33,11 +34,11 @@ def audit(own: dict[str, torch.Tensor], data: Data, trial: Trial, solver: dict) 
         previous = h
         for _ in range(steps):
             image = rho(driven + h @ own["W"] - nudge(h))
-            new = h + solver["omega"] * (image - h) + solver["mu"] * (h - previous)
+            new = h + solver.omega * (image - h) + solver.mu * (h - previous)
             h, previous = new, h
         return h, (rho(driven + h @ own["W"] - nudge(h)) - h).abs().flatten()
 
-    free, residual = solve(torch.zeros_like(driven), lambda h: 0.0, solver["free"])
+    free, residual = solve(torch.zeros_like(driven), lambda h: 0.0, solver.free)
     norm = matrix_norm(own["W"], 2).item()
     found = {"residual_free": residual.quantile(QUANTILE).item()}
     found |= {"residual_free_max": residual.max().item(), "spectral_norm": norm}
@@ -48,25 +49,25 @@ def audit(own: dict[str, torch.Tensor], data: Data, trial: Trial, solver: dict) 
             p = torch.softmax(h @ own["W_o"] + own["b_o"], dim=1)
             return trial.beta * (p - truth) @ own["W_o"].T
 
-        _, residual = solve(free, nudge, solver["nudged"])
+        _, residual = solve(free, nudge, solver.nudged)
         found["residual_nudged"] = residual.quantile(QUANTILE).item()
         found["nudged_bound"] = norm + abs(trial.beta) / 2 * matrix_norm(own["W_o"], 2).item() ** 2
     return found
 
 
-def trial_flops(trial: Trial, data: Data, train: dict, solver: dict) -> float:
+def trial_flops(trial: Trial, data: Data, train: Training, solver: Solver | None) -> float:
     """Products of the whole training and of the scoring; elementwise work is not counted."""
     inputs, d = data.x.shape[1], trial.hidden
     step, reading, driving = 2 * d * d, 2 * data.classes * d, 2 * inputs * d
     forward = driving + reading
     backward = driving + 2 * reading
     if trial.rule != "bp":
-        forward += solver["free"] * step
+        forward += solver.free * step
         backward += 2 * step - reading
         loops = {"tep": 2 * (step + 2 * reading), "rbp": step}[trial.rule]
-        backward += solver["nudged"] * loops + (reading if trial.rule == "rbp" else 0)
-    scorings = train["epochs"] if train["watch"] else 1
-    trained = len(data.x) * train["epochs"] * (forward + backward)
+        backward += solver.nudged * loops + (reading if trial.rule == "rbp" else 0)
+    scorings = train.epochs if train.watch else 1
+    trained = len(data.x) * train.epochs * (forward + backward)
     return float(trained + len(data.held_x) * scorings * forward)
 
 

@@ -1,6 +1,7 @@
 """What every implementation takes and leaves: the samples of a training, and its result."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,7 +30,7 @@ class Data:
         return torch.float64 if self.x.dtype == torch.float64 else torch.float32
 
 
-def data_of(task: Task, parts: tuple[str, ...], held: str) -> Data:
+def data_of(task: Task, parts: Sequence[str], held: str) -> Data:
     """Training samples of `parts`, in order of row number, and scoring samples of `held`."""
     rows = torch.cat([torch.from_numpy(task.parts[part]) for part in parts]).sort().values
     x, y = torch.from_numpy(task.x), torch.from_numpy(task.y)

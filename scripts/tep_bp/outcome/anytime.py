@@ -10,6 +10,7 @@ import pandas as pd
 from scripts.lib.seeds import numpy_rng
 from scripts.tep_bp.outcome.row_selection import together
 from scripts.tep_bp.plans.ranking import SCORE, ranked
+from scripts.tep_bp.specs import Row
 
 COSTS = ("cpu_s", "flops")
 SHOWN = 60  # rows of a curve
@@ -122,7 +123,7 @@ def _bands(
     return low, high
 
 
-def _bought(curve: pd.DataFrame, view: str, budget: float) -> dict:
+def _bought(curve: pd.DataFrame, view: str, budget: float) -> Row:
     paid = {"trials": curve["trials"]} | {name: curve[name] for name in VALUES}
     return {name: within(curve.assign(value=column), view, np.array([budget]))[0]
             for name, column in paid.items()}  # fmt: skip

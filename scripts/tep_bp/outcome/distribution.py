@@ -10,7 +10,8 @@ import pandas as pd
 
 from scripts.tep_bp.outcome.row_selection import together
 from scripts.tep_bp.plans.ranking import SCORE, scored
-from scripts.tep_bp.plans.space import searched
+from scripts.tep_bp.plans.space import Space, searched
+from scripts.tep_bp.specs import TablesJob
 
 NEAR = 0.01  # accuracy: within 1 pp of the best
 QUANTILES = {"best": 1.0, "median": 0.5, "lower_quartile": 0.25, "upper_quartile": 0.75}
@@ -59,7 +60,7 @@ def distribution(results: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(steps, ignore_index=True)
 
 
-def importances(results: pd.DataFrame, space: dict, rule: str) -> dict[str, float]:
+def importances(results: pd.DataFrame, space: Space, rule: str) -> dict[str, float]:
     """Importance of each hyperparameter that a rule reads, largest first; they sum to 1.
 
     Optuna's evaluator on the rule's trials: the same numbers as from the exported study. Empty
@@ -77,7 +78,9 @@ def importances(results: pd.DataFrame, space: dict, rule: str) -> dict[str, floa
     return get_param_importances(study_of(results, space, rule), evaluator=evaluator)
 
 
-def robustness_table(results: pd.DataFrame, reasons: dict[str, str], spec: dict) -> pd.DataFrame:
+def robustness_table(
+    results: pd.DataFrame, reasons: dict[str, str], spec: TablesJob
+) -> pd.DataFrame:
     """Table robustness: a row per rule, with mean costs of a trial and medians by lr.
 
     A rule that may not be compared has its reason and the counts, and no other numbers.
@@ -85,7 +88,7 @@ def robustness_table(results: pd.DataFrame, reasons: dict[str, str], spec: dict)
     rows = []
     for rule, reason in reasons.items():
         part = results[results["rule"] == rule]
-        row = {"rule": rule, "stage": spec["stage"], "expected": spec["trials"], "reason": reason}
+        row = {"rule": rule, "stage": spec.stage, "expected": spec.trials, "reason": reason}
         row |= {"trials": 0, "diverged": 0, "failed": 0}
         if len(part):
             row |= robustness(part).iloc[0].to_dict()
@@ -107,7 +110,7 @@ def distribution_table(results: pd.DataFrame, reasons: dict[str, str]) -> pd.Dat
     return distribution(rows)[DISTRIBUTION] if len(rows) else together([], DISTRIBUTION)
 
 
-def importance_table(results: pd.DataFrame, space: dict) -> pd.DataFrame:
+def importance_table(results: pd.DataFrame, space: Space) -> pd.DataFrame:
     """Table importances: PED-ANOVA by rule, the largest first; no rows for too few trials."""
     rows = [
         (rule, name, value)
@@ -117,18 +120,18 @@ def importance_table(results: pd.DataFrame, space: dict) -> pd.DataFrame:
     return together(rows, IMPORTANCES)
 
 
-def heat_table(results: pd.DataFrame, space: dict) -> pd.DataFrame:
+def heat_table(results: pd.DataFrame, space: Space) -> pd.DataFrame:
     """Table heat: median accuracy and number of trials by lr and hidden, and by lr and beta.
 
     A width is a bin of its own; the others are [low, high), the last one closed. Empty bins have
     no row.
     """
-    rates = np.geomspace(*space["lr"], RATES + 1)
+    rates = np.geomspace(*space.lr, RATES + 1)
     found = []
     for rule, part in scored(results).groupby("rule", sort=False):
-        sides = {"hidden": (np.sort(space["hidden"]),) * 2}
+        sides = {"hidden": (np.sort(space.hidden),) * 2}
         if "beta" in searched(rule):
-            strengths = np.geomspace(*space["beta"], STRENGTHS + 1)
+            strengths = np.geomspace(*space.beta, STRENGTHS + 1)
             sides["beta"] = (strengths[:-1], strengths[1:])
         for y, (low, high) in sides.items():
             # A width is the lower end of its bin, so one search serves both.

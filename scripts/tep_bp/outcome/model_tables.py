@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.tep_bp.outcome.row_selection import together
+from scripts.tep_bp.specs import Row
 
 WARN = 5e-2  # a 99th percentile of the free residual above it is reported
 RESIDUAL_GROUP = ["arm", "role", "rule", "solver", "hidden"]
@@ -58,7 +59,7 @@ def bias(gradient: pd.DataFrame) -> pd.DataFrame:
     return table.assign(slope=steps["error"] / steps["beta"])[BIAS].reset_index(drop=True)
 
 
-def economy(gate: dict) -> pd.DataFrame:
+def economy(gate: Row) -> pd.DataFrame:
     """Table economy: which solver the result ran with, and what the gate found; a row, if any."""
     rows = [gate | {"reasons": "; ".join(gate.get("reasons") or [])}] if gate else []
     return together(rows, ECONOMY)

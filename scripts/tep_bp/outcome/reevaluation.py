@@ -16,6 +16,7 @@ from scripts.lib.stats import paired_interval
 from scripts.tep_bp.outcome.row_selection import refusal, together
 from scripts.tep_bp.plans.ranking import SCORE, scored
 from scripts.tep_bp.plans.space import DIMENSIONS
+from scripts.tep_bp.specs import Row, TablesJob
 
 BLOCK = 2**22  # resampled test samples held at a time
 EXACT = 2**13  # sign patterns: up to 13 seeds all of them are counted
@@ -26,7 +27,7 @@ PAIRS = ["scope", "first", "second", "verdict", "difference", "low", "high", "p"
 MEANS = ("difference", "low", "high")
 
 
-def repeats(again: pd.DataFrame, results: pd.DataFrame, spec: dict) -> pd.DataFrame:
+def repeats(again: pd.DataFrame, results: pd.DataFrame, spec: TablesJob) -> pd.DataFrame:
     """Mean test accuracy over new seeds with Student's 95 % interval, by rule and rank.
 
     `val_accuracy` is what the configuration was chosen by. A configuration that lacks a repeat
@@ -35,7 +36,7 @@ def repeats(again: pd.DataFrame, results: pd.DataFrame, spec: dict) -> pd.DataFr
     chosen_by = results.set_index(["rule", "trial"])[SCORE]
     rows = []
     for (rule, _), part in again.groupby(["rule", "rank"], sort=False):
-        reason = refusal(part, [rule], range(spec["repeats"]), "repeat", "test_accuracy")
+        reason = refusal(part, [rule], range(spec.repeats), "repeat", "test_accuracy")
         row = part.iloc[0][["rule", "rank", "chosen", *DIMENSIONS]].to_dict()
         row |= {SCORE: chosen_by.get((rule, row["chosen"])), "reason": reason, "n": len(part)}
         row["diverged"] = int((part["status"] == "diverged").sum())
@@ -46,22 +47,22 @@ def repeats(again: pd.DataFrame, results: pd.DataFrame, spec: dict) -> pd.DataFr
     return together(rows, REPEATS)
 
 
-def pairs(again: pd.DataFrame, reasons: dict[str, str], spec: dict) -> pd.DataFrame:
+def pairs(again: pd.DataFrame, reasons: dict[str, str], spec: TablesJob) -> pd.DataFrame:
     """Every two rules: the validation-chosen configurations, and the mean of the `top` ones.
 
     Scopes "chosen" and "top". A rule whose search may not be compared (`reasons`) chose among
     other trials, so its configurations may not be compared either. Random: see `compare`.
     """
-    top = min(spec["top"], spec["trials"])
+    top = min(spec.top, spec.trials)
     scopes = {"chosen": (again[again["rank"] == 0], 1)}
     if top > 1:
         scopes["top"] = (summed(again, top), top)
     rows = []
     for scope, (part, size) in scopes.items():
-        for first, second in combinations(spec["rules"], 2):
+        for first, second in combinations(spec.rules, 2):
             found = {"verdict": NOT_COMPARABLE, "reason": reasons[first] or reasons[second]}
             if not found["reason"]:
-                found = compare(part, first, second, spec["repeats"], spec["seed"])
+                found = compare(part, first, second, spec.repeats, spec.seed)
             found |= {name: found[name] / size for name in MEANS if name in found}
             pair = {"scope": scope, "first": first, "second": second, "configurations": size}
             rows.append(pair | found)
@@ -91,7 +92,7 @@ def compare(
     seed: int,
     confidence: float = 0.95,
     draws: int = 10_000,
-) -> dict:
+) -> Row:
     """The difference in test accuracy, first - second, of re-evaluated configurations.
 
     `results` has a row per rule and repeat (0 to repeats - 1): rule, repeat, status, hits (T,) of

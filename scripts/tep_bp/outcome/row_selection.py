@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from scripts.tep_bp.plans.ranking import SCORE, scored
+from scripts.tep_bp.specs import Row, TablesJob
 
 SEARCH, REPEAT = "search", "repeat"  # stages
 # Columns that a study without repeats or without fixed points may lack.
@@ -30,45 +31,45 @@ def ordered(rows: pd.DataFrame, column: str, values: list[str], *then: str) -> p
     return rows.drop(columns="_place").reset_index(drop=True)
 
 
-def result_rows(runs: pd.DataFrame, spec: dict) -> pd.DataFrame:
+def result_rows(runs: pd.DataFrame, spec: TablesJob) -> pd.DataFrame:
     """Trials of the result: its arm at its stage (`search`, or the last rung), by rule."""
-    rows = runs[(runs["arm"] == spec["arm"]) & (runs["stage"] == spec["stage"])]
-    return ordered(rows, "rule", spec["rules"], "trial")
+    rows = runs[(runs["arm"] == spec.arm) & (runs["stage"] == spec.stage)]
+    return ordered(rows, "rule", spec.rules, "trial")
 
 
-def repeat_rows(runs: pd.DataFrame, spec: dict) -> pd.DataFrame:
+def repeat_rows(runs: pd.DataFrame, spec: TablesJob) -> pd.DataFrame:
     """Chosen configurations with new seeds, by rule, rank and repeat; ranks below `top`."""
-    rows = runs[(runs["arm"] == spec["arm"]) & (runs["stage"] == REPEAT)]
-    rows = rows[rows["rank"] < spec["top"]]
+    rows = runs[(runs["arm"] == spec.arm) & (runs["stage"] == REPEAT)]
+    rows = rows[rows["rank"] < spec.top]
     rows = rows.astype(dict.fromkeys(("rank", "repeat", "chosen"), "int64"))
-    return ordered(rows, "rule", spec["rules"], "rank", "repeat")
+    return ordered(rows, "rule", spec.rules, "rank", "repeat")
 
 
-def beside_rows(runs: pd.DataFrame, spec: dict) -> pd.DataFrame:
+def beside_rows(runs: pd.DataFrame, spec: TablesJob) -> pd.DataFrame:
     """Trials of all arms with their `role`: result at its stage, other and legacy as searched."""
-    stage = runs["arm"].map(lambda arm: spec["stage"] if arm == spec["arm"] else SEARCH)
+    stage = runs["arm"].map(lambda arm: spec.stage if arm == spec.arm else SEARCH)
     rows = runs[runs["stage"] == stage]
-    roles = {spec["arm"]: "result"} | dict.fromkeys(spec["legacy"], "legacy")
+    roles = {spec.arm: "result"} | dict.fromkeys(spec.original, "legacy")
     rows = rows.assign(role=[roles.get(arm, "other") for arm in rows["arm"]])
     others = sorted(set(rows["arm"]) - set(roles))
-    rows = ordered(rows, "rule", spec["rules"], "hidden", "trial")
-    return ordered(rows, "arm", [spec["arm"], *others, *spec["legacy"]])
+    rows = ordered(rows, "rule", spec.rules, "hidden", "trial")
+    return ordered(rows, "arm", [spec.arm, *others, *spec.original])
 
 
-def reasons(results: pd.DataFrame, spec: dict) -> dict[str, str]:
+def reasons(results: pd.DataFrame, spec: TablesJob) -> dict[str, str]:
     """Why a rule's trials may not be compared with those of others, "" if they may."""
     found = {}
-    for rule in spec["rules"]:
-        units = range(spec["trials"])
-        if spec["stage"] != SEARCH:
+    for rule in spec.rules:
+        units = range(spec.trials)
+        if spec.stage != SEARCH:
             # Each rule promotes trials of its own: only their number is known beforehand.
-            own = sorted(set(results.loc[results["rule"] == rule, "trial"]))[: spec["trials"]]
-            units = [*own, *range(len(own) - spec["trials"], 0)]
+            own = sorted(set(results.loc[results["rule"] == rule, "trial"]))[: spec.trials]
+            units = [*own, *range(len(own) - spec.trials, 0)]
         found[rule] = refusal(results, [rule], units)
     return found
 
 
-def together(parts: list[dict], columns: list[str]) -> pd.DataFrame:
+def together(parts: list[Row], columns: list[str]) -> pd.DataFrame:
     """Rows as a table with these columns, also without rows."""
     return pd.DataFrame(parts, columns=columns)
 

@@ -9,22 +9,22 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from scripts.tep_bp.plans.ranking import LOSS, SCORE, ranked, scored
-from scripts.tep_bp.plans.space import RANGES, searched
+from scripts.tep_bp.plans.space import RANGES, Space, searched
 
 CURVE = "curve"  # column of validation accuracies after each epoch
 
 
-def distributions(space: dict, rule: str) -> dict[str, BaseDistribution]:
+def distributions(space: Space, rule: str) -> dict[str, BaseDistribution]:
     """What a rule searches: logarithmic ranges, and lists as unordered values."""
     return {
-        key: FloatDistribution(*space[key], log=True)
+        key: FloatDistribution(*space.of(key), log=True)
         if key in RANGES
-        else CategoricalDistribution(space[key])
+        else CategoricalDistribution(space.of(key))
         for key in searched(rule)
     }
 
 
-def frozen_trials(results: pd.DataFrame, space: dict, rule: str) -> list[FrozenTrial]:
+def frozen_trials(results: pd.DataFrame, space: Space, rule: str) -> list[FrozenTrial]:
     """Finished trials in order of trial: COMPLETE with its score, or FAIL.
 
     Curves are intermediate values (steps are epochs, from 1), every other column with a single
@@ -58,7 +58,7 @@ def _frozen(row: dict[str, Any], known: dict, complete: bool) -> FrozenTrial:
 
 def study_of(
     results: pd.DataFrame,
-    space: dict,
+    space: Space,
     rule: str,
     sampler: optuna.samplers.BaseSampler | None = None,
     storage: optuna.storages.BaseStorage | None = None,

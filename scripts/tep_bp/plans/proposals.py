@@ -12,11 +12,11 @@ from scripts.lib.seeds import seed63, stream
 from scripts.lib.tables import ContractError
 from scripts.tep_bp.plans.ranking import top
 from scripts.tep_bp.plans.sampling import COLUMNS, numbered, trials
-from scripts.tep_bp.plans.space import DIMENSIONS, check_space
+from scripts.tep_bp.plans.space import DIMENSIONS, Space
 
 
 def propose(
-    results: pd.DataFrame | None, number: int, n: int, space: dict, study_seed: int, rule: str
+    results: pd.DataFrame | None, number: int, n: int, space: Space, study_seed: int, rule: str
 ) -> pd.DataFrame:
     """Trials number * n to number * n + n - 1 of a rule, as a plan: those of round `number`.
 
@@ -24,22 +24,21 @@ def propose(
     given the `results` of all earlier rounds (columns of a plan, status, val_accuracy, val_loss).
     A hyperparameter that the rule does not read is the first of the space. Random: TPE's draws,
     by the stream (study_seed, "tep_bp", "rounds", number); equal results in any order of rows give
-    equal trials. Raises ConfigError, and ContractError if earlier results are not all there.
+    equal trials. Raises ContractError if earlier results are not all there.
     """
     if number == 0:
         return trials(space, "sobol", n, study_seed)
-    check_space(space)
     if results is None or sorted(results["trial"]) != list(range(number * n)):
         raise ContractError(
             f"Round {number} needs the results of the trials 0 to {number * n - 1}."
         )
     asked = _ask(results, number, n, space, study_seed, rule)
-    chosen = {key: [params.get(key, space[key][0]) for params in asked] for key in DIMENSIONS}
+    chosen = {key: [params.get(key, space.of(key)[0]) for params in asked] for key in DIMENSIONS}
     return numbered(chosen, range(number * n, number * n + n), study_seed)
 
 
 def _ask(
-    results: pd.DataFrame, number: int, n: int, space: dict, study_seed: int, rule: str
+    results: pd.DataFrame, number: int, n: int, space: Space, study_seed: int, rule: str
 ) -> list[dict]:
     from optuna.samplers import TPESampler
 

@@ -8,31 +8,26 @@ import math
 import numpy as np
 import pandas as pd
 
-from scripts.lib.config import ConfigError, check_member
 from scripts.lib.seeds import numpy_rng, seed63, stream
-from scripts.tep_bp.plans.space import DIMENSIONS, RANGES, Trial, check_space
+from scripts.tep_bp.plans.space import DIMENSIONS, RANGES, Space, Trial
 
-SAMPLERS = ("sobol", "random")
 COLUMNS = list(Trial._fields[1:])  # all but the rule
-MOST_TRIALS = 2**20
 
 
-def trials(space: dict, sampler: str, n: int, study_seed: int) -> pd.DataFrame:
+def trials(space: Space, sampler: str, n: int, study_seed: int) -> pd.DataFrame:
     """Trials 0 to n - 1: trial, hidden, batch, lr, weight_decay, activation, beta, seed.
 
     Values of a list have equal shares, lr and beta are log-uniform. More trials leave the first
     ones as they are, and every rule gets the same table, whether it reads `beta` or not. Random:
     the points, by the stream (study_seed, "tep_bp", "plan", sampler); scrambled Sobol points are
-    balanced best where n is a power of two. Raises ConfigError.
+    balanced best where n is a power of two.
     """
-    check_space(space)
-    check_member(sampler, SAMPLERS, "sampler")
-    if type(n) is not int or not 1 <= n <= MOST_TRIALS:
-        raise ConfigError(f"Config: trials is {n!r}; use 1 to {MOST_TRIALS}.")
     rng = numpy_rng(study_seed, "tep_bp", "plan", sampler)
     points = _sobol(n, rng) if sampler == "sobol" else rng.random((n, len(DIMENSIONS)))
     chosen = {
-        key: _log_uniform(*space[key], column) if key in RANGES else _listed(space[key], column)
+        key: _log_uniform(*space.of(key), column)
+        if key in RANGES
+        else _listed(space.of(key), column)
         for key, column in zip(DIMENSIONS, points.T, strict=True)
     }
     return numbered(chosen, range(n), study_seed)

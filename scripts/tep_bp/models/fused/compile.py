@@ -5,10 +5,13 @@ import torch
 from scripts.tep_bp.models.fused.fit import fit_fused
 from scripts.tep_bp.models.interface import Data
 from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Solver, Training
 
-TRAIN = {"epochs": 1, "betas": (0.9, 0.999), "adam_eps": 1e-8, "spectral_cap": 0.9}
-TRAIN |= {"power_steps": 1, "watch": False}
-SOLVER = {"omega": 1.0, "mu": 0.0, "free": 1, "nudged": 1}
+TRAIN = Training(
+    epochs=1, betas=[0.9, 0.999], adam_eps=1e-8, spectral_cap=0.9, power_steps=1, watch=False,
+    difference="centred", workers=0, persistent=False, proposal="none",
+)  # fmt: skip
+SOLVER = Solver(omega=1.0, mu=0.0, free=1, nudged=1)
 
 
 def compile_all() -> None:

@@ -12,10 +12,11 @@ from scripts.tep_bp.models.fused.network import Network, Samples
 from scripts.tep_bp.models.initial import batch_orders
 from scripts.tep_bp.models.interface import Data, Fit
 from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Solver, Training
 
 
 @torch.inference_mode()
-def fit_fused(data: Data, trials: list[Trial], train: dict, solver: dict) -> list[Fit]:
+def fit_fused(data: Data, trials: list[Trial], train: Training, solver: Solver | None) -> list[Fit]:
     """Train trials of any rules and shapes one by one, in float32; their fits in the order given.
 
     `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch; `solver` has omega, mu,
@@ -31,7 +32,7 @@ def fit_fused(data: Data, trials: list[Trial], train: dict, solver: dict) -> lis
     return [_fit(data, trial, train, solver) for trial in trials]
 
 
-def _fit(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
+def _fit(data: Data, trial: Trial, train: Training, solver: Solver | None) -> Fit:
     phases = Phases()
     network, orders = Network(data, trial, train, solver), batch_orders(trial)
     x, y, n = data.x.numpy(), data.y.numpy(), len(data.x)
@@ -42,7 +43,7 @@ def _fit(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
     held.gather(np.arange(held.n))
     phases.lap("data")
     scores, diverged = [], None
-    for epoch in range(1, train["epochs"] + 1):
+    for epoch in range(1, train.epochs + 1):
         order = torch.randperm(n, generator=orders).numpy()
         for start in range(0, n, trial.batch):
             chosen = order[start : start + trial.batch]
@@ -57,7 +58,7 @@ def _fit(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
             phases.lap("update")
         if diverged is None and not np.isfinite(network.flat).all():
             diverged = epoch
-        if train["watch"] or epoch == train["epochs"]:
+        if train.watch or epoch == train.epochs:
             scores.append(predict(network, held, data.held_y))
             phases.lap("evaluate")
     cost = phases.columns()
@@ -69,7 +70,7 @@ def _fit(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
         diverged_epoch=diverged,
         parameter_hash=parameter_hash(own),
         n_parameters=n_parameters(own),
-        n_steps=train["epochs"] * math.ceil(n / trial.batch),
+        n_steps=train.epochs * math.ceil(n / trial.batch),
         flops=trial_flops(trial, data, train, solver),
         cost=cost,
         audit=audit(own, data, trial, solver),

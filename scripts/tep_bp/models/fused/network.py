@@ -21,10 +21,12 @@ from scripts.tep_bp.models.fused.update import improve
 from scripts.tep_bp.models.initial import initial
 from scripts.tep_bp.models.interface import Data
 from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Solver, Training
 
 KINDS = {"bp": PERCEPTRON, "rbp": ADJOINT, "tep": NUDGES}
 ACTIVATIONS = {"relu": RELU, "tanh": TANH}
-NO_LOOP = {"omega": 1.0, "mu": 0.0, "free": 0, "nudged": 0}  # the compiled steps take numbers
+# The compiled steps take numbers.
+NO_LOOP = Solver.model_construct(omega=1.0, mu=0.0, free=0, nudged=0)
 
 
 def eights(n: int) -> int:
@@ -49,7 +51,7 @@ class Samples:
 class Network:
     """One trial: float32 parameters in one array, its gradient, and Adam's moments."""
 
-    def __init__(self, data: Data, trial: Trial, train: dict, solver: dict):
+    def __init__(self, data: Data, trial: Trial, train: Training, solver: Solver):
         inputs, d = data.x.shape[1], trial.hidden
         self.trial, self.train = trial, train
         recurrent, columns = trial.rule != "bp", eights(data.classes)
@@ -64,9 +66,9 @@ class Network:
         self.u, self.count = start["u"].float().numpy(), 0
         self.activation = ACTIVATIONS[trial.activation]
         solver = solver if recurrent else NO_LOOP
-        omega, mu = solver["omega"], solver["mu"]
+        omega, mu = solver.omega, solver.mu
         self.ball = tuple(map(np.float32, (omega, 1 - omega + mu, mu)))
-        self.free, self.nudged = solver["free"], solver["nudged"]
+        self.free, self.nudged = solver.free, solver.nudged
 
     def parameters(self, inputs: int) -> dict[str, torch.Tensor]:
         """Copies in the shapes and order of `initial`."""
@@ -103,13 +105,13 @@ class Network:
         n, trial, train = samples.n, self.trial, self.train
         scale = -1 / (2 * n * trial.beta) if trial.rule == "tep" else 1 / n
         self.count += 1
-        one, two = train["betas"]
+        one, two = train.betas
         rise, fall = 1 - one**self.count, 1 - two**self.count
-        rates = (trial.lr / rise, 1 - one, two, 1 - two, 1 / math.sqrt(fall), train["adam_eps"])
+        rates = (trial.lr / rise, 1 - one, two, 1 - two, 1 / math.sqrt(fall), train.adam_eps)
         improve(
             self.flat, self.shape, samples.lines, samples.h, error, moved, centre, scale, n,
             self.found, self.m, self.v, rates, trial.lr * trial.weight_decay,
-            self.u, train["spectral_cap"], train["power_steps"],
+            self.u, train.spectral_cap, train.power_steps,
         )  # fmt: skip
 
     def logits(self, samples: Samples) -> np.ndarray:

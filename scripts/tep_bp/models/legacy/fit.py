@@ -5,7 +5,6 @@ from hashlib import sha256
 import torch
 from torch.nn.functional import one_hot
 
-from scripts.lib.config import check_member
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.initial import batch_orders
 from scripts.tep_bp.models.interface import Data, Fit, numbers
@@ -25,31 +24,22 @@ from scripts.tep_bp.models.legacy.transformer_block import (
 from scripts.tep_bp.models.stacked.optimiser import Adam
 from scripts.tep_bp.models.stacked.parameters import padded
 from scripts.tep_bp.plans.space import Trial
-
-# The original's first; the other is its repair.
-SWITCHES = {
-    "difference": ("one_sided", "centred"),
-    "nudge": ("batch_mean", "per_sample"),
-    "stop": ("early", "never"),
-}
+from scripts.tep_bp.settings import Faults, Training
 
 
-def fit_legacy(data: Data, trials: list[Trial], train: dict, switches: dict) -> list[Fit]:
+def fit_legacy(data: Data, trials: list[Trial], train: Training, switches: Faults) -> list[Fit]:
     """Fits of trials of equal width and batch size, stacked; no trial's numbers depend on another.
 
     `train` has epochs, betas, adam_eps and watch (score after every epoch, not only the last);
     `switches` has difference, nudge, stop, free_steps, nudged_steps, damping and tol. `audit` has
     free_iterations and nudged_iterations, means over training solves. Trials' weight_decay and
     activation are not read, as in the original. Random: initial values, and a permutation per
-    epoch, by the trial's own streams. Raises ConfigError at an unknown switch, ValueError at
-    trials that cannot be stacked. Source and repairs: docs/studies/tep_bp.md,
-    The original's block.
+    epoch, by the trial's own streams. Raises ValueError at trials that cannot be stacked. Source
+    and repairs: docs/studies/tep_bp.md, The original's block.
 
     Departs: scores are those of held samples at every epoch, never their maximum; a trial that
     diverges goes on to the last epoch.
     """
-    for key, allowed in SWITCHES.items():
-        check_member(switches[key], allowed, key)
     if len({(trial.hidden, trial.batch) for trial in trials}) != 1:
         raise ValueError("Trials to stack differ in width or batch size; use equal ones.")
     clock = Phases()
@@ -57,13 +47,13 @@ def fit_legacy(data: Data, trials: list[Trial], train: dict, switches: dict) -> 
     orders = [batch_orders(trial) for trial in trials]
     scores, finite = [], []
     clock.lap("data")
-    for epoch in range(1, train["epochs"] + 1):
+    for epoch in range(1, train.epochs + 1):
         rows = torch.stack([torch.randperm(len(data.x), generator=rng) for rng in orders])
         for batch in rows.split(trials[0].batch, 1):
             stack.train(batch, clock)
         finite.append(stack.flat.isfinite().all(1))
         clock.lap("update")
-        if train["watch"] or epoch == train["epochs"]:
+        if train.watch or epoch == train.epochs:
             scores.append(stack.score())
             clock.lap("evaluate")
     return stack.fits(scores, finite, clock)
@@ -72,7 +62,7 @@ def fit_legacy(data: Data, trials: list[Trial], train: dict, switches: dict) -> 
 class _Stack:
     """T trials in training: parameters `flat` [T, P], and the work done so far."""
 
-    def __init__(self, data: Data, trials: list[Trial], train: dict, switches: dict):
+    def __init__(self, data: Data, trials: list[Trial], train: Training, switches: Faults):
         self.data, self.switches = data, switches
         blocks = [initial_block(trial, data.x.shape[1], data.classes) for trial in trials]
         self.sizes = Sizes(data.x.shape[1], trials[0].hidden, data.classes)
@@ -115,7 +105,7 @@ class _Stack:
         curves, predicted = torch.stack(right, 1), scores[-1][1]
         diverged = (~torch.stack(finite, 1)).int()
         cost = {name: seconds / len(self.flat) for name, seconds in clock.columns().items()}
-        solves = self.adam.steps * (2 if self.switches["difference"] == "centred" else 1)
+        solves = self.adam.steps * (2 if self.switches.difference == "centred" else 1)
         return [
             Fit(
                 curve=curves[t].tolist(),

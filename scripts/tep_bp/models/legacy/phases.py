@@ -15,11 +15,14 @@ from scripts.tep_bp.models.legacy.transformer_block import (
     logits,
     loop,
 )
+from scripts.tep_bp.settings import Faults
 
 Map = Callable[[torch.Tensor], torch.Tensor]
 
 
-def solve(g: Map, h: torch.Tensor, steps: int, switches: dict) -> tuple[torch.Tensor, torch.Tensor]:
+def solve(
+    g: Map, h: torch.Tensor, steps: int, switches: Faults
+) -> tuple[torch.Tensor, torch.Tensor]:
     """State [T, B, d] after at most `steps` of h <- (1 - damping) h + damping g(h), and counts [T].
 
     With `stop` "early" a trial stops at the first test, one every steps // 10 (1 to 5) iterations,
@@ -28,7 +31,7 @@ def solve(g: Map, h: torch.Tensor, steps: int, switches: dict) -> tuple[torch.Te
 
     Departs: the batch whose largest residual counts is that of one trial, not that of the stack.
     """
-    damping, early = switches["damping"], switches["stop"] == "early"
+    damping, early = switches.damping, switches.stop == "early"
     every = min(max(steps // 10, 1), 5)
     running = torch.ones(len(h), 1, 1, dtype=torch.bool)
     counts = torch.full((len(h),), steps)
@@ -40,7 +43,7 @@ def solve(g: Map, h: torch.Tensor, steps: int, switches: dict) -> tuple[torch.Te
             h = new if whole else torch.where(running, new, h)
             if early and step % every == 0:
                 residual = (target - new).abs().amax((1, 2), keepdim=True)
-                stopped = running & (residual < switches["tol"])
+                stopped = running & (residual < switches.tol)
                 counts[stopped.flatten()] = step
                 running &= ~stopped
                 whole = bool(running.all())
@@ -49,10 +52,10 @@ def solve(g: Map, h: torch.Tensor, steps: int, switches: dict) -> tuple[torch.Te
     return h, counts
 
 
-def free(at: Loop, u: torch.Tensor, switches: dict) -> tuple[torch.Tensor, torch.Tensor]:
+def free(at: Loop, u: torch.Tensor, switches: Faults) -> tuple[torch.Tensor, torch.Tensor]:
     """h0 [T, B, d], from zero, and the iterations [T] it took."""
     start = torch.zeros(u.shape, dtype=u.dtype)
-    return solve(lambda h: equation(at, u, h), start, switches["free_steps"], switches)
+    return solve(lambda h: equation(at, u, h), start, switches.free_steps, switches)
 
 
 def nudged_map(
@@ -72,9 +75,9 @@ def nudged_map(
     return g
 
 
-def nudge_strength(beta: torch.Tensor, size: int, switches: dict) -> torch.Tensor:
+def nudge_strength(beta: torch.Tensor, size: int, switches: Faults) -> torch.Tensor:
     """beta [T, 1, 1], or by `nudge` "batch_mean" what a batch of `size` leaves of it: a fault."""
-    return beta / size if switches["nudge"] == "batch_mean" else beta
+    return beta / size if switches.nudge == "batch_mean" else beta
 
 
 class Step:
@@ -85,7 +88,7 @@ class Step:
     """
 
     def __init__(
-        self, block: Block, x: torch.Tensor, hot: torch.Tensor, beta: torch.Tensor, switches: dict
+        self, block: Block, x: torch.Tensor, hot: torch.Tensor, beta: torch.Tensor, switches: Faults
     ):
         self.block, self.hot, self.beta, self.switches = block, hot, beta, switches
         self.u, self.loop = drive(block, x), loop(block)
@@ -96,7 +99,7 @@ class Step:
     def nudged(self) -> None:
         strength = nudge_strength(self.beta, self.hot.shape[1], self.switches)
         self.plus, self.nudged_count = self._nudged(strength)
-        if self.switches["difference"] == "centred":
+        if self.switches.difference == "centred":
             self.minus, count = self._nudged(-strength)
             self.nudged_count = self.nudged_count + count
 
@@ -113,7 +116,7 @@ class Step:
         v = (h+ - h-) / (2 beta B) is minus the gradient of the mean loss, where beta is the nudge
         of a sample; so for the batch's mean, whose nudge is beta / B, B cancels.
         """
-        if self.switches["difference"] == "one_sided":
+        if self.switches.difference == "one_sided":
             return 2 / (self.beta * f[0].numel()) * (f - self.plus)
         size = self.hot.shape[1]
         nudge = nudge_strength(self.beta, size, self.switches)
@@ -121,4 +124,4 @@ class Step:
 
     def _nudged(self, strength: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         g = nudged_map(self.block, self.loop, self.u, self.hot, strength)
-        return solve(g, self.h, self.switches["nudged_steps"], self.switches)
+        return solve(g, self.h, self.switches.nudged_steps, self.switches)

@@ -24,6 +24,7 @@ from scripts.tep_bp.models.reference.proposals import (
 )
 from scripts.tep_bp.models.reference.rules import RULES
 from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Solver, Training
 
 HELD_BATCH = 4096  # samples scored at once
 
@@ -41,7 +42,7 @@ class EpochPermutation(Sampler):
         return self.n
 
 
-def network(trial: Trial, data: Data, solver: dict) -> Perceptron:
+def network(trial: Trial, data: Data, solver: Solver | None) -> Perceptron:
     """The network of the trial's rule, where the trial starts."""
     start = initial(trial, data.x.shape[1], data.classes)
     if trial.rule == "bp":
@@ -49,7 +50,7 @@ def network(trial: Trial, data: Data, solver: dict) -> Perceptron:
     return Recurrent(start, trial.activation, solver).to(data.dtype)
 
 
-def adam(net: Perceptron, trial: Trial, train: dict) -> torch.optim.Optimizer:
+def adam(net: Perceptron, trial: Trial, train: Training) -> torch.optim.Optimizer:
     """Adam whose decoupled weight decay spares the biases."""
     matrices = [p for p in net.parameters() if p.ndim == 2]
     biases = [p for p in net.parameters() if p.ndim == 1]
@@ -59,24 +60,24 @@ def adam(net: Perceptron, trial: Trial, train: dict) -> torch.optim.Optimizer:
             {"params": biases, "weight_decay": 0.0},
         ],
         lr=trial.lr,
-        betas=tuple(train["betas"]),
-        eps=train["adam_eps"],
+        betas=tuple(train.betas),
+        eps=train.adam_eps,
     )
 
 
-def loader(data: Data, trial: Trial, train: dict) -> DataLoader:
+def loader(data: Data, trial: Trial, train: Training) -> DataLoader:
     """Batches of one epoch each time it is iterated; the last may be smaller.
 
     `train` has workers (processes) and persistent (kept from epoch to epoch). For a warm start
     row numbers come with samples and classes.
     """
-    rows = (torch.arange(len(data.x)),) if train["proposal"] == "warm_start" else ()
+    rows = (torch.arange(len(data.x)),) if train.proposal == "warm_start" else ()
     return DataLoader(
         TensorDataset(data.x, data.y, *rows),
         batch_size=trial.batch,
         sampler=EpochPermutation(len(data.x), batch_orders(trial)),
-        num_workers=train["workers"],
-        persistent_workers=train["persistent"],
+        num_workers=train.workers,
+        persistent_workers=train.persistent,
     )
 
 
@@ -93,8 +94,8 @@ def finite(net: Perceptron) -> bool:
     return all(bool(p.isfinite().all()) for p in net.parameters())
 
 
-def fit_trial(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
-    """Train and score one trial, single-process but for `train["workers"]` of the DataLoader.
+def fit_trial(data: Data, trial: Trial, train: Training, solver: Solver | None) -> Fit:
+    """Train and score one trial, single-process but for `train.workers` of the DataLoader.
 
     `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch (score after every
     epoch), workers, persistent, difference, proposal; `solver` has omega, mu, free, nudged and
@@ -107,11 +108,11 @@ def fit_trial(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
     batches, learn = loader(data, trial, train), RULES[trial.rule]
     curve, losses, diverged_epoch = [], [], None
     n_steps = n_iterations = 0
-    if train["proposal"] == "compiled":
+    if train.proposal == "compiled":
         compile_free(net, trial, numbers(data.x[: trial.batch]))
         clock.lap("compile")
-    last = LastStates(net, data) if train["proposal"] == "warm_start" else None
-    for epoch in range(1, train["epochs"] + 1):
+    last = LastStates(net, data) if train.proposal == "warm_start" else None
+    for epoch in range(1, train.epochs + 1):
         for x, y, *rows in batches:
             x = numbers(x)
             clock.lap("data")
@@ -119,13 +120,13 @@ def fit_trial(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
                 learn(net, x, y, trial, train, clock)
             optimizer.step()
             if isinstance(net, Recurrent):
-                net.contract(train["spectral_cap"], train["power_steps"])
+                net.contract(train.spectral_cap, train.power_steps)
                 n_iterations += net.taken
             clock.lap("update")
             n_steps += 1
         if diverged_epoch is None and not finite(net):
             diverged_epoch = epoch
-        if train["watch"] or epoch == train["epochs"]:
+        if train.watch or epoch == train.epochs:
             predicted, accuracy, loss = scored(net, data)
             curve.append(accuracy)
             losses.append(loss)
@@ -134,7 +135,7 @@ def fit_trial(data: Data, trial: Trial, train: dict, solver: dict) -> Fit:
     found, cost = audit(own, data, trial, solver), clock.columns()
     if isinstance(net, Recurrent):
         cost["n_iterations"] = n_iterations  # of the free phases
-    if train["proposal"] == "bfloat16":
+    if train.proposal == "bfloat16":
         found["gradient_cosine"] = gradient_cosine(net, data, trial, train)
     return Fit(
         curve=curve,

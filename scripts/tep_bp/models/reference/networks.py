@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from scripts.tep_bp.settings import Solver
+
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 # By the value of the activation.
 SLOPES = {"tanh": lambda h: 1 - h**2, "relu": lambda h: (h > 0).to(h.dtype)}
@@ -50,7 +52,7 @@ class Recurrent(Perceptron):
 
     names = ("W_x", "b", "W", "W_o", "b_o")
 
-    def __init__(self, start: dict[str, Tensor], activation: str, solver: dict):
+    def __init__(self, start: dict[str, Tensor], activation: str, solver: Solver):
         super().__init__(start, activation)
         self.register_buffer("u", start["u"])
         self.solver = solver
@@ -69,10 +71,10 @@ class Recurrent(Perceptron):
             return self.loop(drive, h)
 
         h = torch.zeros_like(drive) if self.origin is None else self.origin
-        if "tol" in self.solver:
-            self.settled, self.taken = until(step, h, self.solver["free"], self.solver["tol"])
+        if self.solver.tol is not None:
+            self.settled, self.taken = until(step, h, self.solver.free, self.solver.tol)
         else:
-            self.taken = self.solver["free"]
+            self.taken = self.solver.free
             self.settled = relaxed(step, h, self.taken, self.solver)
         return self.settled
 
@@ -99,13 +101,13 @@ def until(step: Callable[[Tensor], Tensor], h: Tensor, most: int, tol: float) ->
     return h, most
 
 
-def relaxed(step: Callable[[Tensor], Tensor], h: Tensor, steps: int, solver: dict) -> Tensor:
+def relaxed(step: Callable[[Tensor], Tensor], h: Tensor, steps: int, solver: Solver) -> Tensor:
     """`steps` of the heavy ball h' = h + omega (step(h) - h) + mu (h - previous h) from rest at h.
 
     omega 1 and mu 0 is the plain iteration; all have the fixed points of `step`
     (docs/studies/tep_bp.md, Solvers).
     """
-    omega, mu = solver["omega"], solver["mu"]
+    omega, mu = solver.omega, solver.mu
     if omega == 1 and mu == 0:
         for _ in range(steps):
             h = step(h)

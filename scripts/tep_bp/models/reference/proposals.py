@@ -1,6 +1,6 @@
 """What the original proposes to make the free phase cheaper, on the reference trainer.
 
-`train["proposal"]` is none, compiled (torch.compile), bfloat16 (both phases, in the learning rule)
+`train.proposal` is none, compiled (torch.compile), bfloat16 (both phases, in the learning rule)
 or warm_start (each sample's free phase starts where its last one ended).
 """
 
@@ -16,6 +16,7 @@ from scripts.tep_bp.models.interface import Data, numbers
 from scripts.tep_bp.models.reference.networks import ACTIVATIONS, Recurrent
 from scripts.tep_bp.models.reference.rules import tep
 from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Training
 
 SAMPLES = 256  # on which a gradient in bfloat16 is compared
 
@@ -40,9 +41,9 @@ def compile_free(net: Recurrent, trial: Trial, x: Tensor) -> None:
 
     def free(drive: Tensor) -> Tensor:
         # As a plain tensor: the shape of a parameter would be compiled in.
-        return compiled_free()(drive, net.W.data, trial.activation, net.solver["free"])
+        return compiled_free()(drive, net.W.data, trial.activation, net.solver.free)
 
-    net.free, net.taken = free, net.solver["free"]
+    net.free, net.taken = free, net.solver.free
     free(net.drive(x))
 
 
@@ -62,12 +63,12 @@ class LastStates:
         self.net.origin = None
 
 
-def gradient_cosine(net: Recurrent, data: Data, trial: Trial, train: dict) -> float:
+def gradient_cosine(net: Recurrent, data: Data, trial: Trial, train: Training) -> float:
     """Smaller cosine, of W_x and of W, between the gradients in bfloat16 and as trained else."""
     x, y = numbers(data.x[:SAMPLES]), data.y[:SAMPLES]
     sides = []
     for proposal in ("bfloat16", "none"):
-        tep(net, x, y, trial, train | {"proposal": proposal}, Phases())
+        tep(net, x, y, trial, train.model_copy(update={"proposal": proposal}), Phases())
         sides.append([net.W_x.grad.flatten(), net.W.grad.flatten()])
     pairs = zip(*sides, strict=True)
     return min(torch.cosine_similarity(*pair, dim=0).item() for pair in pairs)

@@ -12,9 +12,10 @@ from torch import Tensor
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.reference.networks import Perceptron, Recurrent, relaxed
 from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Training
 
 
-def bp(net: Perceptron, x: Tensor, y: Tensor, trial: Trial, train: dict, clock: Phases) -> None:
+def bp(net: Perceptron, x: Tensor, y: Tensor, trial: Trial, train: Training, clock: Phases) -> None:
     """Ordinary backpropagation."""
     loss = F.cross_entropy(net(x), y)
     clock.lap("free")
@@ -24,18 +25,18 @@ def bp(net: Perceptron, x: Tensor, y: Tensor, trial: Trial, train: dict, clock: 
 
 
 @torch.no_grad()
-def tep(net: Recurrent, x: Tensor, y: Tensor, trial: Trial, train: dict, clock: Phases) -> None:
+def tep(net: Recurrent, x: Tensor, y: Tensor, trial: Trial, train: Training, clock: Phases) -> None:
     """Equilibrium propagation: what a nudge of strength beta shifts.
 
-    `train["difference"]` is centred (nudged both ways; bias O(beta^2)) or one_sided (O(beta));
+    `train.difference` is centred (nudged both ways; bias O(beta^2)) or one_sided (O(beta));
     with the proposal bfloat16 both phases are computed in it.
     """
-    with torch.autocast("cpu", torch.bfloat16, enabled=train["proposal"] == "bfloat16"):
+    with torch.autocast("cpu", torch.bfloat16, enabled=train.proposal == "bfloat16"):
         drive = net.drive(x)
         free = net.free(drive)
         clock.lap("free")
         plus = nudged(net, drive, free, y, trial.beta)
-        if train["difference"] == "centred":
+        if train.difference == "centred":
             minus, span = nudged(net, drive, free, y, -trial.beta), 2 * trial.beta
         else:
             minus, span = free, trial.beta
@@ -50,7 +51,7 @@ def tep(net: Recurrent, x: Tensor, y: Tensor, trial: Trial, train: dict, clock: 
 
 
 @torch.no_grad()
-def rbp(net: Recurrent, x: Tensor, y: Tensor, trial: Trial, train: dict, clock: Phases) -> None:
+def rbp(net: Recurrent, x: Tensor, y: Tensor, trial: Trial, train: Training, clock: Phases) -> None:
     """Recurrent backpropagation: the implicit gradient, by iterating the adjoint.
 
     The slope is that of the activation one iteration on: the heavy ball leaves idle relu units at
@@ -65,7 +66,7 @@ def rbp(net: Recurrent, x: Tensor, y: Tensor, trial: Trial, train: dict, clock: 
     def step(adjoint: Tensor) -> Tensor:
         return torch.addmm(cost_gradient, adjoint, net.W) * slope
 
-    adjoint = relaxed(step, torch.zeros_like(h), net.solver["nudged"], net.solver)
+    adjoint = relaxed(step, torch.zeros_like(h), net.solver.nudged, net.solver)
     clock.lap("nudged")
     net.W_x.grad = x.T @ adjoint
     net.b.grad = adjoint.sum(0)
@@ -82,7 +83,7 @@ def nudged(net: Recurrent, drive: Tensor, h: Tensor, y: Tensor, beta: float) -> 
     def step(h: Tensor) -> Tensor:
         return nudged_loop(net, drive, h, y, beta)
 
-    return relaxed(step, h, net.solver["nudged"], net.solver)
+    return relaxed(step, h, net.solver.nudged, net.solver)
 
 
 def nudged_loop(net: Recurrent, drive: Tensor, h: Tensor, y: Tensor, beta: float) -> Tensor:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from scripts.tep_bp.models.stacked.parameters import like
+from scripts.tep_bp.settings import Solver
 
 # Writes the image of the states (T, rows, d) to the buffer it is given, and returns it.
 Image = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -35,13 +36,13 @@ class Activation:
         return found
 
 
-def iterate(first: torch.Tensor, start: torch.Tensor, image: Image, steps: int, solver: dict):
+def iterate(first: torch.Tensor, start: torch.Tensor, image: Image, steps: int, solver: Solver):
     """The state after `steps` of h' = h + omega (f(h) - h) + mu (h - previous h), from rest.
 
     `first` is f(start), known beforehand; both are overwritten. omega 1, mu 0 is the plain
     iteration; other values are the heavy ball, which has the same fixed points.
     """
-    omega, mu = solver["omega"], solver["mu"]
+    omega, mu = solver.omega, solver.mu
     if omega == 1 and mu == 0:
         h, spare = first, start
         for _ in range(steps - 1):
@@ -62,13 +63,13 @@ def drive(x: torch.Tensor, w_x: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def free_phase(
-    driven: torch.Tensor, w: torch.Tensor, activation: Activation, solver: dict
+    driven: torch.Tensor, w: torch.Tensor, activation: Activation, solver: Solver
 ) -> torch.Tensor:
-    """States (T, rows, d) after `solver["free"]` iterations of rho(driven + h W) from h = 0."""
+    """States (T, rows, d) after `solver.free` iterations of rho(driven + h W) from h = 0."""
 
     def image(h: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
         return activation(torch.baddbmm(driven, h, w, out=out))
 
     # At 0 the image needs no product.
     first = activation(like(driven).copy_(driven))
-    return iterate(first, like(driven).zero_(), image, solver["free"], solver)
+    return iterate(first, like(driven).zero_(), image, solver.free, solver)

@@ -18,12 +18,13 @@ from scripts.tep_bp.models.stacked.optimiser import Adam, contract
 from scripts.tep_bp.models.stacked.parameters import Parameters, rows, stacked_parameters
 from scripts.tep_bp.models.stacked.rules import GRADIENTS, logits
 from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Solver, Training
 
 ROWS = 2048  # held samples at a time: a number of memory, not of the stack
 
 
 @torch.inference_mode()
-def fit_stack(data: Data, trials: list[Trial], train: dict, solver: dict) -> list[Fit]:
+def fit_stack(data: Data, trials: list[Trial], train: Training, solver: Solver | None) -> list[Fit]:
     """Train trials of equal rule, hidden and batch; their fits in the order given.
 
     `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch (score the held samples
@@ -39,7 +40,7 @@ def fit_stack(data: Data, trials: list[Trial], train: dict, solver: dict) -> lis
 
 
 def training(
-    data: Data, trials: list[Trial], train: dict, solver: dict, phases: Phases
+    data: Data, trials: list[Trial], train: Training, solver: Solver | None, phases: Phases
 ) -> Iterator[tuple[Parameters, Activation]]:
     """The stack after each epoch of a training; the same objects, which go on to change.
 
@@ -50,7 +51,7 @@ def training(
     activation = Activation(sum(trial.activation == "tanh" for trial in trials))
     beta = torch.tensor([trial.beta for trial in trials], dtype=data.dtype)[:, None, None]
     gradient, orders = GRADIENTS[trials[0].rule], [batch_orders(trial) for trial in trials]
-    for _ in range(train["epochs"]):
+    for _ in range(train.epochs):
         order = torch.stack([torch.randperm(len(data.x), generator=rng) for rng in orders])
         for chosen in order.split(trials[0].batch, dim=1):
             x, y = batch(data, chosen)
@@ -58,18 +59,18 @@ def training(
             gradient(x, y, parameters, activation, beta, solver, estimate, phases)
             adam.step(estimate.flat)
             if "W" in parameters.views:
-                contract(parameters.W, u, train["spectral_cap"], train["power_steps"])
+                contract(parameters.W, u, train.spectral_cap, train.power_steps)
             phases.lap("update")
         yield parameters, activation
 
 
-def _fit(data: Data, trials: list[Trial], train: dict, solver: dict) -> list[Fit]:
+def _fit(data: Data, trials: list[Trial], train: Training, solver: Solver | None) -> list[Fit]:
     phases, scores, diverged = Phases(), [], [None] * len(trials)
     epochs = enumerate(training(data, trials, train, solver, phases), start=1)
     for epoch, (parameters, activation) in epochs:
         finite = parameters.flat.isfinite().all(dim=1).tolist()
         diverged = [at or (None if ok else epoch) for at, ok in zip(diverged, finite, strict=True)]
-        if train["watch"] or epoch == train["epochs"]:
+        if train.watch or epoch == train.epochs:
             scores.append(predict(parameters, data, activation, solver))
             phases.lap("evaluate")
     curves = torch.stack([(classes == data.held_y).double().mean(1) for classes, _ in scores], 1)
@@ -86,7 +87,7 @@ def _fit(data: Data, trials: list[Trial], train: dict, solver: dict) -> list[Fit
                 diverged_epoch=diverged[i],
                 parameter_hash=parameter_hash(own),
                 n_parameters=n_parameters(own),
-                n_steps=train["epochs"] * math.ceil(len(data.x) / trial.batch),
+                n_steps=train.epochs * math.ceil(len(data.x) / trial.batch),
                 flops=trial_flops(trial, data, train, solver),
                 cost=cost,
                 audit=audit(own, data, trial, solver),
@@ -104,7 +105,7 @@ def batch(data: Data, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def predict(
-    parameters: Parameters, data: Data, activation: Activation, solver: dict
+    parameters: Parameters, data: Data, activation: Activation, solver: Solver | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Classes (T, M) of the held samples, and their mean cross-entropy (T,)."""
     trials, held = len(parameters.flat), len(data.held_x)

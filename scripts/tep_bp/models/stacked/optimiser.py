@@ -5,6 +5,7 @@ import math
 import torch
 
 from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Training
 
 
 class Adam:
@@ -18,10 +19,10 @@ class Adam:
         self,
         parameters: torch.Tensor,
         trials: list[Trial],
-        train: dict,
+        train: Training,
         decays: torch.Tensor | None = None,
     ):
-        self.parameters, self.betas, self.eps = parameters, train["betas"], train["adam_eps"]
+        self.parameters, self.betas, self.eps = parameters, train.betas, train.adam_eps
         lr = torch.tensor([[trial.lr] for trial in trials], dtype=torch.float64)
         rate = lr * torch.tensor([[trial.weight_decay] for trial in trials], dtype=torch.float64)
         self.lr, self.kept = lr.to(parameters.dtype), None

@@ -11,6 +11,7 @@ import torch
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.stacked.dynamics import Activation, drive, free_phase, iterate
 from scripts.tep_bp.models.stacked.parameters import Parameters, like, rows
+from scripts.tep_bp.settings import Solver
 
 
 def probabilities(h: torch.Tensor, parameters: Parameters) -> torch.Tensor:
@@ -42,7 +43,7 @@ def bp(
     parameters: Parameters,
     activation: Activation,
     beta: torch.Tensor,
-    solver: dict,
+    solver: Solver,
     gradient: Parameters,
     phases: Phases,
 ) -> None:
@@ -63,7 +64,7 @@ def adjoint(
     error: torch.Tensor,
     parameters: Parameters,
     activation: Activation,
-    solver: dict,
+    solver: Solver,
 ) -> torch.Tensor:
     """lambda = (error W_o' + lambda W) * rho'(.) of each sample, iterated from 0, (T, n, d).
 
@@ -78,7 +79,7 @@ def adjoint(
         return torch.baddbmm(cost_gradient, state, parameters.W, out=out).mul_(slope)
 
     first = torch.mul(cost_gradient, slope, out=like(h))
-    return iterate(first, like(h).zero_(), image, solver["nudged"], solver)
+    return iterate(first, like(h).zero_(), image, solver.nudged, solver)
 
 
 def rbp(
@@ -87,7 +88,7 @@ def rbp(
     parameters: Parameters,
     activation: Activation,
     beta: torch.Tensor,
-    solver: dict,
+    solver: Solver,
     gradient: Parameters,
     phases: Phases,
 ) -> None:
@@ -114,7 +115,7 @@ def nudged_states(
     parameters: Parameters,
     activation: Activation,
     beta: torch.Tensor,
-    solver: dict,
+    solver: Solver,
 ) -> torch.Tensor:
     """States nudged towards the truth, then those nudged away from it, as rows (T, 2 n, d).
 
@@ -140,7 +141,7 @@ def nudged_states(
         torch.baddbmm(both, e, back, out=out)
         return activation(out.baddbmm_(state, w))
 
-    return iterate(activation(first), start, image, solver["nudged"], solver)
+    return iterate(activation(first), start, image, solver.nudged, solver)
 
 
 def tep(
@@ -149,7 +150,7 @@ def tep(
     parameters: Parameters,
     activation: Activation,
     beta: torch.Tensor,
-    solver: dict,
+    solver: Solver,
     gradient: Parameters,
     phases: Phases,
 ) -> None:

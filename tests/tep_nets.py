@@ -5,12 +5,12 @@ import functools
 import torch
 
 from scripts.lib.timing import Phases
-from scripts.tep_bp.tasks.sources import read
-from scripts.tep_bp.training.data import Data, data_of
-from scripts.tep_bp.training.reference.fit import adam, loader, network
-from scripts.tep_bp.training.reference.networks import Perceptron
-from scripts.tep_bp.training.reference.rules import RULES
-from scripts.tep_bp.trial import Trial
+from scripts.tep_bp.data.sources import read
+from scripts.tep_bp.models.interface import Data, data_of
+from scripts.tep_bp.models.reference.fit import adam, loader, network
+from scripts.tep_bp.models.reference.networks import Perceptron
+from scripts.tep_bp.models.reference.rules import RULES
+from scripts.tep_bp.plans.space import Trial
 
 RULE_NAMES = ["tep", "rbp", "bp"]
 LOOP, HEAD = ("W_x", "b", "W"), ("W_o", "b_o")

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from scripts.tep_bp.search.plan import trials
+from scripts.tep_bp.plans.sampling import trials
 from scripts.tep_bp.tables import tables
 from tests.tep_space import SPACE
 

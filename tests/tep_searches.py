@@ -1,16 +1,18 @@
 """The tiny search's configuration, and its search carried out in this process."""
 
 from pathlib import PurePosixPath
+from textwrap import indent
 
 import pandas as pd
 import yaml
 
 from scripts.lib.code import ROOT
-from scripts.tep_bp.design import jobs, plans
+from scripts.tep_bp.data.sources import read
+from scripts.tep_bp.data.store import Task
+from scripts.tep_bp.jobs import jobs, plans
 from scripts.tep_bp.propose import WAYS
-from scripts.tep_bp.task import Task
-from scripts.tep_bp.tasks.sources import read
 from scripts.tep_bp.train import result
+from tests.project import Project
 
 SEED = 42
 STACKED = {"trainer": "stacked", "solver": "plain"}
@@ -29,6 +31,12 @@ def configuration(**sections: dict) -> dict:
     tiny = yaml.safe_load((ROOT / "tests/tiny_tep.yaml").read_text())["tep_bp"]
     found = merged(shipped, tiny)
     return merged(merged(found, {"arms": {found["report"]["arm"]: STACKED}}), sections)
+
+
+def with_more(project: Project, lines: str) -> str:
+    """The tiny configuration, and keys of the study (YAML lines) over it."""
+    (project.folder / "more.yaml").write_text(f"tep_bp:\n{indent(lines, '  ')}\n")
+    return f"{project.tiny} more.yaml"
 
 
 class Search:

@@ -1,4 +1,4 @@
-"""The search space of the tests: that of the source with widths up to 128."""
+"""The search space of the tests: that of the original with widths up to 128."""
 
 SPACE = {
     "hidden": [8, 16, 32, 64, 128],

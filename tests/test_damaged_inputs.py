@@ -20,7 +20,7 @@ import torch
 
 from scripts.lib.faults import LoadError
 from scripts.lora_ablation.data.tabular import save_nested
-from scripts.tep_bp.tasks import sources as tasks
+from scripts.tep_bp.data import sources as tasks
 from tests import gpcm_files, lora_files, tep_files
 
 SMALL = lora_files.small()

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import time
-from textwrap import indent
 
 import optuna
 import pandas as pd
@@ -14,10 +13,10 @@ from optuna.importance import get_param_importances
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
-from scripts.tep_bp.search.importance import importances
-from scripts.tep_bp.search.ranking import ranked
+from scripts.tep_bp.outcome.distribution import importances
+from scripts.tep_bp.plans.ranking import ranked
 from tests.project import Project, copy_code, job_counts
-from tests.tep_searches import STACKED, Search, configuration
+from tests.tep_searches import STACKED, Search, configuration, with_more
 
 ARM = configuration()["report"]["arm"]
 SPINE = {"aggregate": 1, "agree": 1, "ledger": 1, "report": 1}
@@ -29,12 +28,6 @@ RULES = ("tep", "bp")
 def trained(project: Project) -> int:
     """Run files of all arms: each is a training job."""
     return len(list((project.results / "runs").glob("*/*.parquet")))
-
-
-def with_more(project: Project, lines: str) -> str:
-    """The tiny configuration, and keys of the study (YAML lines) over it."""
-    (project.folder / "more.yaml").write_text(f"tep_bp:\n{indent(lines, '  ')}\n")
-    return f"{project.tiny} more.yaml"
 
 
 def planned(project: Project, lines: str) -> tuple[dict, set[str]]:
@@ -58,7 +51,9 @@ def test_the_second_run_of_the_search_has_nothing_to_do(finished_tep):
 
 def test_comments_and_time_stamps_rerun_nothing(finished_tep):
     finished_tep.edit(
-        "scripts/tep_bp/training/rules/tep.py", "sign[:n] = -1", "# Towards it.\n    sign[:n] = -1"
+        "scripts/tep_bp/models/stacked/rules.py",
+        "sign[:n] = -1",
+        "# Towards it.\n    sign[:n] = -1",
     )
     later = time.time() + 60
     for path in (finished_tep.folder / "scripts").rglob("*.py"):
@@ -87,7 +82,7 @@ def test_halving_trains_rungs_and_repeats_and_spares_the_other_arms(finished_tep
 
 
 def test_an_edit_of_a_rule_trains_everything_and_samples_and_loads_nothing(finished_tep):
-    finished_tep.edit("scripts/tep_bp/training/rules/tep.py", "mul_(0.5)", "mul_(0.25)")
+    finished_tep.edit("scripts/tep_bp/models/stacked/rules.py", "mul_(0.5)", "mul_(0.25)")
     trainings = {"tep_bp_train": trained(finished_tep), "tep_bp_propose": len(RULES)}
     # The gate and the picture of the gradient train networks of their own.
     assert (

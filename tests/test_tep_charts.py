@@ -8,12 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.tep_bp.design import DRAWN
 from scripts.tep_bp.draw import CHARTS, figures
-from scripts.tep_bp.outcome.model_charts import gradient_errors, residuals_by_width, time_by_width
-from scripts.tep_bp.outcome.panels import RULES, series
-from scripts.tep_bp.outcome.result_charts import accuracy_by_rank, ranges_by_arm
-from scripts.tep_bp.outcome.search_charts import anytime_curves, heat_maps
+from scripts.tep_bp.jobs import DRAWN
+from scripts.tep_bp.outcome.model_charts import (
+    gradient_errors,
+    ranges_by_arm,
+    residuals_by_width,
+    time_by_width,
+)
+from scripts.tep_bp.outcome.search_charts import accuracy_by_rank, anytime_curves, heat_maps
+from scripts.tep_bp.outcome.styles import RULES, styles_of
 from tests.stages import run_stage
 from tests.svgs import assert_self_contained, assert_well_formed_and_apart
 from tests.tep_outcome import outcome
@@ -88,8 +92,8 @@ def test_tables_without_rows_have_no_figure(tables):
 
 
 def test_a_rule_looks_the_same_whichever_others_there_are():
-    assert series(["rbp", "bp"]) == {name: RULES[name] for name in ("rbp", "bp")}
-    assert len({str(look) for look in series(list("abcdefgh")).values()}) == 8
+    assert styles_of(["rbp", "bp"]) == {name: RULES[name] for name in ("rbp", "bp")}
+    assert len({str(style) for style in styles_of(list("abcdefgh")).values()}) == 8
 
 
 def test_one_rule_alone_is_drawn_too(tables):

@@ -2,9 +2,9 @@
 
 import pytest
 import yaml
+from scripts.tep_bp.check import check_tep_bp as checked
 
 from scripts.lib.code import ROOT
-from scripts.tep_bp.check import check_tep_bp as checked
 from tests.mistakes import assert_refused
 from tests.tep_searches import merged
 
@@ -119,7 +119,7 @@ CHANGES = {
         "solvers.adaptive has a tol",
         "needs omega 1 and mu 0",
     ),
-    "proposal to the source's block": (
+    "proposal to the original's block": (
         {"arms.legacy.train": {"proposal": "compiled"}},
         "arms.legacy.train.proposal is compiled",
         "legacy has only none",

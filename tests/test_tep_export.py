@@ -11,11 +11,11 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from scripts.tep_bp.search.export import export
-from scripts.tep_bp.search.importance import importances
-from scripts.tep_bp.search.optuna_trials import study_of
-from scripts.tep_bp.search.plan import trials
-from scripts.tep_bp.search.ranking import ranked
+from scripts.tep_bp.export import export
+from scripts.tep_bp.outcome.distribution import importances
+from scripts.tep_bp.plans.optuna_trials import study_of
+from scripts.tep_bp.plans.ranking import ranked
+from scripts.tep_bp.plans.sampling import trials
 from tests.tep_space import SPACE
 
 EPOCHS = 3

@@ -1,4 +1,4 @@
-"""The compiled trainer against the reference: the same steps but for rounding (spec 7.2)."""
+"""The compiled trainer against the reference: the same steps but for rounding."""
 
 import dataclasses
 
@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.tep_bp.training.data import Data
-from scripts.tep_bp.training.fit import Fit
-from scripts.tep_bp.training.fused.fit import fit_fused
-from scripts.tep_bp.training.fused.network import Network, Samples
-from scripts.tep_bp.training.reference.fit import fit_trial, network
-from scripts.tep_bp.trial import Trial
+from scripts.tep_bp.models.fused.fit import fit_fused
+from scripts.tep_bp.models.fused.network import Network, Samples
+from scripts.tep_bp.models.interface import Data, Fit
+from scripts.tep_bp.models.reference.fit import fit_trial, network
+from scripts.tep_bp.plans.space import Trial
 from tests.tep_nets import (
     ECONOMY,
     PLAIN,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.tep_bp.training.fused import elementwise
-from scripts.tep_bp.training.fused.elementwise import mapped, relu_of, tanh_of
-from scripts.tep_bp.training.fused.lanes import LANES
-from scripts.tep_bp.training.fused.products import onto_tile, onto_tiles
+from scripts.tep_bp.models.fused import elementwise
+from scripts.tep_bp.models.fused.elementwise import mapped, relu_of, tanh_of
+from scripts.tep_bp.models.fused.lanes import LANES
+from scripts.tep_bp.models.fused.products import onto_tile, onto_tiles
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,10 +93,10 @@ train_and_hash()
 
 def train_and_hash() -> None:
     """Train a trial of each rule and activation; print hashes, and how much had to be compiled."""
-    from scripts.tep_bp.training.data import Data
-    from scripts.tep_bp.training.fused import steps, update
-    from scripts.tep_bp.training.fused.fit import fit_fused
-    from scripts.tep_bp.trial import Trial
+    from scripts.tep_bp.models.fused import steps, update
+    from scripts.tep_bp.models.fused.fit import fit_fused
+    from scripts.tep_bp.models.interface import Data
+    from scripts.tep_bp.plans.space import Trial
 
     rng = torch.Generator().manual_seed(0)
     x, y = torch.rand(40, 20, generator=rng), torch.randint(0, 3, (40,), generator=rng)

@@ -7,12 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from scripts.tep_bp.gate import judged, result
-from scripts.tep_bp.search.plan import trials
-from scripts.tep_bp.solver import chosen_solver
-from scripts.tep_bp.tasks.sources import read
-from scripts.tep_bp.training.bias import biases
-from scripts.tep_bp.training.cosines import cosines
+from scripts.tep_bp.data.sources import read
+from scripts.tep_bp.gate import cosines, judged, result
+from scripts.tep_bp.gradient import biases
+from scripts.tep_bp.plans.sampling import trials
+from scripts.tep_bp.unit import chosen_solver
 from tests.tep_nets import ECONOMY, PLAIN, TRAIN, digits, trial
 from tests.tep_searches import configuration
 from tests.tep_space import SPACE

@@ -9,12 +9,12 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 
 from scripts.lib.config import ConfigError
 from scripts.lib.torch_rng import torch_rng
-from scripts.tep_bp.tasks.sources import read
-from scripts.tep_bp.training.adam import Adam
-from scripts.tep_bp.training.data import Data, data_of
-from scripts.tep_bp.training.legacy import block as blocks
-from scripts.tep_bp.training.legacy.fit import SWITCHES, fit_legacy
-from scripts.tep_bp.training.legacy.solver import solve
+from scripts.tep_bp.data.sources import read
+from scripts.tep_bp.models.interface import Data, data_of
+from scripts.tep_bp.models.legacy import transformer_block as blocks
+from scripts.tep_bp.models.legacy.fit import SWITCHES, fit_legacy
+from scripts.tep_bp.models.legacy.phases import solve
+from scripts.tep_bp.models.stacked.optimiser import Adam
 from tests.tep_legacy import NaiveBlock, naive_losses, samples, stacked, step, trials
 
 LEGACY = {"difference": "one_sided", "nudge": "batch_mean", "stop": "early"}

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from scripts.tep_bp import measured, unit
+from scripts.tep_bp.data.sources import read
+from scripts.tep_bp.data.store import write_task
+from scripts.tep_bp.jobs import measured_job, measured_rounds, measured_tasks
 from scripts.tep_bp.measured import drawn, run
-from scripts.tep_bp.plan import measured_job, rounds, tasks
-from scripts.tep_bp.tasks.sources import read
-from scripts.tep_bp.tasks.store import write_task
-from scripts.tep_bp.training import stacked
-from scripts.tep_bp.training.data import Data, data_of
-from scripts.tep_bp.training.initial import batch_orders
-from scripts.tep_bp.training.reference.fit import loader
-from scripts.tep_bp.training.stacked import batch
+from scripts.tep_bp.models.initial import batch_orders
+from scripts.tep_bp.models.interface import Data, data_of
+from scripts.tep_bp.models.reference.fit import loader
+from scripts.tep_bp.models.stacked import fit as stacked
+from scripts.tep_bp.models.stacked.fit import batch
 from tests.tep_nets import TRAIN, trial
 from tests.tep_searches import SEED, configuration, merged
 
@@ -53,23 +53,23 @@ def measure(inputs: dict, arm: str, workload: dict, units: list = UNITS) -> list
 
 
 def test_rounds_are_all_strata_and_a_warm_up_comes_first():
-    found = rounds(CONFIG, WORKLOAD)
+    found = measured_rounds(CONFIG, WORKLOAD)
     strata = [[hidden, size] for hidden in (8, 16, 24) for size in (16, 32)]
     assert found == [[[*one, k, n] for one in strata for n in range(3)] for k in range(3)]
-    assert rounds(CONFIG, WORKLOAD | {"repeats": 0}) == []
+    assert measured_rounds(CONFIG, WORKLOAD | {"repeats": 0}) == []
 
 
 @pytest.mark.parametrize(("wanted", "chosen"), [(1, [3]), (2, [1, 4]), (3, [1, 3, 5]), (99, None)])
 def test_fewer_strata_are_spread_over_the_space(wanted, chosen):
-    whole = rounds(CONFIG, WORKLOAD)[0]
-    found = rounds(CONFIG, WORKLOAD | {"strata": wanted})[0]
+    whole = measured_rounds(CONFIG, WORKLOAD)[0]
+    found = measured_rounds(CONFIG, WORKLOAD | {"strata": wanted})[0]
     places = range(6) if chosen is None else chosen
     assert found == [whole[3 * i + number] for i in places for number in range(3)]
 
 
 def test_a_unit_is_a_trial_of_its_stratum_the_same_for_all_and_another_in_each_round():
     job = measured_job(CONFIG, SEED, "stacked", WORKLOAD)
-    units = [unit for units in rounds(CONFIG, WORKLOAD) for unit in units]
+    units = [unit for units in measured_rounds(CONFIG, WORKLOAD) for unit in units]
     found = drawn(job, units)
     assert [one.trial for one in found] == list(range(len(units)))
     assert [[one.hidden, one.batch] for one in found] == [unit[:2] for unit in units]
@@ -150,11 +150,11 @@ def test_loaders_deliver_the_batches_of_the_resident_data(options):
 
 
 def test_the_plan_names_the_tasks_that_active_workloads_read():
-    assert tasks(CONFIG) == ["parity"]
+    assert measured_tasks(CONFIG) == ["parity"]
     more = merged(CONFIG, {"measure": {"workloads": {"loading": {"task": "mnist"}}}})
-    assert tasks(more) == ["parity", "mnist"]
+    assert measured_tasks(more) == ["parity", "mnist"]
     off = {"measure": {"workloads": {"loading": {"task": "mnist", "repeats": 0}}}}
-    assert tasks(merged(CONFIG, off)) == ["parity"]
+    assert measured_tasks(merged(CONFIG, off)) == ["parity"]
 
 
 def test_a_gated_contestant_runs_with_the_solver_that_the_gate_names(inputs, tmp_path, monkeypatch):

@@ -6,10 +6,10 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
-from scripts.tep_bp.design import gate_reads, jobs, plans, result_stage
-from scripts.tep_bp.outcome.fixed_points import economy
-from scripts.tep_bp.search.plan import COLUMNS, trials
-from scripts.tep_bp.search.ranking import ranked
+from scripts.tep_bp.jobs import gate_reads, jobs, plans, result_stage
+from scripts.tep_bp.outcome.model_tables import economy
+from scripts.tep_bp.plans.ranking import ranked
+from scripts.tep_bp.plans.sampling import COLUMNS, trials
 from tests.tep_searches import SEED, Search, configuration
 
 RULES = ("tep", "bp")

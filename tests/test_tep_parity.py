@@ -1,4 +1,4 @@
-"""Stacked trials against the reference: the same steps, and so the same curves (spec 7.2)."""
+"""Stacked trials against the reference: the same steps, and so the same curves."""
 
 import dataclasses
 
@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.tep_bp.training.data import Data
-from scripts.tep_bp.training.fit import Fit
-from scripts.tep_bp.training.reference.fit import fit_trial
-from scripts.tep_bp.training.stacked import fit_stack
-from scripts.tep_bp.trial import Trial
+from scripts.tep_bp.models.interface import Data, Fit
+from scripts.tep_bp.models.reference.fit import fit_trial
+from scripts.tep_bp.models.stacked.fit import fit_stack
+from scripts.tep_bp.plans.space import Trial
 from tests.tep_nets import ECONOMY, PLAIN, RULE_NAMES, TRAIN, digits, trial
 
 SINGLE, DOUBLE = torch.float32, torch.float64

@@ -12,11 +12,9 @@ from scipy.stats import kstest
 
 from scripts.lib.config import ConfigError
 from scripts.lib.seeds import seed63, stream
-from scripts.tep_bp.search.groups import groups, stacks
-from scripts.tep_bp.search.plan import COLUMNS, SAMPLERS, as_trials, trials
-from scripts.tep_bp.search.repeats import repeated
-from scripts.tep_bp.search.space import check_space, searched
-from scripts.tep_bp.trial import Trial
+from scripts.tep_bp.plans.proposals import repeated
+from scripts.tep_bp.plans.sampling import COLUMNS, SAMPLERS, as_trials, groups, stacks, trials
+from scripts.tep_bp.plans.space import Trial, check_space, searched
 from tests.tep_space import SPACE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -181,7 +179,7 @@ def test_repeats_pair_all_configurations_by_new_seeds():
 
 def test_planning_imports_neither_torch_nor_scikit_learn_nor_optuna():
     code = (
-        "import sys; from scripts.tep_bp.search import groups, halving, plan, repeats, rounds;"
+        "import sys; from scripts.tep_bp.plans import proposals, ranking, sampling;"
         "assert not {'torch', 'sklearn', 'optuna'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)

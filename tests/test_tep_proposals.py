@@ -1,11 +1,11 @@
-"""What the source proposes for the free phase: what each does to the states and the gradient."""
+"""What the original proposes for the free phase: what each does to the states and the gradient."""
 
 import pytest
 import torch
 
-from scripts.tep_bp.training.reference.fit import fit_trial, loader, network
-from scripts.tep_bp.training.reference.networks import until
-from scripts.tep_bp.training.reference.proposals import (
+from scripts.tep_bp.models.reference.fit import fit_trial, loader, network
+from scripts.tep_bp.models.reference.networks import until
+from scripts.tep_bp.models.reference.proposals import (
     LastStates,
     compile_free,
     gradient_cosine,

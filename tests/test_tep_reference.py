@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from scripts.lib.timing import Phases
-from scripts.tep_bp.training.audit import audit
-from scripts.tep_bp.training.data import Data
-from scripts.tep_bp.training.initial import batch_orders, initial
-from scripts.tep_bp.training.reference.fit import adam, fit_trial, loader, network
-from scripts.tep_bp.training.reference.rules import RULES
+from scripts.tep_bp.models.audit import audit
+from scripts.tep_bp.models.initial import batch_orders, initial
+from scripts.tep_bp.models.interface import Data
+from scripts.tep_bp.models.reference.fit import adam, fit_trial, loader, network
+from scripts.tep_bp.models.reference.rules import RULES
 from tests.tep_nets import (
     HEAD,
     LOOP,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scripts.lib.faults import LoadError
-from scripts.tep_bp.tasks.store import read_task
+from scripts.tep_bp.data.store import read_task
 from tests.tep_files import (
     idx,
     images,

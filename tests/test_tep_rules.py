@@ -1,11 +1,11 @@
-"""The learning rules of the reference: their gradients, energy and fixed points (spec 7.1)."""
+"""The learning rules of the reference: their gradients, energy and fixed points."""
 
 import pytest
 import torch
 
-from scripts.tep_bp.training.exact import exact_gradient
-from scripts.tep_bp.training.reference.networks import relaxed
-from scripts.tep_bp.training.reference.rules import nudged
+from scripts.tep_bp.gradient import exact_gradient
+from scripts.tep_bp.models.reference.networks import relaxed
+from scripts.tep_bp.models.reference.rules import nudged
 from tests.tep_nets import (
     ECONOMY,
     HEAD,

@@ -12,12 +12,11 @@ import pytest
 
 from scripts.lib.config import ConfigError
 from scripts.lib.tables import ContractError
-from scripts.tep_bp.search.halving import promoted
-from scripts.tep_bp.search.plan import COLUMNS, trials
-from scripts.tep_bp.search.ranking import ranked, top
-from scripts.tep_bp.search.rounds import propose
-from scripts.tep_bp.search.rungs import kept, rungs
-from scripts.tep_bp.search.space import DIMENSIONS
+from scripts.tep_bp.jobs import kept, rungs
+from scripts.tep_bp.plans.proposals import promoted, propose
+from scripts.tep_bp.plans.ranking import ranked, top
+from scripts.tep_bp.plans.sampling import COLUMNS, trials
+from scripts.tep_bp.plans.space import DIMENSIONS
 from tests.tep_space import SPACE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -152,7 +151,7 @@ def test_rounds_are_the_same_in_another_process(tmp_path):
     earlier.to_parquet(tmp_path / "earlier.parquet")
     code = (
         "import json, sys; import pandas as pd;"
-        "from scripts.tep_bp.search.rounds import propose;"
+        "from scripts.tep_bp.plans.proposals import propose;"
         "found = propose(pd.read_parquet(sys.argv[1]), 2, 15, json.loads(sys.argv[2]), 42, 'tep');"
         "found.to_parquet(sys.argv[3])"
     )

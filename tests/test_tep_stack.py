@@ -1,4 +1,4 @@
-"""A trial is the same bits whoever is in its stack, one that diverges too (spec 5.2, 7.2)."""
+"""A trial is the same bits whoever is in its stack, one that diverges too."""
 
 import numpy as np
 import pandas as pd
@@ -6,21 +6,20 @@ import pytest
 import torch
 
 from scripts.lib.timing import Phases
-from scripts.tep_bp.search.plan import as_trials
-from scripts.tep_bp.search.plan import trials as planned
-from scripts.tep_bp.search.ranking import ranked, top
-from scripts.tep_bp.tasks.sources import read
-from scripts.tep_bp.training import dynamics, stacked
-from scripts.tep_bp.training.adam import Adam
-from scripts.tep_bp.training.contraction import contract
-from scripts.tep_bp.training.data import Data
-from scripts.tep_bp.training.fit import Fit
-from scripts.tep_bp.training.initial import batch_orders
-from scripts.tep_bp.training.rules import tep
-from scripts.tep_bp.training.rules.head import probabilities
-from scripts.tep_bp.training.stacked import GRADIENTS, batch, fit_stack, training
-from scripts.tep_bp.trial import Trial
-from scripts.tep_bp.unit import by_stack, rows
+from scripts.tep_bp.data.sources import read
+from scripts.tep_bp.models.initial import batch_orders
+from scripts.tep_bp.models.interface import Data, Fit
+from scripts.tep_bp.models.stacked import dynamics
+from scripts.tep_bp.models.stacked import fit as stacked
+from scripts.tep_bp.models.stacked import rules as tep
+from scripts.tep_bp.models.stacked.fit import batch, fit_stack, training
+from scripts.tep_bp.models.stacked.optimiser import Adam, contract
+from scripts.tep_bp.models.stacked.rules import GRADIENTS, probabilities
+from scripts.tep_bp.plans.ranking import ranked, top
+from scripts.tep_bp.plans.sampling import as_trials
+from scripts.tep_bp.plans.sampling import trials as planned
+from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.unit import rows, trained
 from tests.tep_nets import ECONOMY, PLAIN, RULE_NAMES, TRAIN, digits, trial
 from tests.tep_space import SPACE
 
@@ -159,9 +158,9 @@ def test_cutting_stacks_changes_nothing():
     )
     found = []
     for elements in (1, 5000, 10**9):
-        spec = {"elements": elements, "train": TRAIN, "solver": PLAIN}
-        done = by_stack(digits(SINGLE, 125), trials, spec)
-        found.append({one: outcome(fit) for one, fit in done})
+        spec = {"trainer": "stacked", "elements": elements, "train": TRAIN, "solver": PLAIN}
+        fits = trained(digits(SINGLE, 125), trials, spec)
+        found.append({one: outcome(fit) for one, fit in fits})
     assert set(found[0]) == set(trials)
     assert found[0] == found[1] == found[2]
 

@@ -15,9 +15,9 @@ from sklearn.model_selection import train_test_split
 from scripts.lib.code import ROOT
 from scripts.lib.faults import LoadError
 from scripts.tep_bp import fetch
-from scripts.tep_bp.tasks import mnist
-from scripts.tep_bp.tasks.sources import TASK_KEYS, downloaded, fingerprint, read
-from scripts.tep_bp.tasks.store import read_task
+from scripts.tep_bp.data import mnist
+from scripts.tep_bp.data.sources import TASK_KEYS, downloaded, fingerprint, read
+from scripts.tep_bp.data.store import read_task
 from tests.stages import one_sentence, run_stage
 from tests.tep_files import idx, images, load, save_idx, save_npz, tarball
 
@@ -234,7 +234,7 @@ def test_only_mnist_without_a_path_is_downloaded():
 
 def test_asking_for_kinds_and_fingerprints_imports_no_heavy_library():
     code = (
-        "import sys; from scripts.tep_bp.tasks.sources import TASK_KEYS, fingerprint;"
+        "import sys; from scripts.tep_bp.data.sources import TASK_KEYS, fingerprint;"
         "fingerprint({'kind': 'digits'});"
         "assert not {'torch', 'sklearn', 'pandas', 'scipy'} & set(sys.modules)"
     )

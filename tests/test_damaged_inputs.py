@@ -22,8 +22,8 @@ from scripts.deep_gpcm.sequences import sources as answers
 from scripts.lib.faults import LoadError
 from scripts.lora_ablation.adapters import sources as adapters
 from scripts.lora_ablation.adapters.shipped import save_nested
-from scripts.tep_bp.data import sources as tasks
 from tests import gpcm_files, lora_files, tep_files
+from tests import tep_files as tasks
 
 SMALL = lora_files.small()
 PEFT = '{"r": 2, "lora_alpha": 8, "alpha_pattern": {"attn1.to_q": 4}, "use_rslora": false}'

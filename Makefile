@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: run test histories slow lint lock clean
+.PHONY: run test histories slow lint study schemas lock clean
 
 run: $(READY)  ## all studies, measurement and report: results/report.html
 	$(VENV)/bin/snakemake --cores all
@@ -22,6 +22,12 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/snakefmt --check Snakefile workflow
 	$(VENV)/bin/snakemake --lint
+
+study: $(READY)  ## begin a study of your own: make study NAME=my_study
+	$(VENV)/bin/python -m scripts.spine.new_study "$(NAME)"
+
+schemas: $(READY)  ## schemas of all sections for editors, from the models
+	$(VENV)/bin/python -m scripts.spine.schemas
 
 $(READY): requirements.lock
 	@test ! -L $(VENV) || { echo "$(VENV) is a link to another environment, which would be emptied; remove the link."; exit 1; }

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from scripts.deep_gpcm.fold import Fold, Sequences
-from scripts.deep_gpcm.irt.parameters import Parameters
+from scripts.deep_gpcm.data.fold import Fold, Sequences
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters
 
 
 def parameters(students: int, levels: np.ndarray, seed: int) -> Parameters:

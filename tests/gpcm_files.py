@@ -7,16 +7,39 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from scripts.deep_gpcm.sequences.responses import DTYPES, Responses, check
-from scripts.deep_gpcm.sequences.store import INTERACTIONS
+from scripts.deep_gpcm import jobs
+from scripts.deep_gpcm.data import sources
+from scripts.deep_gpcm.data.responses import DTYPES, Responses, check
+from scripts.deep_gpcm.data.store import INTERACTIONS
+from scripts.deep_gpcm.options import Generated, Irtorch, LongTable, ThreeLines, Windowed
 from tests.stages import one_sentence, run_stage
 
-# The data sets of spec 1.3.
+# The data sets of docs/studies/deep_gpcm.md, Generator.
 A = {"kind": "generated", "students": 800, "questions": 50, "categories": 4, "lengths": [10, 50]}
 B = A | {"students": 500, "questions": 200, "lengths": [100, 200]}
 C = A | {"students": 500, "questions": 40, "categories": 3, "lengths": [15, 40]}
 D = A | {"questions": 400, "lengths": [100, 400]}
 TINY = A | {"students": 6, "questions": 5, "lengths": [2, 7]}
+
+
+KINDS = {
+    "generated": Generated, "three_lines": ThreeLines, "table": LongTable, "irtorch": Irtorch,
+}  # fmt: skip
+
+
+def data_source(source: dict) -> Windowed:
+    """A data source as its model, values unchecked."""
+    return KINDS[source["kind"]].model_construct(**source)
+
+
+def read(source: dict, seed: int, *fetched: Path) -> Responses:
+    """All answers of a data source, as load.py reads them."""
+    return sources.read(data_source(source), seed, *fetched)
+
+
+def fingerprint(source: dict) -> str:
+    """Digest of the local files of a data source."""
+    return jobs.fingerprint(data_source(source))
 
 
 def by_student(column: np.ndarray, student: np.ndarray) -> list[np.ndarray]:
@@ -26,7 +49,7 @@ def by_student(column: np.ndarray, student: np.ndarray) -> list[np.ndarray]:
 def save_three_lines(
     found: Responses, folder: Path, style: str = "OC", base: int = 1, files: tuple = ("data.txt",)
 ) -> dict:
-    """The answers in the 3-line format, spread over `files`; the source that reads them."""
+    """The answers in the 3-line format, spread over `files`; the data source that reads them."""
     questions, categories = len(found.items), int(found.items["categories"].max())
     printed = str if style == "OC" else lambda r: f"{r / (categories - 1):.3f}"
     answers = zip(
@@ -53,7 +76,7 @@ def save_three_lines(
 
 
 def save_truth(found: Responses, path: Path) -> str:
-    """The file of true parameters that the source's generator writes beside its data."""
+    """The file of true parameters that the original generator writes beside its data."""
     betas = [name for name in found.items if name.startswith("beta_")]
     truth = {
         "student_abilities": {"theta": found.students["theta"].tolist()},
@@ -73,25 +96,25 @@ def save_csv(path: Path, rows: list, header=("student", "time", "item", "respons
 
 
 def outputs(folder: Path) -> dict[str, Path]:
-    names = ("interactions", "students", "items")
+    names = ("interactions", "students", "item_table")
     return {name: folder / f"{name}.parquet" for name in names}
 
 
 def load(monkeypatch, source: dict, folder: Path, seed: int = 42, fetched: tuple = ()):
     """Run load.py into `folder`."""
-    flags = [word for name, path in outputs(folder).items() for word in (f"--{name}", path)]
     spec = {"source": source, "seed": seed}
-    return run_stage(monkeypatch, "deep_gpcm/load.py", spec, "--fetched", *fetched, *flags)
+    given = {"fetched": list(fetched)}
+    return run_stage(monkeypatch, "deep_gpcm/load.py", spec, given, outputs(folder))
 
 
-def read_responses(interactions: Path, students: Path, items: Path) -> Responses:
+def read_responses(interactions: Path, students: Path, item_table: Path) -> Responses:
     """The answers that `write_responses` wrote, checked."""
     table = pq.read_table(interactions)
     columns = {field: table[name].to_numpy() for name, (field, _) in INTERACTIONS.items()}
     found = Responses(
         **{field: columns[field] for field in DTYPES},
         students=pq.read_table(students).to_pandas(),
-        items=pq.read_table(items).to_pandas(),
+        items=pq.read_table(item_table).to_pandas(),
     )
     check(found)
     return found

@@ -1,6 +1,8 @@
 """Tiny networks, batches and folds, and what the arms of the shipped configuration do with them."""
 
+from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -8,14 +10,20 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 
-from scripts.deep_gpcm.design import training_job
-from scripts.deep_gpcm.fold import PARTS, Fold, Sequences
-from scripts.deep_gpcm.model.batch import Batch
-from scripts.deep_gpcm.model.network import Network
+from scripts.deep_gpcm.data.fold import PARTS, Fold, Sequences
+from scripts.deep_gpcm.jobs import Jobs
+from scripts.deep_gpcm.models.batches import Batch
+from scripts.deep_gpcm.models.network import Network
+from scripts.deep_gpcm.options import Baseline, Embedding
+from scripts.deep_gpcm.settings import Section
+from scripts.deep_gpcm.specs import GpcmJob
+from scripts.deep_gpcm.unit import Unit, train_unit, unit_tables
+from scripts.lib.settings import read_settings
 from scripts.lib.torch_rng import torch_rng
 from tests.gpcm_answers import answers, fold_of, parameters
 
 ROOT = Path(__file__).resolve().parents[1]
+EMBEDDINGS, BASELINES = get_args(Embedding), get_args(Baseline)
 DOUBLE, SINGLE = torch.float64, torch.float32
 SIZES = {"memory_size": 5, "key_dim": 6, "value_dim": 8, "summary_dim": 4}
 LEVELS, RAGGED = (4,) * 7, (4, 2, 3, 4, 2, 4, 3)
@@ -25,22 +33,24 @@ IMPLEMENTATIONS = (
 )  # fmt: skip
 
 
-def configuration() -> dict:
+@cache
+def configuration() -> Section:
     """The study's section of the configuration that is shipped."""
-    return yaml.safe_load((ROOT / "config/deep_gpcm.yaml").read_text())["deep_gpcm"]
+    text = (ROOT / "config/deep_gpcm.yaml").read_text()
+    return read_settings(Section, yaml.safe_load(text)["deep_gpcm"], "deep_gpcm")
 
 
-def arm(name: str, **changes) -> dict:
+def arm(name: str, units: list | None = None, **changes) -> GpcmJob:
     """An arm's job on a network of tiny sizes; `changes` overrides options of `train`."""
     changes = ({"workers": 2} if name == "loader_workers" else {}) | changes
-    job = training_job(configuration(), 42, name)
-    train = job["train"] | {"batch": 6, "epochs": 3} | changes
-    return job | {"model": job["model"] | SIZES, "train": train}
+    job = Jobs(configuration(), 42).train(name, units or [])
+    train = job.train.model_copy(update={"batch": 6, "epochs": 3} | changes)
+    return job.model_copy(update={"model": job.model.model_copy(update=SIZES), "train": train})
 
 
 def network(levels=LEVELS, dtype: torch.dtype = DOUBLE, seed: int = 1, **options) -> Network:
     """A tiny network whose biases are not zero."""
-    model = configuration()["model"] | SIZES | options
+    model = configuration().model.model_copy(update=SIZES | options)
     net = Network(model, torch.tensor(levels), torch_rng(seed, "init"))
     rng = torch_rng(seed, "bias")
     with torch.no_grad():
@@ -81,6 +91,11 @@ def fold_file(data: Fold, folder: Path) -> tuple[Path, Path]:
     pq.write_table(table, folder / "fold.parquet")
     pq.write_table(pa.table({"categories": data.levels}), folder / "items.parquet")
     return folder / "fold.parquet", folder / "items.parquet"
+
+
+def trained_unit(job: GpcmJob, data: Fold, unit: list) -> Unit:
+    """Row and tables of one fold by one arm."""
+    return unit_tables(job, data, unit, train_unit(job, data, unit))
 
 
 def gap(a: torch.Tensor, b: torch.Tensor) -> float:

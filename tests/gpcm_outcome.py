@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from scripts.deep_gpcm.outcome.rungs import LADDER
 from scripts.deep_gpcm.outcome.scores import SCORES
+from scripts.deep_gpcm.outcome.step_costs import LADDER
 
 NAN = np.nan
 

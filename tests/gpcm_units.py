@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from scripts.deep_gpcm.irt.parameters import Parameters
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters
+from scripts.deep_gpcm.outcome.rows import finished
 from scripts.deep_gpcm.outcome.scores import METRICS
-from scripts.deep_gpcm.outcome.units import finished
 
 NUMBERS = dict.fromkeys(METRICS, 0.5) | {"fit_s": 2.0}
 
@@ -17,7 +17,7 @@ def run_rows(units: list[tuple], **columns) -> pd.DataFrame:
 
 
 def answer_rows(unit: tuple, response: list[int], probability: list[list], **columns):
-    """A prediction row per answer; student k gives answer k unless told otherwise."""
+    """A prediction row per answer; student k gives answer k unless said otherwise."""
     data, arm, fold = unit
     rows = pd.DataFrame({"data": data, "arm": arm, "fold": fold, "response": response})
     rows = rows.assign(student_id=range(len(rows)), t=0, question_id=1, theta=np.nan)

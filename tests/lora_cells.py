@@ -6,10 +6,13 @@ import numpy as np
 import torch
 import yaml
 
+from scripts.lib.settings import read_settings
 from scripts.lib.torch_rng import torch_rng
-from scripts.lora_ablation.training import reference
-from scripts.lora_ablation.training.data import Cell, parts_of
-from scripts.lora_ablation.training.network import Shape, initial
+from scripts.lora_ablation.data.cell import Cell, parts_of
+from scripts.lora_ablation.models import reference
+from scripts.lora_ablation.models.network import Shape, initial
+from scripts.lora_ablation.settings import Section
+from scripts.lora_ablation.specs import Train
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY = (42, "lora_ablation", "train", "stats", "all", 100)
@@ -17,14 +20,19 @@ N_TRAIN, N_VAL, N_TEST = 40, 17, 23
 
 
 def configuration() -> dict:
-    """The study's section of the configuration that is shipped."""
+    """The study's section of the default configuration."""
     return yaml.safe_load((ROOT / "config/lora_ablation.yaml").read_text())["lora_ablation"]
 
 
-def options(**changes) -> dict:
-    """The shipped training options for a net of seconds; `changes` on top."""
+def section(**changes) -> Section:
+    """The same as the workflow reads it, with other values of its keys."""
+    return read_settings(Section, configuration() | changes, "lora_ablation")
+
+
+def options(**changes) -> Train:
+    """The default training options for a net of seconds, unchecked; `changes` on top."""
     small = {"hidden": 8, "batch": 8, "max_epochs": 12, "patience": 6, "lr_patience": 1}
-    return configuration()["train"] | small | {"lr": 0.01} | changes
+    return section().train.model_copy(update=small | {"lr": 0.01} | changes)
 
 
 def keys(runs: int) -> list[tuple]:
@@ -66,6 +74,6 @@ def flat(shape: Shape, run: int = 0, dtype: torch.dtype = torch.float64) -> torc
     return start + 0.1 * torch.randn(start.shape, generator=torch_rng(run, "j")).to(dtype)
 
 
-def module(shape: Shape, values: torch.Tensor, train: dict, run: int = 0) -> torch.nn.Module:
+def module(shape: Shape, values: torch.Tensor, train: Train, run: int = 0) -> torch.nn.Module:
     """The reference's network with these parameters; dropout from the stream of `run`."""
     return reference.network(shape, train, values, torch_rng(run, "dropout"))

@@ -2,21 +2,22 @@
 
 import csv
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import safetensors.numpy
+from pydantic import TypeAdapter
 
-from scripts.lora_ablation.adapters.shard import Shard, paired_layout
-from scripts.lora_ablation.adapters.shipped import nested
-from scripts.lora_ablation.adapters.sources import read
-from scripts.lora_ablation.layout import DOWN, UP, Layout, stem
+from scripts.lora_ablation.data import sources
+from scripts.lora_ablation.data.layout import DOWN, UP, Layout, paired_layout, stem
+from scripts.lora_ablation.data.store import Shard
+from scripts.lora_ablation.data.tabular import nested
+from scripts.lora_ablation.specs import DataSource
+from tests.stages import one_sentence, run_stage
 
-ROOT = Path(__file__).resolve().parents[1]
+SOURCE = TypeAdapter(DataSource)
 SIGNAL = {"attn1": 0.05, "attn2": 0.055, "leaf": 0.5}
 BLOCK = "unet.mid_block.attentions.0.transformer_blocks.0."
 
@@ -93,7 +94,7 @@ def save_adapter(path: Path, values: dict[str, np.ndarray], header: dict | None 
 
 
 def save_folder(shard: Shard, folder: Path, key=diffusers, dtype=np.float32) -> dict:
-    """One safetensors file per adapter and a labels CSV; the source that reads them."""
+    """One safetensors file per adapter and a labels CSV; the data source that reads them."""
     for row, name in zip(shard.matrix, shard.names, strict=True):
         found = {key(n): v.astype(dtype) for n, v in tensors(row, shard.layout).items()}
         save_adapter(folder / name, found, {"class": name.split("/")[0]})
@@ -147,6 +148,23 @@ def save_matrix(shard: Shard, folder: Path, key=diffusers) -> dict:
     }
 
 
+def data_source(source: dict) -> DataSource:
+    """What a configuration says of a data source, as the workflow reads it."""
+    return SOURCE.validate_python(source)
+
+
+def count(source: dict) -> int:
+    return sources.count(data_source(source))
+
+
+def read(source: dict, seed: int, start: int, stop: int) -> Shard:
+    return sources.read(data_source(source), seed, start, stop)
+
+
+def fingerprints(source: dict, ranges: list[tuple[int, int]]) -> list[str]:
+    return sources.fingerprints(data_source(source), ranges)
+
+
 def read_all(source: dict, adapters: int) -> Shard:
     return read(source, 42, 0, adapters)
 
@@ -155,31 +173,19 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-def outputs(folder: Path) -> list[str]:
-    """The flags of load.py and its three output files in `folder`."""
-    files = {"tensors": "0.npy", "layout": "0.json", "index": "0.parquet"}
-    return [word for flag, name in files.items() for word in (f"--{flag}", str(folder / name))]
+def outputs(folder: Path) -> dict[str, Path]:
+    """The output files of load.py in `folder`."""
+    names = {"tensors": "0.npy", "layout": "0.json", "index": "0.parquet"}
+    return {key: folder / name for key, name in names.items()}
 
 
-def run_stage(monkeypatch, stage: str, spec: dict, flags: list[str]) -> str | None:
-    """Run a stage script as its command line does; what it says on exit, None on success."""
-    script = str(ROOT / "scripts/lora_ablation" / f"{stage}.py")
-    monkeypatch.setattr(sys, "argv", [script, "--job", json.dumps({"spec": spec}), *flags])
-    try:
-        runpy.run_path(script, run_name="__main__")
-    except SystemExit as end:
-        return end.code
-    return None
+def load_job(source: dict, start: int, stop: int, seed: int = 42) -> dict:
+    """What load.py is told."""
+    return {"source": source, "read_from": "", "seed": seed, "start": start, "stop": stop}
 
 
 def refusal(monkeypatch, source: dict, folder: Path, start: int = 0, stop: int = 2) -> str:
     """The one sentence with which load.py refuses a source, leaving no file behind."""
-    out = folder / "out"
-    spec = {"seed": 42, "source": source, "start": start, "stop": stop}
-    sentence = run_stage(monkeypatch, "load", spec, outputs(out))
-    assert isinstance(sentence, str), "not refused"
-    assert not out.exists() or not any(out.iterdir())
-    assert "\n" not in sentence
-    assert ". " not in sentence
-    assert sentence.endswith(".")
-    return sentence
+    out, job = folder / "out", load_job(source, start, stop)
+    said = run_stage(monkeypatch, "lora_ablation/load.py", job, output=outputs(out))
+    return one_sentence(said, out)

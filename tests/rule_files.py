@@ -19,6 +19,7 @@ from snakemake.parser import parse
 from scripts.lib.code import ROOT
 
 STUDIES = ("engression", "lora_ablation", "deep_gpcm", "tep_bp")
+STAGED = STUDIES[1:]  # those with rules of their own
 
 
 class Taker:
@@ -65,6 +66,7 @@ def names(config: dict) -> dict[str, Any]:
 def read(config: dict, *studies: str) -> dict[str, Any]:
     """Everything that the rule files define with a configuration, those of some studies only."""
     found = names(config)
-    for part in ("common", *(studies or STUDIES), "spine"):
+    staged = [study for study in studies or STAGED if study in STAGED]
+    for part in ("common", "two_stage", *staged, "spine"):
         exec(compiled(f"workflow/rules/{part}.smk"), found)
     return found

@@ -8,7 +8,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv
 
-from scripts.lib.agreement import agree, check_metric, verdicts
+from scripts.lib.agreement import Declared, agree, check_metric, verdicts
+from scripts.lib.power import power
+from scripts.lib.sections import Claim
+from scripts.lib.stats import paired_interval
 from scripts.lib.tables import same_keys
 
 RULE = {"level": "equivalent", "min_pairs": 10, "not_worse": {"w1": 0.1}, "reported": ["epochs"]}
@@ -32,8 +35,10 @@ def runs(shift=0.0, gain=0.0, loss=0.0, pairs=20, arm_status="ok", where=(100, 5
 
 def agreement(table, rule=RULE):
     """The agreement table of the arm, written and read again."""
-    options = {"reference": "ref", "split": "n", "axes": ["law", "n", "rep"]}
-    rows = agree(table, "new", options | {"arms": {"new": rule}})
+    declared = Declared(
+        reference="ref", strata="n", axes=["law", "n", "rep"], arms={"new": Claim(**rule)}
+    )
+    rows = agree(table, "new", declared)
     table = io.BytesIO()
     csv.write_csv(pa.Table.from_pylist(same_keys(rows)), table)
     return pd.read_csv(io.BytesIO(table.getvalue()))
@@ -188,3 +193,30 @@ def test_of_a_curve_the_entry_farthest_apart_counts():
 @pytest.mark.parametrize("losses", [[3.0, 2.0], [], [3.0, np.nan, 1.0]])
 def test_a_curve_that_is_shorter_or_has_no_number_somewhere_is_not_the_same(losses):
     assert not verdict(curves([3.0, 2.0, 1.0], losses), CURVE)[0]
+
+
+@pytest.mark.parametrize("two_sided", [True, False])
+@pytest.mark.parametrize(("pairs", "spread"), [(3, 0.5), (5, 0.5), (8, 1.0), (40, 2.0)])
+def test_the_power_of_a_test_is_the_share_of_simulated_samples_that_pass(pairs, spread, two_sided):
+    rng = np.random.default_rng(1)
+    draws = [paired_interval(rng.normal(0, spread, pairs)) for _ in range(4000)]
+    passed = sum(e.high < 1 and (e.low > -1 or not two_sided) for e in draws) / len(draws)
+    expected = power(pairs, two_sided, spread)
+    assert abs(passed - expected) < 4 * np.sqrt(expected * (1 - expected) / len(draws)) + 1e-3
+
+
+def test_two_pairs_are_no_evidence_of_equivalence():
+    rule = {"level": "equivalent", "equivalent": {"mmd": 0.5}}
+    passed, reason = verdict(runs(pairs=4), rule)
+    assert not passed
+    assert "undecided: 4 pairs, 5 needed for a power of 0.9" in reason
+    assert verdict(runs(pairs=5), rule)[0]
+
+
+def test_a_test_of_means_without_its_pairs_leaves_the_verdict_to_the_others():
+    rule = {"level": "rounding", "close": {"loss": 1e-5}, "equivalent": {"mmd": 0.5}}
+    table = agreement(runs(pairs=3), rule)
+    undecided = table[table["test"] == "equivalent"]
+    assert undecided["passed"].isna().all()
+    assert verdict(runs(pairs=3), rule)[0]
+    assert not verdict(runs(pairs=3, loss=2e-5), rule)[0]

@@ -10,6 +10,7 @@ from scripts.lib.comparison import (
     protocol_change,
     verdict_on_claim,
 )
+from scripts.lib.sections import Compare
 from scripts.spine.ledger import judge
 
 AGAIN = ("base", "base_again")
@@ -183,7 +184,7 @@ def test_a_claim_about_a_cache_is_about_no_work_whatever_was_measured(workload):
     claim = {"study": "s", "kind": "cache", "claimed_factor": "10", "workload": workload}
     claim |= {"slower": "base", "faster": "fast", "quantity": "wall_s"}
     table = measured(rounds("fast", [2.0] * 5)).assign(workload="train", where="")
-    options = {"s": {"baseline": "base", "baseline_again": "base_again"}}
+    options = {"s": Compare(baseline="base", baseline_again="base_again")}
     row = judge(claim, {"s": (table, answers(fast=True))}, options)
     assert (row["verdict"], row["measured"]) == ("cached: no work done", None)
     assert judge(claim, {}, options)["verdict"] == "not measured here"
@@ -194,7 +195,7 @@ def test_the_agreement_that_counts_for_a_workload_is_that_of_its_part():
     split = pd.concat([answers(fast=True), answers(fast=False).assign(where="stage = load")])
     claim = {"study": "s", "kind": "implementation", "claimed_factor": "5", "workload": "w"}
     claim |= {"slower": "base", "faster": "fast", "quantity": "wall_s"}
-    options = {"s": {"baseline": "base", "baseline_again": "base_again"}}
+    options = {"s": Compare(baseline="base", baseline_again="base_again")}
     verdicts = {
         where: judge(claim, {"s": (table.assign(where=where), split)}, options)["verdict"]
         for where in ("train", "load", "")

@@ -1,6 +1,5 @@
 """Every study in the configuration meets the contract, and the contract suffices for a fifth."""
 
-import importlib
 import shutil
 
 import pandas as pd
@@ -10,13 +9,19 @@ import pytest
 import yaml
 
 from scripts.lib.code import ROOT, stamps
-from scripts.lib.tables import RUN_COLUMNS, STATUSES, read_metadata
+from scripts.lib.faults import ConfigError
+from scripts.lib.plan import Planned, PlannedWorkload
+from scripts.lib.run_rows import RUN_COLUMNS, STATUSES
+from scripts.lib.tables import read_metadata
+from scripts.lib.workers import schedule
+from scripts.spine.new_study import new_study
+from scripts.spine.schemas import schemas
 from tests.conftest import copy_of
 from tests.project import TINY, Project, axes_of
+from tests.rule_files import read, shipped
 
 STUDIES = yaml.safe_load((ROOT / "config/config.yaml").read_text())["studies"]
 MODULES = [path for study in STUDIES for path in (ROOT / "scripts" / study).rglob("*.py")]
-SCHEMAS = ROOT / "workflow/schemas"
 # These read the measurement, which waits for all studies.
 LATE = ("lora_ablation_costs", "deep_gpcm_ladder", "deep_gpcm_draw")
 BOTH = " ".join(TINY.values())
@@ -24,7 +29,7 @@ BOTH = " ".join(TINY.values())
 
 @pytest.fixture(scope="module")
 def five(once, tmp_path_factory) -> Project:
-    """A project of all studies with that of tests/fifth_study added as CONTRIBUTING says.
+    """A project of all studies with one more, made as `make study NAME=coin` makes it.
 
     It starts from finished studies, so that adding one trains nothing of them again.
     """
@@ -35,23 +40,20 @@ def five(once, tmp_path_factory) -> Project:
             shutil.copytree(source, project.folder / name, dirs_exist_ok=True)
     for study, path in TINY.items():
         project.edit(path, f"studies: [{study}]\n", "")
-    shutil.copytree(ROOT / "tests/fifth_study", project.folder, dirs_exist_ok=True)
-    spine = 'include: "workflow/rules/spine.smk"'
-    project.edit("Snakefile", spine, f'include: "workflow/rules/coin.smk"\n{spine}')
-    project.edit("config/config.yaml", "studies: [", "studies: [coin, ")
+    new_study("coin", project.folder)
     jobs = project.jobs(config=BOTH)
-    assert jobs["coin_train"] == 2
+    assert jobs["coin_train"] == 4
     assert not any(rule.startswith(tuple(STUDIES)) for rule in jobs if rule not in LATE)
     project.make(config=BOTH)
     return project
 
 
 def announced(study: str) -> tuple[dict[str, str], list[str]]:
-    """What workflow/rules/<study>.smk puts into METRICS and PHASES."""
+    """Metrics and phases that a study announces."""
     if study == "coin":
-        return {"heads": "number", "n_flips": "number"}, ["flip"]
-    names = importlib.import_module(f"scripts.{study}.names")
-    return names.METRICS, names.PHASES
+        return {"heads": "number", "n_flips": "number"}, ["eval"]
+    known = read(shipped())["STUDY"][study]
+    return known.metrics, known.phases
 
 
 @pytest.mark.parametrize("study", ["coin", *STUDIES])
@@ -119,7 +121,7 @@ def test_every_announced_phase_is_timed(five, study):
 
 def test_a_name_that_the_fifth_study_lacks_is_refused(five):
     for line in (
-        "measure: {contestants: {vector: {arm: vectr}}}",
+        "measure: {contestants: {more: {arm: vectr}}}",
         "report: {figure: {metric: inertai}}",
         "summary: {means: [head]}",
     ):
@@ -140,17 +142,77 @@ def test_the_report_has_a_chapter_for_the_fifth_study(five):
 def test_a_value_of_one_study_reruns_that_study_only(five):
     (five.folder / "more.yaml").write_text("coin: {flips: 500}\n")
     jobs = five.jobs("science", config=f"{BOTH} more.yaml")
-    assert jobs == {"coin_load": 1, "coin_train": 2, "aggregate": 1, "agree": 1}
+    assert jobs == {"coin_load": 2, "coin_train": 4, "aggregate": 1, "agree": 1}
+
+
+def test_a_study_is_two_files_of_ninety_lines_and_one_edited_line(fresh):
+    before = {path: path.read_bytes() for path in fresh.folder.rglob("*") if path.is_file()}
+    made = [fresh.folder / path for path in new_study("coin", fresh.folder)]
+    after = {path: path.read_bytes() for path in fresh.folder.rglob("*") if path.is_file()}
+    assert after.keys() - before.keys() == set(made)
+    assert len(made) == 2
+    assert sum(len(path.read_text().splitlines()) for path in made) <= 90
+    (edited,) = [path for path in before if before[path] != after[path]]
+    lines = zip(before[edited].splitlines(), after[edited].splitlines(), strict=True)
+    assert sum(old != new for old, new in lines) == 1
+
+
+@pytest.mark.parametrize("name", ["", "Coin", "1st", "a-b", "lib", "engression", "../x"])
+def test_a_name_that_no_study_can_have_is_refused_in_a_sentence(fresh, name):
+    with pytest.raises(ConfigError, match=r"^NAME is '[^\n]*\.$"):
+        new_study(name, fresh.folder)
+
+
+def test_the_fifth_study_resumes_by_unit(five, tmp_path):
+    project = copy_of(five, tmp_path / "project")
+    units = sorted((project.folder / "results/coin/units").rglob("*.json"))
+    assert len(units) == 16
+    units[0].unlink()
+    written = {path: path.stat().st_mtime_ns for path in units[1:]}
+    for path in (project.folder / "results/coin/runs").rglob("*.parquet"):
+        path.unlink()
+    project.make("science", config=BOTH)
+    assert units[0].exists()
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+def test_an_edit_of_one_implementation_reruns_its_arm_alone(five, tmp_path):
+    project = copy_of(five, tmp_path / "project")
+    project.edit("scripts/coin/study.py", "float(np.mean(flips))", "float(flips.mean())")
+    jobs = project.jobs("science", config=BOTH)
+    assert jobs == {"coin_train": 2, "aggregate": 1, "agree": 1}
+
+
+def test_a_new_arm_is_one_function_and_one_entry(five, tmp_path):
+    project = copy_of(five, tmp_path / "project")
+    module = project.folder / "scripts/coin/study.py"
+    function = "\n\n@implementation\ndef counted(unit: Unit) -> dict[str, float]:\n    "
+    function += "heads = np.count_nonzero(unit.data['flips'])\n    "
+    function += "return {'heads': heads / unit.settings.flips, 'n_flips': unit.settings.flips}\n"
+    module.write_text(module.read_text() + function)
+    entry = "    counted:\n      about: Counted.\n      role: implementation\n"
+    entry += "      claim: {level: rounding, close: {heads: 1.0e-9}}\n"
+    project.edit("config/coin.yaml", "  agreement:", f"{entry}  agreement:")
+    jobs = project.jobs("science", config=BOTH)
+    assert jobs == {"coin_train": 2, "aggregate": 1, "agree": 1}
+    project.make(config=BOTH)
+    page = (project.folder / "results/report.html").read_text()
+    ratios = pd.read_csv(project.folder / "results/ratios.csv")
+    agreement = pd.read_csv(project.folder / "results/coin/agreement.csv")
+    assert set(agreement["arm"]) == {"vector", "counted"}
+    assert "counted" in set(ratios.loc[ratios["study"] == "coin", "faster"])
+    assert "counted" in page[page.index('id="coin"') :]
 
 
 def test_rounds_are_interleaved_and_none_always_follows_the_same_one():
-    from scripts.lib.workers import schedule
-
-    entries = [{"contestant": name, "spec": {}} for name in "abc"]
-    plan = [{"workload": "w", "trace_memory": False, "rounds": [[1], [2], [3]]}]
-    calls = list(schedule([plan[0] | {"contestants": entries}]))
-    assert "".join(call["contestant"] for call in calls) == "abcbcacab"
-    assert [call["spec"]["units"] for call in calls] == [[1]] * 3 + [[2]] * 3 + [[3]] * 3
+    labels = {"arm": "a", "workers": 1, "threads": 1, "job": {}}
+    entries = [Planned(contestant=name, **labels) for name in "abc"]
+    plan = PlannedWorkload(
+        workload="w", where="", trace_memory=False, rounds=[[1], [2], [3]], contestants=entries
+    )
+    calls = list(schedule([plan]))
+    assert "".join(call.contestant for call in calls) == "abcbcacab"
+    assert [call.units for call in calls] == [[1]] * 3 + [[2]] * 3 + [[3]] * 3
 
 
 def test_no_study_imports_another_and_lib_imports_none():
@@ -171,73 +233,6 @@ def test_the_spine_imports_the_library_only():
             assert stamp.startswith(("scripts/lib/", "scripts/spine/", "scripts/__init__"))
 
 
-def schema_of(study: str) -> dict:
-    return yaml.safe_load((SCHEMAS / f"{study}.schema.yaml").read_text())
-
-
-def enum(schema: dict, *keys: str) -> list[str]:
-    """Allowed values of the key with this place; "*" stands for any name."""
-    node = schema
-    for key in keys:
-        node = node["additionalProperties"] if key == "*" else node["properties"][key]
-    return node["enum"]
-
-
-def test_the_schema_of_engression_knows_every_law_and_trainer_of_the_code():
-    from scripts.engression.arms import ESTIMATORS, REFERENCES
-
-    from scripts.engression.laws import LAWS
-
-    schema = schema_of("engression")
-    assert schema["$defs"]["laws"]["items"]["enum"] == list(LAWS)
-    assert set(enum(schema, "arms", "*", "trainer")) == set(ESTIMATORS) | set(REFERENCES)
-
-
-def test_the_schema_of_the_ablation_knows_every_way_of_the_code():
-    from scripts.lora_ablation.adapters.sources import KINDS
-    from scripts.lora_ablation.check import ARMS_OF_WORK, KEYS_OF_WORK, SOURCE_KEYS, STAGES_OF_WORK
-    from scripts.lora_ablation.measured import FFT, SVD, WORK
-    from scripts.lora_ablation.ways import FEATURES, LOADERS
-
-    schema = schema_of("lora_ablation")
-    config = yaml.safe_load((ROOT / "config/lora_ablation.yaml").read_text())["lora_ablation"]
-    trainers = {arm["trainer"] for arm in config["arms"].values() if "trainer" in arm}
-    assert set(enum(schema, "arms", "*", "load")) == set(LOADERS)
-    assert set(enum(schema, "arms", "*", "features")) == set(FEATURES)
-    assert set(enum(schema, "arms", "*", "trainer")) == trainers
-    assert set(enum(schema, "measure", "workloads", "*", "work")) == set(WORK)
-    assert enum(schema, "sources", "*", "kind") == list(KINDS)
-    assert set(SOURCE_KEYS) == set(KINDS)
-    assert set(STAGES_OF_WORK) == set(KEYS_OF_WORK) == set(WORK)
-    assert {work: set(arms) for work, arms in ARMS_OF_WORK.items()} == {
-        "svd": set(SVD),
-        "fft": set(FFT),
-    }
-
-
-def test_the_schema_of_deep_gpcm_knows_every_way_of_the_code():
-    from scripts.deep_gpcm.irt.baselines import ARMS
-    from scripts.deep_gpcm.measured import WORK
-    from scripts.deep_gpcm.model.evaluation import HEADS, MEMORIES, MODELS
-    from scripts.deep_gpcm.model.network import EMBEDDINGS
-    from scripts.deep_gpcm.sequences.matrix import TABLES
-    from scripts.deep_gpcm.sequences.sources import SOURCE_KEYS
-    from scripts.deep_gpcm.training.loaders import LOADERS
-    from scripts.deep_gpcm.training.steps import STEPS
-
-    schema = schema_of("deep_gpcm")
-    arm = {key: set(enum(schema, "arms", "*", key)) for key in ("evaluation", "memory", "baseline")}
-    assert arm == {"evaluation": set(MODELS), "memory": set(MEMORIES), "baseline": set(ARMS)}
-    heads = enum(schema, "arms", "*", "heads") + enum(schema, "arms", "*", "inference")
-    assert set(heads) == set(HEADS)
-    assert set(enum(schema, "arms", "*", "loader")) == set(LOADERS)
-    assert set(enum(schema, "arms", "*", "step")) == set(STEPS)
-    assert set(enum(schema["$defs"]["model"], "embedding")) == set(EMBEDDINGS)
-    assert set(enum(schema, "sources", "*", "kind")) == set(SOURCE_KEYS)
-    assert set(enum(schema, "sources", "*", "table")) == set(TABLES)
-    assert set(enum(schema, "measure", "workloads", "*", "work")) == set(WORK)
-
-
 def check_schema(node: dict, where: str) -> None:
     """Every object below `node` says what else it may hold, every key what it means, and every
     whole number how large it may be: nothing is planned that no machine can hold."""
@@ -255,34 +250,16 @@ def check_schema(node: dict, where: str) -> None:
             check_schema(node[key], f"{where}.*")
 
 
-@pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.yaml")), ids=lambda path: path.name)
-def test_every_key_of_a_schema_is_described_and_every_object_closed(path):
-    schema = yaml.safe_load(path.read_text())
-    assert "description" in schema
-    if path.name == "config.schema.yaml":  # sections of studies stand beside its keys
-        schema["additionalProperties"] = False
+@pytest.mark.parametrize("path", schemas(), ids=lambda path: path.name)
+def test_every_key_of_a_section_is_described_and_every_object_closed(path):
+    schema = schemas()[path]
+    if path.name != "config.schema.yaml":
+        (section,) = schema["properties"].values()
+        section["$defs"] = schema["$defs"]
+        schema = section
     check_schema(schema, path.name)
 
 
-def test_the_schema_of_the_search_knows_every_way_of_the_code():
-    from scripts.tep_bp.data.sources import TASK_KEYS
-    from scripts.tep_bp.measured import WORK
-    from scripts.tep_bp.models.legacy.fit import SWITCHES
-    from scripts.tep_bp.models.reference.rules import RULES
-    from scripts.tep_bp.models.stacked.rules import GRADIENTS
-    from scripts.tep_bp.plans.sampling import SAMPLERS
-    from scripts.tep_bp.plans.space import ACTIVATIONS, DIMENSIONS
-    from scripts.tep_bp.unit import TRAINERS
-
-    schema = schema_of("tep_bp")
-    assert enum(schema, "tasks", "*", "kind") == list(TASK_KEYS)
-    assert schema["$defs"]["activation"]["enum"] == list(ACTIVATIONS)
-    assert set(schema["$defs"]["rule"]["enum"]) == set(RULES) == set(GRADIENTS)
-    assert set(schema["properties"]["space"]["properties"]) == set(DIMENSIONS)
-    assert enum(schema, "search", "sampler") == list(SAMPLERS)
-    assert set(enum(schema, "arms", "*", "trainer")) == set(TRAINERS)
-    assert set(enum(schema, "measure", "workloads", "*", "work")) == set(WORK)
-    faults = schema["properties"]["arms"]["additionalProperties"]["properties"]["faults"]
-    for switch in ("nudge", "stop"):
-        assert set(faults["properties"][switch]["enum"]) == set(SWITCHES[switch])
-    assert set(schema["$defs"]["difference"]["enum"]) == set(SWITCHES["difference"])
+@pytest.mark.parametrize("path", schemas(), ids=lambda path: path.name)
+def test_the_schema_of_an_editor_is_that_of_the_models(path):
+    assert yaml.safe_load(path.read_text()) == schemas()[path], "run: make schemas"

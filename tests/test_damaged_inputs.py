@@ -18,10 +18,8 @@ import pytest
 import safetensors.numpy
 import torch
 
-from scripts.deep_gpcm.sequences import sources as answers
 from scripts.lib.faults import LoadError
-from scripts.lora_ablation.adapters import sources as adapters
-from scripts.lora_ablation.adapters.shipped import save_nested
+from scripts.lora_ablation.data.tabular import save_nested
 from tests import gpcm_files, lora_files, tep_files
 from tests import tep_files as tasks
 
@@ -32,15 +30,15 @@ EXACT = ("binary", "packed")  # of these files a part is no file; of a text it m
 
 
 def read_adapters(source: dict) -> list:
-    n = adapters.count(source)
-    adapters.fingerprints(source, [(0, n)])
-    shard = adapters.read(source, 42, 0, min(n, 6))
+    n = lora_files.count(source)
+    lora_files.fingerprints(source, [(0, n)])
+    shard = lora_files.read(source, 42, 0, min(n, 6))
     return [shard.matrix.tobytes(), shard.names, shard.labels, shard.groups, shard.scales.tobytes()]
 
 
 def read_answers(source: dict) -> list:
-    answers.fingerprint(source)
-    found = answers.read(source, 42)
+    gpcm_files.fingerprint(source)
+    found = gpcm_files.read(source, 42)
     columns = [found.student, found.question, found.response]
     return [column.tobytes() for column in columns] + [repr(found.items), repr(found.students)]
 
@@ -86,7 +84,7 @@ def table_of_answers(folder: Path, ending: str) -> dict:
 
 
 def three_lines(folder: Path) -> dict:
-    found = answers.read(gpcm_files.TINY, 42)
+    found = gpcm_files.read(gpcm_files.TINY, 42)
     source = gpcm_files.save_three_lines(found, folder)
     return source | {"truth": gpcm_files.save_truth(found, folder / "truth.json")}
 

@@ -1,7 +1,7 @@
 """The energy loss and its closed-form gradients, against the definition written out in loops.
 
 Spec 2.1: term1_i = mean_j |x_i - y_ij|, term2_i = mean_{j != j'} |y_ij - y_ij'|,
-loss = mean_i (term1_i - term2_i / 2). Tolerances are those of spec 7.2.
+loss = mean_i (term1_i - term2_i / 2).
 """
 
 import functools
@@ -324,7 +324,7 @@ def test_the_gradient_ignores_shift_and_scale():
 @IN_ONE_DIMENSION
 def test_the_loss_is_never_negative(loss):
     # |y_j - y_j'| <= |y_j - x| + |x - y_j'|; averaged over the pairs, in which every draw occurs
-    # equally often, this says term2 <= 2 term1. Departs: spec 2.1 calls this no invariant.
+    # equally often, this says term2 <= 2 term1. For single batches it is no invariant.
     values = EXACT_IN_ONE_DIMENSION[loss]
     for seed in range(200):
         x, y = points_and_draws(2, 2 + 2 * (seed % 5), 1, torch.float64, seed)

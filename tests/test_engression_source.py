@@ -1,4 +1,4 @@
-"""The reference reproduces the cells that the source published (spec 4.2)."""
+"""The reference reproduces the cells that the original published."""
 
 import math
 from pathlib import Path
@@ -16,7 +16,7 @@ RECORD = TESTS.parent / "results/records/2026-11-22-engression/summary.csv"
 
 
 def misses(found: pd.DataFrame) -> list[str]:
-    """Cells whose mean MMD is over 3 standard errors, or mean epochs over 5 %, off the source.
+    """Cells whose mean MMD is over 3 standard errors, or mean epochs over 5 %, off the original.
 
     The source has two runs of 10 replications (sequential and parallel), on other data since its
     data are not seeded; their mean has half the error variance of ours.

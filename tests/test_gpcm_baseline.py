@@ -1,6 +1,5 @@
 """The stage of the baselines: a row per fold, tables to go with it, and honest failures."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.deep_gpcm.axes import AXES
 from scripts.deep_gpcm.baseline import results
-from scripts.deep_gpcm.irt.baselines import ARMS
 from scripts.deep_gpcm.metrics import scores
+from scripts.deep_gpcm.specs import AXES, BaselineJob
 from scripts.lib.code import ROOT
-from scripts.lib.tables import read_runs, same_keys, write_table
+from scripts.lib.run_rows import read_runs
+from scripts.lib.tables import same_keys, write_table
 from tests.gpcm_answers import answers, parameters
+from tests.gpcm_networks import BASELINES
+from tests.stages import job_of
 
 LEVELS = np.array([4, 2, 3, 4, 2, 4])
 TIMES = ("fit_s", "predict_s", "cpu_s")
@@ -46,9 +47,11 @@ def files(tmp_path_factory) -> dict:
     }
 
 
-def spec_of(baseline: str, folds: list[int], arm: str | None = None) -> dict:
-    arm = arm or baseline
-    return {"arm": arm, "baseline": baseline, "seed": 42, "data": "tiny", "folds": folds}
+def spec_of(baseline: str, folds: list[int], arm: str | None = None) -> BaselineJob:
+    units = [["tiny", fold] for fold in folds]
+    return BaselineJob(
+        study="deep_gpcm", arm=arm or baseline, seed=42, units=units, baseline=baseline
+    )
 
 
 def first_fold(files: dict) -> dict:
@@ -59,24 +62,16 @@ def without_times(row: dict) -> dict:
     return {name: value for name, value in row.items() if name not in TIMES}
 
 
-def command(spec: dict, files: dict, out: Path) -> subprocess.CompletedProcess:
-    flags = ["--threads", "1", "--items", files["items"], "--students", files["students"]]
-    flags += ["--folds", *files["folds"]]
-    for name in ("runs", "predictions", "estimates"):
-        flags += [f"--{name}", out / f"{name}.parquet"]
-    words = [
-        sys.executable,
-        "-m",
-        "scripts.deep_gpcm.baseline",
-        "--job",
-        json.dumps({"spec": spec}),
-    ]
-    return subprocess.run([*words, *map(str, flags)], cwd=ROOT, capture_output=True, text=True)
+def command(job: BaselineJob, files: dict, out: Path) -> subprocess.CompletedProcess:
+    read = {"item_table" if name == "items" else name: path for name, path in files.items()}
+    output = {name: out / f"{name}.parquet" for name in ("runs", "predictions", "estimates")}
+    words = [sys.executable, "-m", "scripts.deep_gpcm.baseline", job_of(job, read, output)]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", BASELINES)
 def test_a_row_scores_what_the_predictions_say(files, arm):
-    rows, predictions, estimates = results(spec_of(arm, [0, 1]), **files, threads=1)
+    rows, predictions, estimates = results(spec_of(arm, [0, 1]), **files)
     assert len(rows) == 2
     for number, row in enumerate(rows):
         assert [row[name] for name in ("study", "arm", "data", "fold", "status")] == [
@@ -96,10 +91,10 @@ def test_a_row_scores_what_the_predictions_say(files, arm):
     assert np.isnan(estimates["beta_3"].to_numpy()[np.tile(LEVELS < 4, 2)]).all()
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", BASELINES)
 def test_a_fold_does_not_depend_on_the_others_in_its_job(files, arm):
-    rows, *tables = results(spec_of(arm, [0, 1]), **files, threads=1)
-    alone = results(spec_of(arm, [1]), **files | {"folds": files["folds"][1:]}, threads=1)
+    rows, *tables = results(spec_of(arm, [0, 1]), **files)
+    alone = results(spec_of(arm, [1]), **files | {"folds": files["folds"][1:]})
     assert without_times(rows[1]) == without_times(alone[0][0])
     for both, one in zip(tables, alone[1:], strict=True):
         second = both.to_pandas().query("fold == 1").reset_index(drop=True)
@@ -107,8 +102,8 @@ def test_a_fold_does_not_depend_on_the_others_in_its_job(files, arm):
 
 
 def test_an_arm_may_have_another_name_than_its_model(files):
-    named, *tables = results(spec_of("gpcm", [0], "classical"), **first_fold(files), threads=1)
-    plain, *_ = results(spec_of("gpcm", [0]), **first_fold(files), threads=1)
+    named, *tables = results(spec_of("gpcm", [0], "classical"), **first_fold(files))
+    plain, *_ = results(spec_of("gpcm", [0]), **first_fold(files))
     assert without_times(named[0]) == without_times(plain[0]) | {"arm": "classical"}
     assert all(set(table["arm"].to_pylist()) == {"classical"} for table in tables)
 
@@ -121,7 +116,7 @@ def test_the_files_of_a_job_keep_the_contract(files, tmp_path):
     assert runs["fold"].to_pylist() == [0, 1]
     assert len(set(runs["seed"].to_pylist())) == 2
     assert all(0 < count < 200 for count in runs["iterations"].to_pylist())
-    _, *tables = results(spec, **files, threads=1)
+    _, *tables = results(spec, **files)
     for name, table in zip(("predictions", "estimates"), tables, strict=True):
         written = pd.read_parquet(tmp_path / f"{name}.parquet")
         pd.testing.assert_frame_equal(written, table.to_pandas(), check_exact=True)
@@ -139,15 +134,15 @@ def test_a_ceiling_without_a_truth_is_one_sentence_and_no_file(files, tmp_path):
 
 def test_classical_arms_need_no_truth_and_are_the_same_without_it(files):
     bare = files | {"items": files["items"].with_name("bare.parquet")}
-    informed, blind = (results(spec_of("gpcm", [0, 1]), **f, threads=1)[0] for f in (files, bare))
+    informed, blind = (results(spec_of("gpcm", [0, 1]), **f)[0] for f in (files, bare))
     assert [without_times(row) for row in informed] == [without_times(row) for row in blind]
 
 
 def test_a_fit_that_does_not_converge_is_a_failed_row_without_numbers(files, monkeypatch):
     spec = spec_of("gpcm", [0, 1])
     with monkeypatch.context() as patch:
-        patch.setattr("scripts.deep_gpcm.irt.marginal.MAX_ITERATIONS", 2)
-        failed, predictions, estimates = results(spec, **files, threads=1)
+        patch.setattr("scripts.deep_gpcm.models.irt.marginal.MAX_ITERATIONS", 2)
+        failed, predictions, estimates = results(spec, **files)
     for row in failed:
         assert row["status"] == "failed"
         assert row["gradient"] > 1e-4
@@ -155,5 +150,5 @@ def test_a_fit_that_does_not_converge_is_a_failed_row_without_numbers(files, mon
     assert len(predictions) == 240
     for column in (predictions["theta"], predictions["p_0"], estimates["alpha"]):
         assert np.isnan(column).all()
-    fine, *_ = results(spec, **files, threads=1)
+    fine, *_ = results(spec, **files)
     assert [row["nll"] is None for row in same_keys([failed[0], fine[1]])] == [True, False]

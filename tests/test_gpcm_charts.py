@@ -2,19 +2,18 @@
 
 import json
 import re
-import subprocess
-import sys
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.deep_gpcm.draw import CHARTS, figures
+from scripts.deep_gpcm.draw import CHARTS, drawn
 from scripts.deep_gpcm.outcome.ladder_charts import learning_curves, name_ends, ratio_bars
 from scripts.deep_gpcm.outcome.score_charts import nll_by_arm
 from scripts.deep_gpcm.outcome.truth_charts import recovery_scatter
 from tests.gpcm_outcome import outcome
+from tests.stages import run_stage
 from tests.svgs import assert_self_contained, assert_well_formed_and_apart
 
 
@@ -25,7 +24,7 @@ def tables() -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def svgs() -> dict[str, str]:
-    return figures(outcome())
+    return drawn(outcome())
 
 
 def name_of(svg: str) -> str:
@@ -48,29 +47,29 @@ def test_figures_refer_to_nothing_outside_and_take_their_ink_from_the_page(svgs)
 
 
 def test_the_accessible_names_have_the_numbers_of_the_tables(tables, svgs):
-    told = {name: name_of(svg) for name, svg in svgs.items()}
+    alt_text = {name: name_of(svg) for name, svg in svgs.items()}
     for row in tables["scores"].itertuples():
         sd = "" if np.isnan(row.nll_sd) else f" (sd {row.nll_sd:.3f})"
-        assert f"{row.data} {row.arm}: {row.nll:.3f}{sd}" in told["scores"]
+        assert f"{row.data} {row.arm}: {row.nll:.3f}{sd}" in alt_text["scores"]
     for row in tables["calibration"].dropna().to_dict("records"):
         words = f"{row['confidence']:.2f} {row['accuracy']:.2f} ({row['count']})"
-        assert words in told["calibration"]
-    assert "X fused: 0: 75%, 25%; 1: 10%, 90%" in told["confusion"]
-    assert "X fused theta: n 3, r 1.00, bias 0.10, RMSE 0.10" in told["recovery"]
-    assert "X item 4 fused: 0.25; X item 4 gpcm: 0.05" in told["categories"]
-    assert "X fused: 1.00 at 0, 0.50 at 1, 0.25 at 2" in told["convergence"]
-    assert "X fused: loss 1.500 to 1.250, validation NLL 1.600 to 1.400" in told["learning"]
-    assert "largest difference of loss 1.0e-07" in told["learning"]
-    assert "step fused: 12.5 (11.0 to 14.0), agrees" in told["ladder"]
+        assert words in alt_text["calibration"]
+    assert "X fused: 0: 75%, 25%; 1: 10%, 90%" in alt_text["confusion"]
+    assert "X fused theta: n 3, r 1.00, bias 0.10, RMSE 0.10" in alt_text["recovery"]
+    assert "X item 4 fused: 0.25; X item 4 gpcm: 0.05" in alt_text["categories"]
+    assert "X fused: 1.00 at 0, 0.50 at 1, 0.25 at 2" in alt_text["convergence"]
+    assert "X fused: loss 1.500 to 1.250, validation NLL 1.600 to 1.400" in alt_text["learning"]
+    assert "largest difference of loss 1.0e-07" in alt_text["learning"]
+    assert "step fused: 12.5 (11.0 to 14.0), agrees" in alt_text["ladder"]
 
 
 def test_the_same_tables_give_the_same_text(tables, svgs):
-    assert figures(tables) == svgs
+    assert drawn(tables) == svgs
 
 
 def test_tables_without_rows_have_no_figure(tables):
     empty = {name: table.iloc[:0] for name, table in tables.items()}
-    assert set(figures(empty).values()) == {""}
+    assert set(drawn(empty).values()) == {""}
 
 
 def test_an_arm_that_fails_agreement_has_a_badge_and_no_bar(tables):
@@ -86,10 +85,10 @@ def test_an_arm_that_fails_agreement_has_a_badge_and_no_bar(tables):
 
 
 def test_the_repetition_of_the_baseline_is_no_agreement_and_the_untested_is_named(tables):
-    told = name_of(ratio_bars(tables["ladder"]))
-    assert "step reference_again: 1.02 (0.950 to 1.10), A/A" in told
-    assert "step tables: no ratio, not tested" in told
-    assert "step reference:" not in told
+    alt_text = name_of(ratio_bars(tables["ladder"]))
+    assert "step reference_again: 1.02 (0.950 to 1.10), A/A" in alt_text
+    assert "step tables: no ratio, not tested" in alt_text
+    assert "step reference:" not in alt_text
 
 
 def test_bars_are_as_long_as_the_logarithm_of_the_ratio(tables):
@@ -139,21 +138,21 @@ def test_marks_stand_where_the_table_says(tables):
 def test_estimates_beyond_the_frame_are_counted_and_lie_on_its_edge(tables):
     points = tables["points"].copy()
     points.loc[points.index[0], "estimate"] = 50.0
-    told = name_of(recovery_scatter(points))
-    assert "1 beyond the frame" in told
+    alt_text = name_of(recovery_scatter(points))
+    assert "1 beyond the frame" in alt_text
     assert "beyond" not in name_of(recovery_scatter(tables["points"]))
 
 
 def test_panels_tell_correlation_bias_and_error_of_their_points():
     points = pd.DataFrame({"data": "X", "arm": "fused", "parameter": "alpha",
                            "true": [-1.0, 0.0, 1.0], "estimate": [-0.5, 1.5, 0.5]})  # fmt: skip
-    told = name_of(recovery_scatter(points))
-    assert "X fused alpha: n 3, r 0.50, bias 0.50, RMSE 0.96" in told
+    alt_text = name_of(recovery_scatter(points))
+    assert "X fused alpha: n 3, r 0.50, bias 0.50, RMSE 0.96" in alt_text
 
 
 def test_one_point_has_no_correlation(tables):
-    told = name_of(recovery_scatter(tables["points"].iloc[:1]))
-    assert "n 1, r not defined" in told
+    alt_text = name_of(recovery_scatter(tables["points"].iloc[:1]))
+    assert "n 1, r not defined" in alt_text
 
 
 def test_curves_that_leave_the_reference_are_named_and_the_others_lie_on_it(tables):
@@ -178,15 +177,12 @@ def test_names_at_the_ends_of_curves_do_not_overlap():
     assert heights["b"] - heights["c"] == pytest.approx(0.075)
 
 
-def test_the_stage_writes_one_file_with_all_figures(tables, svgs, tmp_path):
-    command = [sys.executable, "-m", "scripts.deep_gpcm.draw", "--job", '{"spec": {}}']
-    for name, table in tables.items():
-        table.to_csv(tmp_path / f"{name}.csv", index=False)
-        if name in CHARTS:
-            command += [f"--{name}", str(tmp_path / f"{name}.csv")]
-    command += ["--figures", str(tmp_path / "figures.json")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_the_stage_writes_one_file_with_all_figures(monkeypatch, tables, svgs, tmp_path):
+    read = {name: tmp_path / f"{name}.csv" for name in CHARTS}
+    for name, path in read.items():
+        tables[name].to_csv(path, index=False)
+    made = {"figures": tmp_path / "figures.json"}
+    assert run_stage(monkeypatch, "deep_gpcm/draw.py", {}, read, made) is None
     found = json.loads((tmp_path / "figures.json").read_text())
     assert {name: name_of(svg) for name, svg in found.items()} == {
         name: name_of(svg) for name, svg in svgs.items()

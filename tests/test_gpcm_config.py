@@ -3,12 +3,25 @@
 import pytest
 import yaml
 
-from scripts.deep_gpcm.check import check_deep_gpcm as checked
+from scripts.deep_gpcm.jobs import study
+from scripts.deep_gpcm.settings import Section, check
 from scripts.lib.code import ROOT
+from scripts.lib.contract import check_contract
+from scripts.lib.settings import read_settings
 from tests.mistakes import assert_refused
 
 STUDY = "deep_gpcm"
 CONFIG = yaml.safe_load((ROOT / "config/deep_gpcm.yaml").read_text())[STUDY]
+
+
+def checked(config: dict) -> None:
+    section = read_settings(Section, config, STUDY)
+    check(section)
+    check_contract(study(section, 42, active=False))
+
+
+LINES = {"kind": "three_lines", "files": [], "format": "OC", "questions": 3, "categories": 2,
+         "id_base": 0}  # fmt: skip
 TABLE = {"kind": "table", "path": "answers.csv"}
 
 # Through Snakemake: sections as YAML text, and what the sentence says.
@@ -20,7 +33,11 @@ MISTAKES = {
 # Through the checks: keys to change, each by its place, and what the sentence says.
 CHANGES = {
     "one fold": ({"folds": 1}, "deep_gpcm.folds is 1", "use 0 or 2"),
-    "more folds of an arm": ({"run.reference.folds": 9}, "run.reference.folds is 9", "more than"),
+    "more folds of an arm": (
+        {"arms.reference.run.folds": 9},
+        "arms.reference.run.folds is 9",
+        "more than",
+    ),
     "all students validate": ({"validation": 0.9}, "deep_gpcm.validation is 0.9", "at most 0.5"),
     "wrong type": ({"train.batch": "many"}, "train.batch is 'many'", "type integer"),
     "NaN learning rate": ({"train.lr": float("nan")}, "train.lr is nan", "finite"),
@@ -31,7 +48,7 @@ CHANGES = {
     ),
     "unknown memory": ({"arms.fused.memory": "fuse"}, "memory is 'fuse'", "did you mean 'fused'?"),
     "neither network nor model": (
-        {"arms.mine": {"memory": "fused"}},
+        {"arms.mine": {"about": "Mine.", "role": "peer", "memory": "fused"}},
         "arms.mine",
         "an evaluation or a baseline",
     ),
@@ -57,8 +74,8 @@ CHANGES = {
     ),
     "key of another kind": (
         {"sources.A.path": "answers.csv"},
-        "sources.A: a key of generated is 'path'",
-        "Use one of: kind, students",
+        "sources.A.path is no key",
+        "students, questions",
     ),
     "table without a path": (
         {"sources.mine": {"kind": "table"}},
@@ -67,18 +84,18 @@ CHANGES = {
     ),
     "name with a space": ({"sources.my answers": TABLE}, "my answers", "letters, digits and _"),
     "data set of an arm that is not there": (
-        {"run.reference.data": ["smal"]},
-        "run.reference.data is 'smal'",
+        {"arms.reference.run.data": ["smal"]},
+        "arms.reference.run.data is 'smal'",
         "did you mean 'small'?",
     ),
     "result arm on part of the data": (
-        {"run.fused.data": ["small"]},
-        "run.fused",
-        "report.arm",
+        {"arms.fused.run.data": ["small"]},
+        "arms.fused.run",
+        "the result",
     ),
     "measured baseline": (
-        {"measure.contestants.fused.arm": "gpcm"},
-        "measures fused",
+        {"measure.workloads.loading.contestants": ["reference", "gpcm"]},
+        "measures gpcm",
         "trains nothing",
     ),
     "whole folds without epochs": (
@@ -91,7 +108,12 @@ CHANGES = {
         "workloads.loading.data is 'E'",
         "Use one of: small",
     ),
-    "agreement by no axis": ({"agreement.split": "n"}, "agreement.split is 'n'", "data"),
+    "agreement by no axis": ({"agreement.strata": "n"}, "agreement.strata is 'n'", "data"),
+    "old place of the runs": ({"run": {}}, "deep_gpcm.run has another name", "arms.<name>.run"),
+    "old name of an axis": ({"agreement.split": "data"}, "agreement.split", "agreement.strata"),
+    "no files": ({"sources.mine": LINES}, "sources.mine.files is []", "at least 1"),
+    "unknown kind": ({"sources.A.kind": "x"}, "sources.A.kind is 'x'", "Use one of: generated"),
+    "wrong type in an arm": ({"arms.adamw.train.batch": "x"}, "adamw.train.batch", "integer"),
 }
 
 

@@ -6,30 +6,34 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.deep_gpcm.axes import AXES
-from scripts.deep_gpcm.unit import Unit, train_unit
-from scripts.lib.agreement import agree, verdicts
-from tests.gpcm_networks import IMPLEMENTATIONS, arm, configuration, fold
+from scripts.deep_gpcm.specs import AXES, GpcmJob
+from scripts.deep_gpcm.unit import Unit
+from scripts.lib.agreement import Declared, agree, verdicts
+from scripts.lib.contract import Study
+from tests.gpcm_networks import IMPLEMENTATIONS, arm, configuration, fold, trained_unit
 
 CONTROLS = ("no_erase", "first_memory")
 WIDER = {"memory_size": 10, "key_dim": 16, "value_dim": 32, "summary_dim": 16}
 
 
+DECLARED = Declared.model_validate(Study("deep_gpcm", configuration(), AXES, {}, []).agreement())
+
+
 @cache
 def unit(name: str, number: int = 0) -> Unit:
     """An arm's unit of 60 steps."""
-    return train_unit(job(name, 6, 12), fold(120, 30, 40, longest=12, seed=number), ["x", number])
+    return trained_unit(job(name, 6, 12), fold(120, 30, 40, longest=12, seed=number), ["x", number])
 
 
-def job(name: str, epochs: int, batch: int) -> dict:
+def job(name: str, epochs: int, batch: int) -> GpcmJob:
     made = arm(name, batch=batch, epochs=epochs, lr=5e-3)
-    return made | {"model": made["model"] | WIDER}
+    return made.model_copy(update={"model": made.model.model_copy(update=WIDER)})
 
 
 @cache
 def trained(name: str) -> Unit:
     """An arm's unit with enough to train and to test on for an accuracy."""
-    return train_unit(job(name, 12, 16), fold(150, 30, 150, longest=20), ["x", 0])
+    return trained_unit(job(name, 12, 16), fold(150, 30, 150, longest=20), ["x", 0])
 
 
 def losses(name: str) -> np.ndarray:
@@ -39,7 +43,7 @@ def losses(name: str) -> np.ndarray:
 def judged(name: str) -> tuple[bool, str]:
     """The verdict on an arm by the tests that the shipped configuration declares for it."""
     rows = [unit(each, number).row for each in (name, "reference") for number in (0, 1)]
-    found = agree(pd.DataFrame(rows), name, configuration()["agreement"] | {"axes": AXES})
+    found = agree(pd.DataFrame(rows), name, DECLARED)
     return verdicts(pd.DataFrame(found))[name]
 
 

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.deep_gpcm.fold import PARTS, Fold, Sequences, read_fold
-from scripts.deep_gpcm.training import fit as module
-from scripts.deep_gpcm.training.fit import Fit, fit
-from scripts.deep_gpcm.unit import train_unit
+from scripts.deep_gpcm.data.fold import PARTS, Fold, Sequences, read_fold
+from scripts.deep_gpcm.models import fit as module
+from scripts.deep_gpcm.models.fit import Fit, fit
 from tests.gpcm_networks import (
     DOUBLE,
     IMPLEMENTATIONS,
@@ -20,6 +19,7 @@ from tests.gpcm_networks import (
     fold,
     fold_file,
     furthest,
+    trained_unit,
 )
 
 KEY = (42, "deep_gpcm", "x", 0)
@@ -162,14 +162,14 @@ def test_the_rate_falls_with_the_scores_of_the_validation(monkeypatch):
 
 @pytest.mark.parametrize("name", ["reference", "fused", "zero_id"])
 def test_a_rate_beyond_all_bounds_is_a_row_that_diverged_and_has_no_metrics(name):
-    found = train_unit(arm(name, lr=1e30), fold(), UNIT)
+    found = trained_unit(arm(name, lr=1e30), fold(), UNIT)
     assert found.row["status"] == "diverged"
     assert not {"nll", "qwk", "accuracy"} & set(found.row)
     assert found.row["n_epochs"] == 1
 
 
 def test_the_damage_of_the_very_last_step_is_seen_too():
-    found = train_unit(arm("fused", lr=1e30, epochs=1, batch=100), fold(), UNIT)
+    found = trained_unit(arm("fused", lr=1e30, epochs=1, batch=100), fold(), UNIT)
     assert np.isfinite(found.row["early_losses"]).all()
     assert found.row["status"] == "diverged"
     assert "nll" not in found.row
@@ -180,7 +180,7 @@ def test_an_infinite_loss_ends_the_training_as_diverged():
     part = data.parts["train"]
     beyond = np.where(part.question == 2, 3, part.response)  # of a question with two levels
     wrong = Sequences(part.student, part.lengths, part.question, beyond)
-    found = train_unit(arm("fused"), Fold(data.parts | {"train": wrong}, data.levels), UNIT)
+    found = trained_unit(arm("fused"), Fold(data.parts | {"train": wrong}, data.levels), UNIT)
     assert found.row["early_losses"][0] == math.inf
     assert found.row["status"] == "diverged"
     assert "nll" not in found.row
@@ -189,19 +189,19 @@ def test_an_infinite_loss_ends_the_training_as_diverged():
 def test_protocols_say_who_trains_and_who_chooses(tmp_path):
     data = fold()
     files = fold_file(data, tmp_path)
-    clean, source = (read_fold(*files, protocol) for protocol in ("clean", "source"))
+    clean, original = (read_fold(*files, protocol) for protocol in ("clean", "original"))
     for part in PARTS:
         for field in ("student", "lengths", "question", "response"):
             expected = getattr(data.parts[part], field)
             assert np.array_equal(getattr(clean.parts[part], field), expected)
-    students = {part: source.parts[part].student.tolist() for part in PARTS}
+    students = {part: original.parts[part].student.tolist() for part in PARTS}
     assert students["train"] == list(range(33))
     assert students["val"] == students["test"] == data.parts["test"].student.tolist()
-    assert np.array_equal(source.levels, data.levels)
+    assert np.array_equal(original.levels, data.levels)
 
 
-@pytest.mark.parametrize("protocol", ["clean", "source"])
-def test_test_answers_choose_nothing_unless_the_protocol_is_the_source_s(tmp_path, protocol):
+@pytest.mark.parametrize("protocol", ["clean", "original"])
+def test_test_answers_choose_nothing_unless_the_protocol_is_the_original_s(tmp_path, protocol):
     found = []
     for change in (0, 1):
         data, folder = fold(), tmp_path / str(change)
@@ -217,7 +217,8 @@ def test_test_answers_choose_nothing_unless_the_protocol_is_the_source_s(tmp_pat
 def test_accuracy_rises_when_padding_is_scored():
     data = fold(train=60, test=60, longest=12)
     plain, counted = (
-        train_unit(arm(name, epochs=10, lr=0.01), data, UNIT).row for name in ("fused", "unmasked")
+        trained_unit(arm(name, epochs=10, lr=0.01), data, UNIT).row
+        for name in ("fused", "unmasked")
     )
     assert counted["accuracy"] > plain["accuracy"] + 0.15
     assert counted["nll"] < plain["nll"] - 0.2
@@ -234,7 +235,7 @@ def test_autocast_trains_every_evaluation_in_fewer_digits(evaluation):
 
 
 def test_eight_bits_change_the_predictions_and_not_the_training():
-    exact, coarse = (train_unit(arm(name), fold(), UNIT) for name in ("fused", "int8"))
+    exact, coarse = (trained_unit(arm(name), fold(), UNIT) for name in ("fused", "int8"))
     assert coarse.losses["loss"] == exact.losses["loss"]
     apart = np.abs(coarse.predictions["theta"] - exact.predictions["theta"])
     assert 0 < apart.max() < 0.05

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.model_selection import KFold
 
-from scripts.deep_gpcm.fold import read_fold
-from scripts.deep_gpcm.sequences.split import held_out, parts
+from scripts.deep_gpcm.data.fold import read_fold
+from scripts.deep_gpcm.data.split import held_out, parts
 from scripts.lib.faults import LoadError
 from tests.gpcm_files import TINY, A, load, outputs
 from tests.stages import one_sentence, run_stage
@@ -21,12 +21,11 @@ def loaded(monkeypatch, folder, source=A):
 
 
 def split(monkeypatch, files, folder, **changes):
-    """Run features.py; its fold files, and what it says on exit."""
+    """Run folds.py; its fold files, and what it says on exit."""
     spec = SPEC | changes
     paths = [folder / f"{fold}.parquet" for fold in range(max(1, spec["folds"]))]
-    flags = ["--interactions", files["interactions"], "--students", files["students"]]
-    said = run_stage(monkeypatch, "deep_gpcm/features.py", spec, *flags, "--folds", *paths)
-    return paths, said
+    read = {name: files[name] for name in ("interactions", "students")}
+    return paths, run_stage(monkeypatch, "deep_gpcm/folds.py", spec, read, {"folds": paths})
 
 
 def students_of(table: pa.Table, part: str) -> set[int]:
@@ -78,7 +77,7 @@ def test_folds_are_those_of_scikit_learn_with_the_seed_as_its_state():
     assert not np.array_equal(found[0], held_out(800, 5, 43)[0])
 
 
-def test_no_folds_is_the_split_of_the_source_whose_first_students_train(monkeypatch, tmp_path):
+def test_no_folds_is_the_split_of_the_original_whose_first_students_train(monkeypatch, tmp_path):
     files = loaded(monkeypatch, tmp_path, A | {"students": 804})
     (path,), said = split(monkeypatch, files, tmp_path / "folds", folds=0)
     assert said is None
@@ -118,7 +117,7 @@ def test_a_share_is_rounded_down_as_decimals_are():
 def test_windows_of_a_student_stay_together(monkeypatch, tmp_path):
     files = loaded(monkeypatch, tmp_path, A | {"window": 12})
     paths, _ = split(monkeypatch, files, tmp_path / "folds")
-    fold = read_fold(paths[0], files["items"])
+    fold = read_fold(paths[0], files["item_table"])
     students = {part: set(found.student.tolist()) for part, found in fold.parts.items()}
     assert not students["train"] & students["test"]
     assert not students["train"] & students["val"]
@@ -129,7 +128,7 @@ def test_windows_of_a_student_stay_together(monkeypatch, tmp_path):
 def test_a_fold_is_read_as_the_sequences_that_were_loaded(monkeypatch, tmp_path):
     files = loaded(monkeypatch, tmp_path, TINY)
     paths, _ = split(monkeypatch, files, tmp_path / "folds", folds=3)
-    fold = read_fold(paths[0], files["items"])
+    fold = read_fold(paths[0], files["item_table"])
     answers = pq.read_table(files["interactions"]).to_pandas()
     rows = answers[answers["student_id"].isin(fold.parts["test"].student)]
     assert fold.parts["test"].question.tolist() == rows["question_id"].tolist()

@@ -11,23 +11,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.deep_gpcm.sequences.responses import (
+from scripts.deep_gpcm.data.responses import (
     Responses,
     assemble,
     check,
     item_table,
     student_table,
 )
-from scripts.deep_gpcm.sequences.sources import SOURCE_KEYS, fingerprint, read
 from scripts.lib.code import ROOT
 from scripts.lib.faults import LoadError
 from tests.gpcm_files import (
     TINY,
     A,
+    fingerprint,
     load,
     outputs,
+    read,
     read_responses,
-    refusal,
     same_answers,
     save_csv,
     save_three_lines,
@@ -50,7 +50,7 @@ def test_answers_survive_a_round_trip_with_their_types(monkeypatch, tmp_path):
     types = {
         "interactions": ["int32", "int16", "int32", "int8"],
         "students": ["int32", "string", "double"],
-        "items": ["int32", "string", "int8", "double", "double", "double", "double"],
+        "item_table": ["int32", "string", "int8", "double", "double", "double", "double"],
     }
     for name, expected_types in types.items():
         schema = pq.read_schema(files[name])
@@ -64,7 +64,7 @@ def test_answers_survive_a_round_trip_with_their_types(monkeypatch, tmp_path):
 def test_what_is_unknown_is_nan_and_not_null(monkeypatch, tmp_path):
     source = save_three_lines(read(TINY, 42), tmp_path)
     load(monkeypatch, source, tmp_path / "out")
-    for name, column in [("students", "theta"), ("items", "alpha"), ("items", "beta_3")]:
+    for name, column in [("students", "theta"), ("item_table", "alpha"), ("item_table", "beta_3")]:
         values = pq.read_table(outputs(tmp_path / "out")[name])[column]
         assert values.null_count == 0
         assert np.isnan(values.to_numpy()).all()
@@ -92,7 +92,7 @@ def test_question_0_of_a_0_based_file_is_a_question_like_the_others(tmp_path):
 
 
 def test_partial_credit_is_not_truncated(tmp_path):
-    # The source's reader takes int(float("0.667")) = 0.
+    # The original's reader takes int(float("0.667")) = 0.
     (tmp_path / "a.txt").write_text("4\n1,1,1,1\n0.000,0.333,0.667,1.000\n")
     source = {"kind": "three_lines", "files": [str(tmp_path / "a.txt")], "format": "PC"}
     found = read(source | {"questions": 1, "categories": 4, "id_base": 1}, 0)
@@ -273,16 +273,10 @@ def test_a_fingerprint_follows_the_files_of_a_source(tmp_path):
         fingerprint(lines | {"truth": truth})
 
 
-def test_an_unknown_kind_is_refused(monkeypatch, tmp_path):
-    assert set(SOURCE_KEYS) == {"generated", "three_lines", "table", "irtorch"}
-    assert "use one of generated, three_lines" in refusal(monkeypatch, {"kind": "x"}, tmp_path)
-
-
-def test_asking_for_keys_and_fingerprints_imports_no_heavy_library():
+def test_the_jobs_of_the_study_import_no_heavy_library():
     code = (
-        "import sys; from scripts.deep_gpcm.sequences.sources import fingerprint, SOURCE_KEYS;"
-        "fingerprint({'kind': 'generated'});"
-        "assert not {'torch', 'sklearn', 'pandas'} & set(sys.modules)"
+        "import sys; from scripts.deep_gpcm import jobs;"
+        "assert not {'torch', 'sklearn', 'pandas', 'pyarrow', 'numba'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
 

@@ -1,16 +1,15 @@
-"""The built-in generator draws what the source draws, bit by bit."""
+"""The built-in generator draws what the original draws, bit by bit."""
 
 import numpy as np
 import pytest
 
-from scripts.deep_gpcm.sequences.generator import drawn, probabilities
-from scripts.deep_gpcm.sequences.sources import read
+from scripts.deep_gpcm.data.generator import drawn, probabilities
 from scripts.lib.faults import LoadError
-from tests.gpcm_files import TINY, A, B, C, D, same_answers, save_three_lines
+from tests.gpcm_files import TINY, A, B, C, D, read, same_answers, save_three_lines
 
 
 def literal(source: dict, seed: int) -> tuple:
-    """Spec 1.2 word by word: one draw after the other from the global generator."""
+    """One draw after the other from the global generator."""
     students, questions, categories = (source[k] for k in ("students", "questions", "categories"))
     before = np.random.get_state()  # noqa: NPY002
     np.random.seed(seed)  # noqa: NPY002
@@ -49,7 +48,7 @@ def test_vectorised_draws_equal_the_literal_loop_bit_by_bit(source, seed):
     assert not np.array_equal(read(source, seed - 1).response, found.response)
 
 
-def test_data_sets_of_the_source_have_its_counts_and_class_shares():
+def test_data_sets_of_the_original_have_its_counts_and_class_shares():
     golden = {
         24_056: (A, [0.332, 0.209, 0.204, 0.256]),
         75_478: (B, [0.327, 0.208, 0.200, 0.265]),
@@ -70,7 +69,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("data", PUBLISHED)
-def test_files_of_the_data_sets_are_those_that_the_source_published(data, tmp_path):
+def test_files_of_the_data_sets_are_those_that_the_original_published(data, tmp_path):
     # github.com/alhazar43/deep-gpcm: data/large/synthetic_OC at b596eb7, data/synthetic_500_200_4
     # and data/synthetic_OC at 0787099.
     source, train, test, last = PUBLISHED[data]
@@ -82,13 +81,13 @@ def test_files_of_the_data_sets_are_those_that_the_source_published(data, tmp_pa
     assert lines[-1].endswith(last)
 
 
-def test_items_of_data_set_d_are_those_that_the_source_published():
+def test_items_of_data_set_d_are_those_that_the_original_published():
     # data/synthetic_OC/true_irt_parameters.json at 11b881c: the last item.
     published = [-0.3198054327258555, 0.3933129770149689, 0.7236814828370711]
     assert betas(read(D, 42))[-1].tolist() == published
 
 
-def test_data_set_d_has_the_mean_length_of_the_source():
+def test_data_set_d_has_the_mean_length_of_the_original():
     found = read(D, 42)
     assert len(found.response) / D["students"] == pytest.approx(251.5, abs=0.05)
     assert found.question.max() == 400
@@ -111,7 +110,7 @@ def test_the_global_generator_is_neither_used_nor_moved():
 
 
 def test_more_students_keep_the_first_abilities_and_change_everything_else():
-    # A property of the source: all abilities are drawn before the items and the answers.
+    # A property of the original: all abilities are drawn before the items and the answers.
     few, many = read(A, 42), read(A | {"students": 801}, 42)
     assert np.array_equal(many.students["theta"][:800], few.students["theta"])
     assert (few.items["alpha"] != many.items["alpha"]).all()
@@ -148,6 +147,6 @@ def test_lengths_that_allow_no_sequence_are_refused(lengths):
         read(TINY | {"lengths": lengths}, 42)
 
 
-def test_a_seed_too_large_for_the_source_is_refused():
+def test_a_seed_too_large_for_the_original_is_refused():
     with pytest.raises(LoadError, match="takes 0 to 4294967295"):
         read(TINY, 2**32)

@@ -1,17 +1,17 @@
-"""The numbers of the specification's section 6, on its data sets A, B and C."""
+"""The numbers of docs/studies/deep_gpcm.md, Golden facts, on data sets A, B and C."""
 
 import numpy as np
 import pytest
 
-from scripts.deep_gpcm.fold import Fold, Sequences
-from scripts.deep_gpcm.irt.ability import trace
-from scripts.deep_gpcm.irt.baselines import ARMS, Learned
-from scripts.deep_gpcm.irt.marginal import fit
-from scripts.deep_gpcm.irt.parameters import Parameters
-from scripts.deep_gpcm.irt.recovery import last_of, recovery
+from scripts.deep_gpcm.data import generator
+from scripts.deep_gpcm.data.fold import Fold, Sequences
 from scripts.deep_gpcm.metrics import scores
-from scripts.deep_gpcm.sequences import generator
+from scripts.deep_gpcm.models.irt.baselines import Learned, learn
+from scripts.deep_gpcm.models.irt.marginal import fit
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters, trace
+from scripts.deep_gpcm.outcome.recovery import last_of, recovery_of
 from tests.gpcm_answers import fold_of, of_students
+from tests.gpcm_files import data_source
 
 SETS = {
     "A": {"students": 800, "questions": 50, "categories": 4, "lengths": [10, 50]},
@@ -22,10 +22,10 @@ NAMES = ("accuracy", "qwk", "ordinal_accuracy", "mae", "nll")
 
 
 class Data:
-    """A data set at seed 42: its answers, truth, and the source's 80/20 split."""
+    """A data set at seed 42: its answers, truth, and the original's 80/20 split."""
 
     def __init__(self, name: str):
-        read = generator.read(SETS[name], seed=42)
+        read = generator.read(data_source({"kind": "generated"} | SETS[name]), seed=42)
         first = np.flatnonzero(read.t == 0)
         self.truth = Parameters(
             student=read.students["student_id"].to_numpy(),
@@ -45,7 +45,7 @@ class Data:
         self.all = Fold(self.split.parts | {"test": self.whole}, self.levels)
 
     def learn(self, arm: str) -> Learned:
-        return ARMS[arm](self.split, self.truth)
+        return learn(arm, self.split, self.truth)
 
 
 def scored(learned: Learned, fold: Fold) -> list[float]:
@@ -72,11 +72,11 @@ def last_ability(data: Data, found: Learned) -> tuple[np.ndarray, np.ndarray]:
 
 def recovered(data: Data, found: Learned) -> dict[str, dict]:
     student, theta = last_ability(data, found)
-    rows = recovery(Parameters(student, theta, found.alpha, found.beta), data.truth)
+    rows = recovery_of(Parameters(student, theta, found.alpha, found.beta), data.truth)
     return {row["parameter"]: row for row in rows}
 
 
-def test_the_data_are_the_specification_s(data):
+def test_the_data_are_those_of_an_independent_program(data):
     answers = {name: each.whole.response for name, each in data.items()}
     assert {name: len(r) for name, r in answers.items()} == {"A": 24056, "B": 75478, "C": 13563}
     for name, shares in {
@@ -100,7 +100,9 @@ def test_the_data_are_the_specification_s(data):
         ("C", "all", "oracle", (0.610, 0.584)),
     ],
 )
-def test_shares_and_ceilings_score_what_the_specification_measured(data, name, part, arm, expected):
+def test_shares_and_ceilings_score_what_an_independent_program_measured(
+    data, name, part, arm, expected
+):
     found = scored(data[name].learn(arm), getattr(data[name], part))[: len(expected)]
     # Rounded to three digits, they are the same.
     assert found == pytest.approx(list(expected), abs=6e-4)
@@ -110,7 +112,9 @@ def test_shares_and_ceilings_score_what_the_specification_measured(data, name, p
     ("name", "expected"),
     [("A", (0.553, 0.664, 0.854, 0.633, 1.006)), ("B", (0.559, 0.686, 0.863, 0.609, 0.979))],
 )
-def test_the_classical_model_scores_what_the_specification_measured(data, fitted, name, expected):
+def test_the_classical_model_scores_what_an_independent_program_measured(
+    data, fitted, name, expected
+):
     assert fitted[name].converged
     assert scored(fitted[name], data[name].split) == pytest.approx(list(expected), abs=1e-3)
 
@@ -119,14 +123,16 @@ def test_the_classical_model_scores_what_the_specification_measured(data, fitted
     ("name", "expected"),
     [("A", (0.965, 0.93, 0.98, 0.98, 0.97)), ("B", (0.995, 0.93, 0.975, 0.975, 0.975))],
 )
-def test_parameters_are_recovered_as_well_as_the_specification_found(data, fitted, name, expected):
+def test_parameters_are_recovered_as_well_as_an_independent_program_found(
+    data, fitted, name, expected
+):
     rows = recovered(data[name], fitted[name])
     assert list(rows) == ["theta", "alpha", "beta_1", "beta_2", "beta_3"]
     found = [row["correlation"] for row in rows.values()]
     assert found == pytest.approx(list(expected), abs=0.006)
 
 
-def test_errors_after_linking_are_the_specification_s(data, fitted):
+def test_errors_after_linking_are_those_of_an_independent_program(data, fitted):
     for name, alpha, beta in [("A", 0.12, 0.19), ("B", 0.12, 0.24)]:
         rows = recovered(data[name], fitted[name])
         pooled = np.sqrt(np.mean([rows[f"beta_{h}"]["rmse"] ** 2 for h in (1, 2, 3)]))
@@ -147,7 +153,7 @@ def test_no_ability_can_be_traced_better_than_by_the_true_items(data):
         assert rows["theta"]["correlation"] == pytest.approx(expected, abs=2e-3)
 
 
-def test_students_paired_by_place_as_in_the_source_do_not_correlate(data, fitted):
+def test_students_paired_by_place_as_in_the_original_do_not_correlate(data, fitted):
     student, theta = last_ability(data["A"], fitted["A"])
     misplaced = np.corrcoef(theta, data["A"].truth.theta[: len(student)])[0, 1]
     assert misplaced == pytest.approx(-0.11, abs=6e-3)
@@ -164,7 +170,7 @@ def test_twice_the_nodes_change_nothing_and_half_of_them_bias_the_thresholds(dat
 
 def test_the_scale_of_b_is_off_because_600_weak_priors_together_are_strong(data, monkeypatch):
     b = data["B"]
-    monkeypatch.setattr("scripts.deep_gpcm.irt.marginal.BETA_SD", 1000.0)
+    monkeypatch.setattr("scripts.deep_gpcm.models.irt.marginal.BETA_SD", 1000.0)
     free = b.learn("gpcm")
     assert free.converged
     rows = recovered(b, free)

@@ -6,19 +6,18 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, minimize
 
-from scripts.deep_gpcm.fold import Fold, Sequences
-from scripts.deep_gpcm.irt.ability import trace
-from scripts.deep_gpcm.irt.baselines import ARMS, TruthMissing
-from scripts.deep_gpcm.irt.marginal import answer_counts, fit, log_likelihood, split
-from scripts.deep_gpcm.irt.model import log_p, standard_normal
-from scripts.deep_gpcm.irt.parameters import Parameters
+from scripts.deep_gpcm.data.fold import Fold, Sequences
+from scripts.deep_gpcm.models.irt.baselines import TruthMissing, learn
+from scripts.deep_gpcm.models.irt.marginal import answer_counts, fit, log_likelihood, unpacked
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters, log_p, standard_normal, trace
 from tests.gpcm_answers import answers, fold_of, of_students, parameters
+from tests.gpcm_networks import BASELINES
 
 MIXED = np.array([4, 2, 3, 4, 2])
 
 
 def by_definition(theta: float, alpha: float, beta: np.ndarray) -> np.ndarray:
-    """Probabilities of one item, as spec 1.2 writes them."""
+    """Probabilities of one item, written out."""
     z = [sum(alpha * (theta - b) for b in beta[:k]) for k in range(len(beta) + 1)]
     odds = np.exp(np.array(z) - max(z))
     return odds / odds.sum()
@@ -60,8 +59,8 @@ def test_the_gradient_is_that_of_finite_differences():
     numeric = approx_fprime(x, lambda x: log_likelihood(x, counts, MIXED)[0], 1e-6)
     assert found == pytest.approx(numeric, abs=2e-3, rel=1e-4)
     absent = np.arange(1, 4) >= MIXED[:, None]
-    assert (split(found, 5)[1][absent] == 0).all()
-    assert (np.abs(split(found, 5)[1][~absent]) > 1e-3).all()
+    assert (unpacked(found, 5)[1][absent] == 0).all()
+    assert (np.abs(unpacked(found, 5)[1][~absent]) > 1e-3).all()
 
 
 def test_the_fit_is_that_of_a_slow_one_with_another_quadrature_and_no_gradient():
@@ -123,7 +122,7 @@ def test_an_item_that_nobody_answered_keeps_the_mode_of_its_prior():
 def test_a_fit_that_is_cut_short_says_so(monkeypatch):
     seen = answers(parameters(30, MIXED, seed=4), 6)
     assert fit(seen, MIXED).converged
-    monkeypatch.setattr("scripts.deep_gpcm.irt.marginal.MAX_ITERATIONS", 2)
+    monkeypatch.setattr("scripts.deep_gpcm.models.irt.marginal.MAX_ITERATIONS", 2)
     short = fit(seen, MIXED)
     assert not short.converged
     assert short.gradient > 1e-4
@@ -212,7 +211,7 @@ def tiny() -> tuple[Fold, Parameters]:
 
 
 def predicted(arm: str, fold: Fold, truth: Parameters | None) -> tuple:
-    return ARMS[arm](fold, truth).predict(fold.parts["test"])
+    return learn(arm, fold, truth).predict(fold.parts["test"])
 
 
 def test_the_shares_of_simple_baselines_are_those_of_training_and_validation_students():
@@ -231,7 +230,7 @@ def test_the_shares_of_simple_baselines_are_those_of_training_and_validation_stu
         assert marginal[row] == pytest.approx([*share, *[0] * (4 - MIXED[q - 1])])
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", BASELINES)
 def test_no_arm_looks_at_the_answer_that_it_predicts_or_at_later_ones(arm):
     fold, truth = tiny()
     test = fold.parts["test"]
@@ -251,7 +250,7 @@ def test_knowing_more_costs_fewer_nats():
     test = fold.parts["test"]
     nll = {
         arm: -np.log(predicted(arm, fold, truth)[0][np.arange(4000), test.response]).mean()
-        for arm in ARMS
+        for arm in BASELINES
     }
     order = ["oracle", "bayes", "gpcm", "item_marginal", "majority"]
     assert sorted(nll, key=nll.get) == order
@@ -262,7 +261,7 @@ def test_ceilings_need_a_truth_and_the_oracle_finds_its_students_by_id():
     fold, truth = tiny()
     for arm in ("bayes", "oracle"):
         with pytest.raises(TruthMissing, match="true parameters"):
-            ARMS[arm](fold, None)
+            learn(arm, fold, None)
     order = np.random.default_rng(0).permutation(60)
     shuffled = replace(truth, student=truth.student[order], theta=truth.theta[order])
     known, theta = predicted("oracle", fold, truth)

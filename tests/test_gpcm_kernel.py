@@ -12,22 +12,23 @@ import numba
 import numpy as np
 import pytest
 
-from scripts.deep_gpcm.memory import kernel
+from scripts.deep_gpcm.models.memory import recurrence
 from tests.gpcm_networks import ROOT
+from tests.stages import job_of
 
-SOURCE = Path(kernel.__file__)
+SOURCE = Path(recurrence.__file__)
 
 
 def start(cache: Path) -> subprocess.Popen:
     """The stage that compiles, running."""
-    words = ["-m", "scripts.deep_gpcm.kernel", "--job", '{"spec": {}}', "--compiled", str(cache)]
+    words = ["-m", "scripts.deep_gpcm.kernel", job_of({}, {}, {"compiled": cache})]
     return subprocess.Popen([sys.executable, *words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
 def loaded(monkeypatch, cache: Path, source: Path = SOURCE) -> ModuleType:
     """The module as a process finds it that starts with this cache."""
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(cache))
-    spec = importlib.util.spec_from_file_location("kernel", source)
+    spec = importlib.util.spec_from_file_location("recurrence", source)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -66,7 +67,7 @@ def test_two_jobs_that_compile_at_once_leave_a_cache_that_serves_the_next(monkey
     before = written(cache)
     assert len(before) == 4  # an index and the code of each pass
     module = loaded(monkeypatch, cache)
-    assert np.array_equal(reads(module), reads(kernel))
+    assert np.array_equal(reads(module), reads(recurrence))
     assert compiled_here(module) == 0
     assert written(cache) == before
 
@@ -78,18 +79,18 @@ def test_without_a_place_to_write_it_is_compiled_in_every_process(monkeypatch, t
     monkeypatch.setenv("XDG_CACHE_HOME", str(file / "home"))
     monkeypatch.setenv("HOME", str(file / "home"))
     module = loaded(monkeypatch, file / "cache", source)
-    assert np.array_equal(reads(module), reads(kernel))
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["__pycache__", "kernel.py"]
+    assert np.array_equal(reads(module), reads(recurrence))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["__pycache__", "recurrence.py"]
 
 
 def test_an_edited_kernel_is_compiled_anew(monkeypatch, tmp_path):
     source = Path(shutil.copy2(SOURCE, tmp_path))
-    assert np.array_equal(reads(loaded(monkeypatch, tmp_path, source)), reads(kernel))
+    assert np.array_equal(reads(loaded(monkeypatch, tmp_path, source)), reads(recurrence))
     text = source.read_text()
     assert text.count("read[d] += weight * old") == 1
     source.write_text(text.replace("read[d] += weight * old", "read[d] -= weight * old"))
     edited = loaded(monkeypatch, tmp_path, source)
-    assert np.array_equal(reads(edited), -reads(kernel))
+    assert np.array_equal(reads(edited), -reads(recurrence))
     assert compiled_here(edited) == 1
 
 
@@ -116,9 +117,9 @@ def test_a_cache_that_lost_its_code_is_filled_again(monkeypatch, cache, tmp_path
     folder = shutil.copytree(cache, tmp_path / "cache")
     for path in folder.rglob("*.nbc"):
         path.unlink()
-    assert np.array_equal(reads(loaded(monkeypatch, folder)), reads(kernel))
+    assert np.array_equal(reads(loaded(monkeypatch, folder)), reads(recurrence))
     again = loaded(monkeypatch, folder)
-    assert np.array_equal(reads(again), reads(kernel))
+    assert np.array_equal(reads(again), reads(recurrence))
     assert compiled_here(again) == 0
 
 
@@ -128,7 +129,7 @@ def test_the_kernel_computes_in_the_precision_of_its_arrays(dtype):
     w, e, a, m0 = (rng.random(shape) for shape in ((1, 3), (1, 4), (1, 4), (3, 4)))
     arrays = [x.astype(dtype) for x in (w, e, a, m0)]
     found = np.empty((1, 4), dtype)
-    kernel.read_forward(*arrays, np.array([1]), 0, found, np.empty((0, 3, 4), dtype))
+    recurrence.read_forward(*arrays, np.array([1]), 0, found, np.empty((0, 3, 4), dtype))
     error = np.abs(found - w @ m0).max()
     assert error <= 4 * np.finfo(dtype).eps
     assert (error > 1e-12) == (dtype == np.float32)

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.deep_gpcm.outcome.learning import learning
-from scripts.deep_gpcm.outcome.rungs import ladder, loss_differences
+from scripts.deep_gpcm.outcome.curves import learning
+from scripts.deep_gpcm.outcome.step_costs import ladder, loss_differences
+from scripts.deep_gpcm.specs import LadderJob, MeasuredStep
 from scripts.lib.tables import write_table
 from tests.gpcm_units import history, ready, run_rows
 from tests.stages import run_stage
@@ -14,7 +15,7 @@ from tests.stages import run_stage
 def learned(*histories: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat(histories)
     units = table[["data", "arm", "fold"]].drop_duplicates().itertuples(index=False, name=None)
-    return learning(ready(table, run_rows(list(units))))
+    return learning(ready(table, run_rows(list(units))), "reference")
 
 
 def test_curves_are_means_over_the_folds_that_all_arms_share_with_the_reference():
@@ -49,7 +50,7 @@ def test_an_arm_that_failed_on_a_fold_takes_it_from_all():
                        for fold in (0, 1)])  # fmt: skip
     runs = run_rows([(("X"), arm, fold) for arm in ("reference", "fused") for fold in (0, 1)])
     runs.loc[3, "status"] = "diverged"
-    found = learning(ready(table, runs))
+    found = learning(ready(table, runs), "reference")
     assert found["folds"].tolist() == [1, 1]
     assert found["loss"].tolist() == [1, 1]
 
@@ -95,9 +96,15 @@ VERDICTS = {
 }
 
 
+def job(contestants: list[str], *workloads: str) -> LadderJob:
+    """These contestants in these workloads."""
+    steps = [MeasuredStep(workload=name, contestants=contestants) for name in workloads]
+    return LadderJob(baseline="reference", steps=steps)
+
+
 def climbed(measured: pd.DataFrame, rules: dict = VERDICTS, losses=LOSSES) -> pd.DataFrame:
     names = ["reference", "reference_again", "wrong", "fused", "adamw", "absent"]
-    found = ladder(measured, agreement(**rules), losses, "reference", names, ["step", "memory"])
+    found = ladder(measured, agreement(**rules), losses, job(names, "step", "memory"))
     return found.set_index(["workload", "contestant"])
 
 
@@ -177,8 +184,8 @@ def test_losses_are_compared_step_by_step_and_what_is_no_number_is_far():
 
 
 def test_nothing_measured_is_a_table_with_a_header():
-    found = ladder(measurements("other", COSTS), agreement(**VERDICTS), LOSSES, "reference",
-                   ["fused"], ["step"])  # fmt: skip
+    asked = job(["fused"], "step")
+    found = ladder(measurements("other", COSTS), agreement(**VERDICTS), LOSSES, asked)
     assert len(found) == 0
     assert {"workload", "ratio", "agrees", "max_loss_difference"} <= set(found.columns)
 
@@ -191,12 +198,9 @@ def test_the_ladder_is_written_from_its_files(monkeypatch, tmp_path):
     for arm, rows in LOSSES.groupby("arm"):
         files.append(tmp_path / f"{arm}.parquet")
         write_table(files[-1], rows.to_dict("list"))
-    spec = {"baseline": "reference", "contestants": list(COSTS), "steps": ["step"]}
-    flags = ["--measurements", measured, "--agreement", rules, "--losses", *files]
-    assert (
-        run_stage(monkeypatch, "deep_gpcm/ladder.py", spec, *flags, "--ladder", tmp_path / "l.csv")
-        is None
-    )
+    read = {"measurements": measured, "agreement": rules, "losses": files}
+    made, asked = {"ladder": tmp_path / "l.csv"}, job(list(COSTS), "step")
+    assert run_stage(monkeypatch, "deep_gpcm/ladder.py", asked, read, made) is None
     found = pd.read_csv(tmp_path / "l.csv").set_index("contestant")
     assert found.loc["fused", "ratio"] == pytest.approx(8)
     assert np.isnan(found.loc["wrong", "ratio"])

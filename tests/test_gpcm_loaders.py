@@ -4,19 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.deep_gpcm.model.batch import Batch, Resident
-from scripts.deep_gpcm.training.loaders import LOADERS, order, pad
+from scripts.deep_gpcm.models.batches import Batch, Resident, order
+from scripts.deep_gpcm.models.choices import loader_of
+from scripts.deep_gpcm.models.reference import pad
+from scripts.deep_gpcm.options import Training
 from scripts.lib.torch_rng import torch_rng
 from tests.gpcm_networks import arm, fold
 
 
-def train(**changes) -> dict:
-    return arm("fused", **changes)["train"]
+def train(**changes) -> Training:
+    return arm("fused", **changes).train
 
 
 def epochs_of(loader: str, count: int = 2, seed: int = 1, **changes) -> list[Batch]:
     part = fold().parts["train"]
-    made = LOADERS[loader](part, train(**changes), torch_rng(seed, "shuffle"))
+    made = loader_of(loader, part, train(**changes), torch_rng(seed, "shuffle"))
     return [delivered for _ in range(count) for delivered in made]
 
 

@@ -1,34 +1,32 @@
 """What is timed is the work of the arm, on students that change from round to round."""
 
+from pathlib import Path
+
 import pytest
 
 from scripts.deep_gpcm import measured
-from scripts.deep_gpcm.axes import AXES
-from scripts.deep_gpcm.plan import data_files, measured_job, rounds
-from scripts.deep_gpcm.unit import train_unit
-from tests.gpcm_networks import arm, configuration, fold, fold_file
+from scripts.deep_gpcm.jobs import Jobs
+from scripts.deep_gpcm.specs import AXES, MeasuredJob
+from scripts.lib.plan import measurement_plan
+from tests.gpcm_networks import arm, configuration, fold, fold_file, trained_unit
 
 CONFIG = configuration()
-WORKLOADS = CONFIG["measure"]["workloads"]
+WORKLOADS, JOBS = CONFIG.measure.workloads, Jobs(CONFIG, 42)
 
 
 @pytest.fixture
-def files(tmp_path) -> list[str]:
-    """Inputs of two folds of x, named as the workflow names them."""
-    data, folds = tmp_path / "deep_gpcm/data/x", tmp_path / "deep_gpcm/folds/x"
-    for folder in (data, folds):
-        folder.mkdir(parents=True)
+def files(tmp_path) -> dict[str, list[Path]]:
+    """Inputs of two folds of x, by the names that the study gives them."""
+    folds = []
     for number in range(2):
-        path, _ = fold_file(fold(seed=number), data)
-        path.rename(folds / f"{number}.parquet")
-    return [
-        str(path) for path in (data / "items.parquet", folds / "0.parquet", folds / "1.parquet")
-    ]
+        path, items = fold_file(fold(seed=number), tmp_path)
+        folds.append(path.rename(tmp_path / f"{number}.parquet"))
+    return {"items_x": [items], "folds_x": folds}
 
 
-def measure(files: list[str], name: str, work: str, units: list, steps: int = 0) -> list[dict]:
-    job = arm(name) | {"work": work, "steps": steps, "units": units}
-    return measured.run(job, {"data": files}, threads=1)
+def measure(files: dict, name: str, work: str, units: list, steps: int = 0) -> list[dict]:
+    job = MeasuredJob(**vars(arm(name)) | {"units": units}, work=work, steps=steps)
+    return measured.run(job.model_dump(mode="json"), files)
 
 
 @pytest.mark.parametrize("name", ["reference", "fused"])
@@ -41,7 +39,7 @@ def test_every_work_is_a_row_a_unit_that_counts_what_it_did(files, work, name):
         for part in ("train", "test")
     }
     for number, row in enumerate(rows):
-        assert (row["status"], row["threads"], row["device"]) == ("ok", 1, "cpu")
+        assert row["status"] == "ok"
         assert row["fit_s"] > 0
         expected = {
             "loading": answers["train"][number],
@@ -73,33 +71,47 @@ def test_a_whole_fold_is_the_training_of_its_unit_and_the_predictions(files, mon
         measured, "fit", lambda *x: [found := fit(*x), losses.append(found.losses)][0]
     )
     (row,) = measure(files, "fused", "folds", [["x", 0, 3]])
-    assert losses == [train_unit(arm("fused"), fold(), ["x", 0]).losses["loss"]]
+    assert losses == [trained_unit(arm("fused"), fold(), ["x", 0]).losses["loss"]]
     parts = [row[f"{name}_s"] for name in ("prepare", "data", "forward", "backward", "optimizer")]
     assert sum([*parts, row["validate_s"]]) == pytest.approx(row["fit_s"])
 
 
+def workload(name: str, **changes):
+    return WORKLOADS[name].model_copy(update=changes)
+
+
+def planned(name: str, **changes) -> list[list]:
+    """Units of the rounds of a workload."""
+    measure = CONFIG.measure.model_copy(update={"workloads": {name: workload(name, **changes)}})
+    section = CONFIG.model_copy(update={"measure": measure})
+    (found,) = measurement_plan(section, JOBS.round, JOBS.measured)
+    return found.rounds
+
+
 def test_rounds_name_the_fold_and_a_number_and_start_with_a_warm_up():
-    steps = rounds(CONFIG, WORKLOADS["step_t49"])
-    assert steps == [[["A", number % 5, number]] for number in range(6)]
-    whole = rounds(CONFIG, WORKLOADS["folds"] | {"repeats": 2})
+    assert planned("step_t49") == [[["A", number % 5, number]] for number in range(6)]
+    whole = planned("folds", repeats=2)
     assert whole == [[["A", fold, n] for fold in range(5)] for n in (1, 30, 30)]
-    assert rounds(CONFIG, WORKLOADS["folds"] | {"repeats": 0}) == []
+    assert planned("folds", repeats=0) == []
     assert all(len(unit) == len(AXES) + 1 for units in whole for unit in units)
 
 
 def test_a_measured_job_is_the_arm_s_and_says_what_to_do():
-    found = measured_job(CONFIG, 42, "padded", WORKLOADS["step_t49"])
-    assert {name: found[name] for name in ("arm", "work", "steps", "memory")} == {
-        "arm": "padded", "work": "step", "steps": WORKLOADS["step_t49"]["steps"], "memory": "fused",
-    }  # fmt: skip
-    assert found["train"] == CONFIG["train"] | {"padding": "masked"}
-    assert measured_job(CONFIG, 42, "fused", WORKLOADS["loading"])["steps"] == 0
+    found = JOBS.measured("padded", workload("step_t49"))
+    said = (found.arm, found.work, found.steps, found.memory)
+    assert said == ("padded", "step", WORKLOADS["step_t49"].steps, "fused")
+    assert found.train == CONFIG.train.model_copy(update={"padding": "masked"})
+    assert JOBS.measured("fused", workload("loading")).steps == 0
 
 
 def test_input_files_are_items_and_all_folds_of_each_data_set():
-    found = data_files(CONFIG | {"folds": 2}, ["A", "B"])
-    assert found == [
-        f"<results>/deep_gpcm/{end}.parquet"
-        for name in ("A", "B")
-        for end in (f"data/{name}/items", f"folds/{name}/0", f"folds/{name}/1")
-    ]
+    workloads = {name: workload("step_t49", data=name) for name in ("A", "B")}
+    measure = CONFIG.measure.model_copy(update={"workloads": workloads})
+    section = CONFIG.model_copy(update={"folds": 2, "measure": measure})
+    folder = "<results>/deep_gpcm"
+    assert Jobs(section, 42).data_files() == {
+        "items_A": [f"{folder}/data/A/items.parquet"],
+        "folds_A": [f"{folder}/folds/A/0.parquet", f"{folder}/folds/A/1.parquet"],
+        "items_B": [f"{folder}/data/B/items.parquet"],
+        "folds_B": [f"{folder}/folds/B/0.parquet", f"{folder}/folds/B/1.parquet"],
+    }

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.deep_gpcm.memory import fused
-from scripts.deep_gpcm.memory.padding import packed, padded
-from scripts.deep_gpcm.model.evaluation import MEMORIES
+from scripts.deep_gpcm.models.batches import packed, padded
+from scripts.deep_gpcm.models.choices import memory_of
+from scripts.deep_gpcm.models.memory import fused
 from scripts.lib.torch_rng import torch_rng
 from tests.gpcm_networks import DOUBLE, SINGLE, gap
 
@@ -24,7 +24,7 @@ def rows(lengths, n=3, d=4, scale=1.0, dtype=DOUBLE, seed=0) -> list[torch.Tenso
 
 
 def slow(w, e, a, m0, lengths) -> np.ndarray:
-    """Spec 2.4, an answer, a slot and a cell at a time."""
+    """The recurrence, an answer, a slot and a cell at a time."""
     w, e, a, m0 = (x.numpy() for x in (w, e, a, m0))
     reads, row = np.zeros_like(a), 0
     for length in lengths:
@@ -42,7 +42,7 @@ def slow(w, e, a, m0, lengths) -> np.ndarray:
 def graded(memory: str, inputs: list, lengths, **options) -> tuple[torch.Tensor, list]:
     """Reads, and the gradient of a weighted sum of them for each input."""
     leaves = [x.clone().requires_grad_() for x in inputs]
-    reads = MEMORIES[memory](*leaves, torch.tensor(lengths), **options)
+    reads = memory_of(memory)(*leaves, torch.tensor(lengths), **options)
     weight = torch.randn(reads.shape, generator=torch_rng(7), dtype=DOUBLE).to(reads.dtype)
     found = torch.autograd.grad((reads * weight).sum(), leaves, allow_unused=True)
     zeros = [torch.zeros_like(x) for x in leaves]
@@ -54,14 +54,14 @@ def graded(memory: str, inputs: list, lengths, **options) -> tuple[torch.Tensor,
 @pytest.mark.parametrize("memory", EXACT)
 def test_reads_are_those_of_the_recurrence(memory, lengths):
     inputs = rows(lengths)
-    found = MEMORIES[memory](*inputs, torch.tensor(lengths))
+    found = memory_of(memory)(*inputs, torch.tensor(lengths))
     assert np.abs(found.numpy() - slow(*inputs, lengths)).max() <= 1e-14
 
 
 @pytest.mark.parametrize("memory", ["no_erase", "first_memory"])
 def test_control_a_wrong_memory_has_other_reads(memory):
     inputs = rows((11, 11, 11))
-    found = MEMORIES[memory](*inputs, torch.tensor((11, 11, 11)))
+    found = memory_of(memory)(*inputs, torch.tensor((11, 11, 11)))
     assert np.abs(found.numpy() - slow(*inputs, (11, 11, 11))).max() > 0.1
 
 
@@ -81,7 +81,7 @@ def test_gradients_are_those_of_finite_differences(memory, seed, chunk):
     lengths[seed] = 6
     leaves = [x.requires_grad_() for x in rows(lengths, n=2, d=3, seed=seed)]
     assert torch.autograd.gradcheck(
-        lambda *x: MEMORIES[memory](*x, torch.tensor(lengths), chunk), leaves
+        lambda *x: memory_of(memory)(*x, torch.tensor(lengths), chunk), leaves
     )
 
 
@@ -100,7 +100,7 @@ def test_without_erasing_a_read_weighs_the_sum_of_what_was_added(memory):
     w, e, a, m0 = rows((9,))
     added = (w.unsqueeze(2) * a.unsqueeze(1)).cumsum(0)
     before = m0 + torch.cat([torch.zeros_like(added[:1]), added[:-1]])
-    found = MEMORIES[memory](w, 0 * e, a, m0, torch.tensor([9]))
+    found = memory_of(memory)(w, 0 * e, a, m0, torch.tensor([9]))
     assert gap(found, torch.einsum("tn,tnd->td", w, before)) <= 1e-14
 
 
@@ -109,7 +109,7 @@ def test_without_adding_the_memory_decays_by_the_product_of_the_gates(memory):
     w, e, a, m0 = rows((9,))
     gates = (1 - w.unsqueeze(2) * e.unsqueeze(1)).cumprod(0)
     before = m0 * torch.cat([torch.ones_like(gates[:1]), gates[:-1]])
-    found = MEMORIES[memory](w, e, 0 * a, m0, torch.tensor([9]))
+    found = memory_of(memory)(w, e, 0 * a, m0, torch.tensor([9]))
     assert gap(found, torch.einsum("tn,tnd->td", w, before)) <= 1e-14
 
 
@@ -117,7 +117,7 @@ def test_without_adding_the_memory_decays_by_the_product_of_the_gates(memory):
 def test_an_answer_writes_only_to_the_slots_it_attends_to(memory):
     _, e, a, m0 = rows((4,))
     w = torch.eye(3, dtype=DOUBLE)[[0, 1, 0, 2]]
-    found = MEMORIES[memory](w, e, a, m0, torch.tensor([4]))
+    found = memory_of(memory)(w, e, a, m0, torch.tensor([4]))
     assert torch.equal(found[[0, 1, 3]], m0)
     assert gap(found[2], m0[0] * (1 - e[0]) + a[0]) <= 1e-15
 
@@ -127,7 +127,7 @@ def test_one_slot_is_a_running_average_by_hand(memory):
     w, (e, a, m0) = torch.ones(3, 1, dtype=DOUBLE), rows((3,), n=1)[1:]
     second = m0[0] * (1 - e[0]) + a[0]
     third = second * (1 - e[1]) + a[1]
-    found = MEMORIES[memory](w, e, a, m0, torch.tensor([3]))
+    found = memory_of(memory)(w, e, a, m0, torch.tensor([3]))
     assert gap(found, torch.stack([m0[0], second, third])) <= 1e-15
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.deep_gpcm.model.batch import Batch, Resident
-from scripts.deep_gpcm.model.equations import log_probability
-from scripts.deep_gpcm.model.evaluation import evaluation
-from scripts.deep_gpcm.model.network import EMBEDDINGS, Network
-from scripts.deep_gpcm.training.loss import total
+from scripts.deep_gpcm.models.batches import Batch, Resident
+from scripts.deep_gpcm.models.choices import evaluation
+from scripts.deep_gpcm.models.loss import total
+from scripts.deep_gpcm.models.network import Network, log_probability
 from scripts.lib.torch_rng import torch_rng
 from tests.gpcm_networks import (
     DOUBLE,
+    EMBEDDINGS,
     LEVELS,
     RAGGED,
     SINGLE,
@@ -67,7 +67,7 @@ def softplus(x: np.ndarray) -> np.ndarray:
 
 
 def block(strategy: str, k: int, r: int, top: int) -> list[float]:
-    """What response r puts at the question's place of each block (spec 2.3); float32."""
+    """What response r puts at the question's place of each block; float32."""
     found = {
         "ordered": [float(r > 0), r / top],
         "unordered": [float(j == r) for j in range(k)],
@@ -78,7 +78,7 @@ def block(strategy: str, k: int, r: int, top: int) -> list[float]:
 
 
 def by_hand(net: Network, data: Batch, levels: tuple) -> list[np.ndarray]:
-    """Spec 2.2 to 2.6 for one student, one answer, one slot after the other."""
+    """The model written out for one student, one answer, one slot after the other."""
     p = {name: value.detach().numpy() for name, value in net.named_parameters()}
     k, questions, found, row = net.categories, net.questions, [], 0
     for length in data.lengths.tolist():
@@ -91,12 +91,10 @@ def by_hand(net: Network, data: Batch, levels: tuple) -> list[np.ndarray]:
             w = score / score.sum()
             read = sum(w[n] * memory[n] for n in range(len(memory)))
             s = np.tanh(p["summary_weight"] @ np.append(read, key) + p["summary_bias"])
-            theta = net.options["ability_scale"] * (
-                p["ability_weight"][0] @ s + p["ability_bias"][0]
-            )
+            theta = net.options.ability_scale * (p["ability_weight"][0] @ s + p["ability_bias"][0])
             slope = softplus(p["slope_weight"][0] @ np.append(s, key) + p["slope_bias"][0])
             beta = p["threshold_weight"] @ key + p["threshold_bias"]
-            if net.options["head"] == "source":
+            if net.options.head == "original":
                 beta = np.tanh(beta)
             else:
                 for h in range(1, k - 1):
@@ -108,7 +106,7 @@ def by_hand(net: Network, data: Batch, levels: tuple) -> list[np.ndarray]:
             odds = np.where(there, np.exp(z), 0)
             with np.errstate(divide="ignore"):
                 found.append((theta, slope, beta, np.log(odds / odds.sum())))
-            values = block(net.options["embedding"], k, r, k - 1)
+            values = block(net.options.embedding, k, r, k - 1)
             x = np.zeros(len(values) * questions)
             for j, value in enumerate(values):
                 if q:

@@ -1,21 +1,35 @@
-"""The network has the source's parameters, and its tables and heads are those of the equations."""
+"""The network has the original's parameters, its tables and heads are those of the equations."""
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import linear
 
-from scripts.deep_gpcm.model import equations, stepwise, tables
-from scripts.deep_gpcm.model.equations import Heads, log_probability
-from scripts.deep_gpcm.model.evaluation import MEMORIES, evaluation
-from scripts.deep_gpcm.model.int8 import int8_linear
-from scripts.deep_gpcm.model.network import EMBEDDINGS, Network, response_weights
+from scripts.deep_gpcm.models import lookup, reference
+from scripts.deep_gpcm.models.choices import evaluation
+from scripts.deep_gpcm.models.lookup import int8_linear
+from scripts.deep_gpcm.models.network import (
+    Heads,
+    Network,
+    log_probability,
+    response_weights,
+    threshold,
+)
 from scripts.lib.torch_rng import torch_rng
-from tests.gpcm_networks import DOUBLE, RAGGED, SINGLE, batch, configuration, gap, network
+from tests.gpcm_networks import (
+    DOUBLE,
+    EMBEDDINGS,
+    RAGGED,
+    SINGLE,
+    batch,
+    configuration,
+    gap,
+    network,
+)
 
 
 def count(questions: int, k: int, n: int, key: int, d: int, h: int, blocks: int) -> int:
-    """Parameters by the formula of spec 2.1."""
+    """Parameters by the formula of docs/studies/deep_gpcm.md, Sizes."""
     memory = n * key + n * d + (questions + 1) * key
     gates = (blocks * questions * d + d) + (key**2 + key) + 2 * (d**2 + d)
     heads = ((d + key) * h + h) + (h + 1) + (key * (k - 1) + (k - 1)) + (h + key + 1)
@@ -23,8 +37,8 @@ def count(questions: int, k: int, n: int, key: int, d: int, h: int, blocks: int)
 
 
 @pytest.mark.parametrize(("questions", "expected"), [(400, 448_555), (200, 278_555)])
-def test_the_network_has_as_many_parameters_as_the_source_s(questions, expected):
-    net = Network(configuration()["model"], torch.full((questions,), 4), torch_rng(1))
+def test_the_network_has_as_many_parameters_as_the_original_s(questions, expected):
+    net = Network(configuration().model, torch.full((questions,), 4), torch_rng(1))
     assert sum(p.numel() for p in net.parameters()) == expected
     assert count(questions, 4, 50, 50, 200, 50, 4) == expected
 
@@ -37,7 +51,7 @@ def test_the_number_of_parameters_follows_the_sizes(embedding):
 
 
 def test_initial_weights_are_kaiming_normal_and_biases_zero():
-    net = Network(configuration()["model"], torch.full((400,), 4), torch_rng(1))
+    net = Network(configuration().model, torch.full((400,), 4), torch_rng(1))
     for name, parameter in net.named_parameters():
         if name.endswith("bias"):
             assert not parameter.any()
@@ -68,7 +82,7 @@ def test_weights_of_a_response_are_those_of_the_specification():
 @pytest.mark.parametrize("strategy", EMBEDDINGS)
 def test_a_question_s_values_are_columns_of_the_value_weights(strategy):
     net = network(embedding=strategy)
-    table = tables.values(net).view(8, 4, -1)
+    table = lookup.values(net).view(8, 4, -1)
     for q in range(1, 8):
         for r in range(4):
             columns = net.value_weight[:, q - 1 :: 7]
@@ -77,19 +91,19 @@ def test_a_question_s_values_are_columns_of_the_value_weights(strategy):
     assert torch.equal(table[0], net.value_bias.expand(4, -1))
 
 
-def test_thresholds_of_the_source_s_head_are_bounded_and_the_other_s_increase():
+def test_thresholds_of_the_original_s_head_are_bounded_and_the_other_s_increase():
     keys = 30 * torch.randn(500, 6, dtype=DOUBLE, generator=torch_rng(1))
-    bounded = equations.threshold(network(), keys).detach()
+    bounded = threshold(network(), keys).detach()
     assert float(bounded.abs().max()) <= 1
     assert not bool((bounded.diff(dim=1) >= 0).all())
-    increasing = equations.threshold(network(head="monotone"), keys).detach()
+    increasing = threshold(network(head="monotone"), keys).detach()
     assert bool((increasing.diff(dim=1) >= 0).all())
     assert float(increasing.abs().max()) > 10
 
 
 def test_probabilities_sum_to_one_and_a_category_that_is_not_there_has_none():
     net, data = network(RAGGED), batch(levels=RAGGED)
-    p = log_probability(net, stepwise.forward(net, data), data.question).exp()
+    p = log_probability(net, reference.forward(net, data), data.question).exp()
     levels = torch.tensor([4, *RAGGED])[data.question]
     assert torch.allclose(p.sum(1), torch.ones(33, dtype=DOUBLE), atol=1e-14)
     assert torch.equal((p > 0).sum(1), levels)
@@ -105,8 +119,8 @@ def test_log_probabilities_are_finite_where_probabilities_round_to_zero():
 
 def test_the_reference_reads_no_memory_but_its_own():
     net, data = network(), batch()
-    heads = stepwise.forward(net, data, MEMORIES["first_memory"])
-    assert all(map(torch.equal, heads, stepwise.forward(net, data)))
+    heads = evaluation("stepwise", "first_memory")(net, data)
+    assert all(map(torch.equal, heads, evaluation("stepwise", "loop")(net, data)))
 
 
 def test_an_integer_product_is_exact_for_values_on_its_grid():

@@ -6,14 +6,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scripts.deep_gpcm.irt.parameters import Parameters
-from scripts.deep_gpcm.tables import TABLES, tables
+from scripts.deep_gpcm.jobs import TABLES
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters
+from scripts.deep_gpcm.specs import TablesJob
+from scripts.deep_gpcm.tables import tables
 from scripts.lib.tables import write_table
 from tests.gpcm_answers import parameters
 from tests.gpcm_units import answer_rows, history, run_rows, unit_tables
 from tests.stages import run_stage
 
-SPEC = {"arm": "fused", "classical": "gpcm", "ceiling": "bayes", "data": ["Y", "X"], "seed": 42}
+JOB = TablesJob(
+    reference="reference",
+    result="fused",
+    classical="gpcm",
+    ceiling="bayes",
+    shares="item_marginal",
+    knowing=["bayes", "oracle"],
+    data=["Y", "X"],
+)
 
 
 def study(folder: Path, truth: Parameters | None, status: str = "ok", seed: int = 0) -> dict:
@@ -49,16 +59,15 @@ def study(folder: Path, truth: Parameters | None, status: str = "ok", seed: int 
     data = folder / "data/X"
     write_table(data / "students.parquet", {"student_id": known.student, "theta": theta})
     write_table(data / "items.parquet", {"question_id": range(1, 9), "alpha": alpha} | beta)
-    both = {"students": [data / "students.parquet"], "items": [data / "items.parquet"]}
-    return {"runs": [folder / "runs.parquet"], **flags, **both}
+    both = {"students": [data / "students.parquet"], "item_tables": [data / "items.parquet"]}
+    return {"runs": folder / "runs.parquet", **flags, **both}
 
 
 def written(monkeypatch, flags: dict, out: Path) -> dict[str, bytes]:
     """What tables.py writes."""
-    words = [word for name, paths in flags.items() for word in (f"--{name}", *paths)]
-    words += [word for name in TABLES for word in (f"--{name}", out / f"{name}.csv")]
-    spec = SPEC | {"data": ["X"]}
-    assert run_stage(monkeypatch, "deep_gpcm/tables.py", spec, *words) is None
+    job = JOB.model_copy(update={"data": ["X"]})
+    made = {"written": [out / f"{name}.csv" for name in TABLES]}
+    assert run_stage(monkeypatch, "deep_gpcm/tables.py", job, flags, made) is None
     return {name: (out / f"{name}.csv").read_bytes() for name in TABLES}
 
 
@@ -66,7 +75,8 @@ def test_tables_do_not_depend_on_the_order_of_files_and_rows(monkeypatch, tmp_pa
     base = parameters(20, np.full(8, 4), seed=3)
     first = written(monkeypatch, study(tmp_path / "a", base), tmp_path / "out_a")
     flags = study(tmp_path / "b", base, seed=1)
-    turned = {name: paths[::-1] for name, paths in flags.items()}
+    lists = {name: paths[::-1] for name, paths in flags.items() if name != "runs"}
+    turned = flags | lists
     assert written(monkeypatch, turned, tmp_path / "out_b") == first
     assert all(text.count(b"\n") > 1 for text in first.values())
     arms = {name: set(pd.read_csv(tmp_path / f"out_a/{name}.csv")["arm"]) for name in TABLES}
@@ -108,7 +118,7 @@ def test_every_table_is_there_whatever_the_study_has():
     unit = ("X", "gpcm", 0)
     items = pd.DataFrame({"data": "X", "arm": "gpcm", "fold": [0], "question_id": 1, "alpha": 1.0})
     answers, runs = answer_rows(unit, [0], [[0.6, 0.4]]), run_rows([unit])
-    made = tables(SPEC, runs, answers, items, history("fused", 0, [1.0]), {"X": None, "Y": None})
+    made = tables(JOB, runs, answers, items, history("fused", 0, [1.0]), {"X": None, "Y": None})
     assert tuple(made) == TABLES
     assert len(made["scores"]) == 1
     assert len(made["learning"]) == 0

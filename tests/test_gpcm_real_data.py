@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from scripts.deep_gpcm import fetch
-from scripts.deep_gpcm.sequences import matrix
-from scripts.deep_gpcm.sequences.sources import read
+from scripts.deep_gpcm.data import matrix
 from scripts.lib.faults import LoadError
-from tests.gpcm_files import by_student, load, outputs, refusal
+from tests.gpcm_files import by_student, load, outputs, read, refusal
 from tests.stages import one_sentence, run_stage
 
 FETCH = "deep_gpcm/fetch.py"
+TABLE = {"table": "mathematics_1"}
 MATHS = {"kind": "irtorch", "table": "mathematics_1"}
 
 
@@ -79,8 +79,8 @@ def test_the_stages_fetch_and_load_one_after_the_other(wheel, monkeypatch, tmp_p
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
     path = tmp_path / "maths.pt"
-    assert run_stage(monkeypatch, FETCH, {"table": "mathematics_1"}, "--output", path) is None
-    assert [found.name for found in tmp_path.iterdir()] == ["maths.pt"]
+    assert run_stage(monkeypatch, FETCH, TABLE, {}, {"table": path}) is None
+    assert {found.name for found in tmp_path.iterdir()} == {"maths.pt", ".maths.pt.seal"}
     assert load(monkeypatch, MATHS, tmp_path / "out", fetched=(path,)) is None
     assert pq.read_metadata(outputs(tmp_path / "out")["interactions"]).num_rows == 1008 * 28
 
@@ -89,8 +89,8 @@ def test_a_registry_out_of_reach_is_one_sentence_and_no_file(monkeypatch, tmp_pa
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     out = tmp_path / "out"
-    flags = ["--output", out / "maths.pt"]
-    sentence = one_sentence(run_stage(monkeypatch, FETCH, {"table": "mathematics_1"}, *flags), out)
+    said = run_stage(monkeypatch, FETCH, TABLE, {}, {"table": out / "maths.pt"})
+    sentence = one_sentence(said, out)
     assert "irtorch==0.5.6 cannot be downloaded" in sentence
 
 

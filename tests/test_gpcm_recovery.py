@@ -5,12 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scripts.deep_gpcm.irt.ability import trace
-from scripts.deep_gpcm.irt.linking import aligned, linked, mean_sigma
-from scripts.deep_gpcm.irt.marginal import fit
-from scripts.deep_gpcm.irt.model import log_p
-from scripts.deep_gpcm.irt.parameters import Parameters, read_truth
-from scripts.deep_gpcm.irt.recovery import last_of, ordered_share, recovery
+from scripts.deep_gpcm.models.irt.marginal import fit
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters, log_p, read_truth, trace
+from scripts.deep_gpcm.outcome.recovery import (
+    aligned,
+    last_of,
+    linked,
+    mean_sigma,
+    ordered_share,
+    recovery_of,
+)
 from scripts.lib.tables import write_table
 from tests.gpcm_answers import answers, of_students, parameters
 
@@ -19,7 +23,7 @@ MIXED = np.array([4, 2, 3, 4, 2])
 
 
 def rows_of(estimates: Parameters, truth: Parameters) -> dict[str, dict]:
-    return {row["parameter"]: row for row in recovery(estimates, truth)}
+    return {row["parameter"]: row for row in recovery_of(estimates, truth)}
 
 
 def on_scale(truth: Parameters, slope: float, shift: float) -> Parameters:
@@ -100,7 +104,7 @@ def test_arms_without_estimates_have_rows_without_numbers():
         truth.student, np.full(50, np.nan), np.full(5, np.nan), np.full((5, 3), np.nan)
     )
     constant = replace(truth, theta=np.zeros(50), alpha=np.ones(5))
-    for row in recovery(nothing, truth):
+    for row in recovery_of(nothing, truth):
         assert row["n"] == 0
         assert np.isnan([row[name] for name in ("correlation", "bias", "rmse", "slope")]).all()
     for name in ("theta", "alpha"):
@@ -146,7 +150,7 @@ def test_more_students_bring_the_items_closer(simulated):
 
 
 def test_abilities_of_other_students_have_nothing_to_do_with_the_estimates(simulated):
-    # The source compared its test students with the first of all students.
+    # The original compared its test students with the first of all students.
     estimates, truth = simulated
     right = rows_of(estimates, truth)
     wrong = rows_of(replace(estimates, student=np.arange(100)), truth)

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.deep_gpcm.sequences.sources import read
 from scripts.lib.code import ROOT
-from tests.gpcm_files import TINY, outputs, refusal, save_csv, save_three_lines, save_truth
+from tests.gpcm_files import TINY, outputs, read, refusal, save_csv, save_three_lines, save_truth
+from tests.stages import job_of
 
 LINES = "2\n1,2\n0,3\n3\n1,2,3\n0,1,2\n"
-# The file's text, changes of the source, and what the sentence says.
+# The file's text, changes of the data source, and what the sentence says.
 BROKEN = {
     "five lines": ("2\n1,2\n0,3\n3\n1,2,3\n", {}, ["has 5 lines", "multiple of three"]),
     "an empty file": ("", {}, ["is empty"]),
@@ -80,8 +80,6 @@ def test_files_that_are_missing_or_no_text_are_refused(monkeypatch, tmp_path):
     assert "bad.txt: cannot be read" in refusal(monkeypatch, source, tmp_path)
     (tmp_path / "bad.txt").unlink()
     assert "bad.txt: cannot be read" in refusal(monkeypatch, source, tmp_path)
-    source["files"] = []
-    assert "lists no files" in refusal(monkeypatch, source, tmp_path)
 
 
 def without(*keys):
@@ -224,10 +222,8 @@ def test_tables_of_other_formats_or_none_are_refused(monkeypatch, tmp_path):
 
 def test_a_fault_ends_the_command_with_code_1_and_nothing_but_the_sentence(tmp_path):
     source = three_lines(tmp_path, "1\n9\n0\n")
-    command = [sys.executable, "-m", "scripts.deep_gpcm.load", "--fetched"]
-    command += ["--job", json.dumps({"spec": {"seed": 42, "source": source}})]
-    for name, path in outputs(tmp_path / "out").items():
-        command += [f"--{name}", str(path)]
+    job = job_of({"seed": 42, "source": source}, {"fetched": []}, outputs(tmp_path / "out"))
+    command = [sys.executable, "-m", "scripts.deep_gpcm.load", job]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert done.stdout == ""

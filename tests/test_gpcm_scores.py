@@ -5,17 +5,15 @@ import pandas as pd
 import pytest
 
 from scripts.deep_gpcm import metrics
-from scripts.deep_gpcm.outcome.answers import judged
-from scripts.deep_gpcm.outcome.calibration import calibration, confusion
-from scripts.deep_gpcm.outcome.scores import scores
-from scripts.deep_gpcm.outcome.units import shared
+from scripts.deep_gpcm.outcome.rows import shared
+from scripts.deep_gpcm.outcome.scores import calibration, confusion, scored_answers, scores
 from tests.gpcm_units import answer_rows, ready, run_rows
 
 ROLES = {"result": "fused", "classical": "gpcm", "ceiling": "bayes"}
 
 
 def score_rows(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    found = scores(ready(runs, runs), judged(ready(predictions, runs)), ROLES)
+    found = scores(ready(runs, runs), scored_answers(ready(predictions, runs)), ROLES)
     return found.set_index(["data", "arm"])
 
 
@@ -108,7 +106,9 @@ def test_an_arm_that_scores_padding_is_compared_on_its_answers(three_folds):
 
 
 def test_a_zero_probability_costs_much_and_ties_go_to_the_lower_category():
-    answers = judged(answer_rows(("X", "fused", 0), [1, 1, 0], [[1, 0], [0.5, 0.5], [0.5, 0.5]]))
+    answers = scored_answers(
+        answer_rows(("X", "fused", 0), [1, 1, 0], [[1, 0], [0.5, 0.5], [0.5, 0.5]])
+    )
     assert answers["nll"].tolist() == pytest.approx([708.396, np.log(2), np.log(2)])
     assert answers["predicted"].tolist() == [0, 0, 0]
     assert answers["correct"].tolist() == [False, False, True]
@@ -117,7 +117,7 @@ def test_a_zero_probability_costs_much_and_ties_go_to_the_lower_category():
 def test_data_sets_may_differ_in_their_number_of_categories():
     rows = pd.concat([answer_rows(("X", "fused", 0), [1], [[0.4, 0.6]]),
                       answer_rows(("Y", "fused", 0), [2], [[0.1, 0.2, 0.7]])])  # fmt: skip
-    answers = judged(rows)
+    answers = scored_answers(rows)
     assert answers["categories"].tolist() == [2, 3]
     assert answers["predicted"].tolist() == [1, 2]
     assert answers["nll"].tolist() == pytest.approx([-np.log(0.6), -np.log(0.7)])
@@ -126,7 +126,7 @@ def test_data_sets_may_differ_in_their_number_of_categories():
 def test_bins_of_confidence_are_open_below_and_closed_above():
     unit, p = ("X", "fused", 0), np.array([0.75, 0.55, 0.52, 0.95, 1.0])
     predictions = answer_rows(unit, [0, 1, 0, 0, 0], np.column_stack([p, 1 - p]))
-    found = calibration(judged(ready(predictions, run_rows([unit]))), ["fused"])
+    found = calibration(scored_answers(ready(predictions, run_rows([unit]))), ["fused"])
     assert len(found) == 10
     assert found["count"].tolist() == [0, 0, 0, 0, 0, 2, 0, 1, 0, 2]
     filled = found[found["count"] > 0]
@@ -139,7 +139,7 @@ def test_bins_of_confidence_are_open_below_and_closed_above():
 def test_bins_add_up_to_the_calibration_error():
     rng = np.random.default_rng(1)
     p, response, unit = rng.dirichlet(np.ones(3), 500), rng.integers(0, 3, 500), ("X", "fused", 0)
-    answers = judged(ready(answer_rows(unit, response, p), run_rows([unit])))
+    answers = scored_answers(ready(answer_rows(unit, response, p), run_rows([unit])))
     bins = calibration(answers, ["fused"]).dropna()
     error = (bins["count"] * (bins["accuracy"] - bins["confidence"]).abs()).sum() / 500
     wanted = metrics.calibration_error(answers["confidence"].to_numpy(), answers["correct"])
@@ -150,7 +150,7 @@ def test_bins_add_up_to_the_calibration_error():
 def test_arms_are_pooled_over_the_folds_they_share_in_the_order_asked_for():
     units = [("X", "item_marginal", 0), ("X", "fused", 0), ("X", "fused", 1), ("X", "adamw", 0)]
     predictions = pd.concat(answer_rows(u, [0, 1], [[0.8, 0.2], [0.3, 0.7]]) for u in units)
-    answers = judged(ready(predictions, run_rows(units)))
+    answers = scored_answers(ready(predictions, run_rows(units)))
     found = calibration(answers, ["fused", "gpcm", "item_marginal", "fused"])
     assert found.groupby("arm", observed=True, sort=False)["count"].sum().to_dict() == {
         "fused": 2,
@@ -164,7 +164,7 @@ def test_confusion_counts_answers_by_response_and_prediction():
     p = np.eye(3)[[0, 1, 1, 2, 0]]
     units = [("X", "fused", 0), ("X", "fused", 1)]
     predictions = pd.concat(answer_rows(unit, [0, 0, 1, 2, 2], p) for unit in units)
-    found = confusion(judged(ready(predictions, run_rows(units))), ["fused", "gpcm"])
+    found = confusion(scored_answers(ready(predictions, run_rows(units))), ["fused", "gpcm"])
     counts = found.pivot(index="response", columns="predicted", values="count").to_numpy()
     assert counts.tolist() == [[2, 2, 0], [0, 2, 0], [2, 0, 2]]
 

@@ -7,13 +7,11 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, ReduceLROnPlateau
 
-from scripts.deep_gpcm.model.batch import Batch, Resident
-from scripts.deep_gpcm.model.evaluation import evaluation
-from scripts.deep_gpcm.training.fit import descend, parts
-from scripts.deep_gpcm.training.loss import scored, shown, total
-from scripts.deep_gpcm.training.predict import predict
-from scripts.deep_gpcm.training.schedule import Schedule
-from scripts.deep_gpcm.training.steps import STEPS
+from scripts.deep_gpcm.models.batches import Batch, Resident
+from scripts.deep_gpcm.models.choices import evaluation, step_of
+from scripts.deep_gpcm.models.fit import descend, parts
+from scripts.deep_gpcm.models.loss import predict, scored, shown, total
+from scripts.deep_gpcm.models.optimizer import Schedule
 from scripts.lib.plateau import Plateau
 from scripts.lib.timing import Phases
 from scripts.lib.torch_rng import torch_rng
@@ -23,7 +21,7 @@ WAYS = [("stepwise", "loop"), ("hoisted", "loop"), ("tables", "fused")]
 
 
 def train(name: str = "fused", **changes) -> dict:
-    return arm(name, **changes)["train"]
+    return arm(name, **changes).train
 
 
 def descended(way: tuple, data: Batch, **changes) -> tuple[float, list[torch.Tensor]]:
@@ -90,8 +88,8 @@ def test_a_batch_of_single_answers_has_gradients_of_zero_for_what_is_never_read(
 def test_the_fused_step_is_that_of_pytorch_s_module(optimizer):
     settings = train(optimizer=optimizer, weight_decay=0.01, betas=[0.8, 0.95], adam_eps=1e-5)
     nets = [network(), network()]
-    plain = STEPS["module"](list(nets[0].parameters()), settings)
-    fused = STEPS["fused"](list(nets[1].parameters()), settings)
+    plain = step_of("module", list(nets[0].parameters()), settings)
+    fused = step_of("fused", list(nets[1].parameters()), settings)
     rng = torch_rng(5)
     for number in range(20):
         for p, q in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
@@ -107,9 +105,9 @@ def test_the_fused_step_is_that_of_pytorch_s_module(optimizer):
 @pytest.mark.parametrize("change", [{"optimizer": "adamw"}, {"weight_decay": 0.1}])
 def test_control_another_optimizer_takes_other_steps(change):
     ends = []
-    for settings in (train(weight_decay=0.01), train(weight_decay=0.01) | change):
+    for settings in (train(weight_decay=0.01), train(**{"weight_decay": 0.01} | change)):
         net = network()
-        step = STEPS["fused"](list(net.parameters()), settings)
+        step = step_of("fused", list(net.parameters()), settings)
         for size in (0.1, -0.2):
             for p in net.parameters():
                 p.grad = torch.full_like(p, size)
@@ -171,7 +169,7 @@ def test_losses_are_summed_over_answers_and_the_double_softmax_has_a_floor():
     assert gap(total(log_p, response, "double_softmax"), twice) <= 1e-14
     certain = torch.tensor([[0, -math.inf, -math.inf, -math.inf]])
     floor = total(certain, torch.tensor([0]), "double_softmax").item()
-    assert floor == pytest.approx(math.log(1 + 3 / math.e), rel=1e-6)  # 0.744, spec 2.7
+    assert floor == pytest.approx(math.log(1 + 3 / math.e), rel=1e-6)  # 0.744
     assert total(certain, torch.tensor([0]), "ce").item() == 0
 
 

@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.deep_gpcm.irt.linking import linked
-from scripts.deep_gpcm.irt.parameters import Parameters
-from scripts.deep_gpcm.outcome.categories import categories, spread
-from scripts.deep_gpcm.outcome.convergence import POOLED, SINGLE, convergence, steps
-from scripts.deep_gpcm.outcome.recovery import Fitted, first_fold, fitted, points, recovery
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters
+from scripts.deep_gpcm.outcome.curves import POOLED, SINGLE, categories, convergence, spread, steps
+from scripts.deep_gpcm.outcome.recovery import Fitted, first_fold, fitted, linked, points, recovery
 from tests.gpcm_answers import parameters
 from tests.gpcm_units import ready, run_rows, unit_tables
 
@@ -38,7 +36,8 @@ def two_folds(truth) -> tuple:
 
 def fitted_units(two_folds: tuple, truth: Parameters | None) -> list[Fitted]:
     runs, predictions, items = two_folds
-    return list(fitted(ready(predictions, runs), ready(items, runs), {"X": truth, "Y": None}))
+    tables = (ready(predictions, runs), ready(items, runs))
+    return list(fitted(*tables, {"X": truth, "Y": None}, ["bayes"]))
 
 
 def recovered(units: list[Fitted], arm: str = "fused") -> pd.DataFrame:
@@ -85,7 +84,7 @@ def test_students_are_paired_by_id(two_folds, truth):
     order = np.random.default_rng(5).permutation(40)
     moved = replace(truth, student=truth.student[order], theta=truth.theta[order])
     assert recovery(fitted_units(two_folds, moved)).equals(recovery(fitted_units(two_folds, truth)))
-    # The source's mistake: the same values under the ids of others.
+    # The original's mistake: the same values under the ids of others.
     wrong = recovered(fitted_units(two_folds, replace(truth, theta=truth.theta[order])))
     assert abs(wrong.loc["theta", "correlation"]) < 0.5
 

@@ -1,6 +1,5 @@
 """A unit is a row of the contract and four tables, the same bits whatever ran before it."""
 
-import json
 import subprocess
 import sys
 
@@ -11,15 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from scripts.deep_gpcm.axes import AXES
-from scripts.deep_gpcm.fold import Fold, Sequences, read_fold, sequences
+from scripts.deep_gpcm.data.fold import Fold, Sequences, read_fold, sequences
+from scripts.deep_gpcm.data.store import estimated, predicted
 from scripts.deep_gpcm.metrics import scores
-from scripts.deep_gpcm.model.stepwise import forward
-from scripts.deep_gpcm.predictions import estimated, predicted
-from scripts.deep_gpcm.training.fit import fit
-from scripts.deep_gpcm.unit import EARLY_STEPS, key_of, train_unit
-from scripts.lib.tables import RUN_COLUMNS, check_rows, read_runs
-from tests.gpcm_networks import RAGGED, ROOT, arm, batch, fold, fold_file
+from scripts.deep_gpcm.models.fit import fit
+from scripts.deep_gpcm.models.reference import forward
+from scripts.deep_gpcm.specs import AXES, GpcmJob
+from scripts.deep_gpcm.unit import EARLY_STEPS, key_of
+from scripts.lib.run_rows import RUN_COLUMNS, check_rows, read_runs
+from tests.gpcm_networks import RAGGED, ROOT, arm, batch, fold, fold_file, trained_unit
+from tests.stages import job_of
 
 UNIT = ["x", 0]
 TABLES = ("histories", "losses", "predictions", "estimates")
@@ -35,7 +35,7 @@ def equal(a: dict, b: dict) -> bool:
 
 
 def test_the_row_has_the_columns_of_the_contract():
-    found = train_unit(arm("fused"), fold(), UNIT)
+    found = trained_unit(arm("fused"), fold(), UNIT)
     row = found.row
     check_rows([row], AXES, "here")
     assert list(row)[: 3 + len(AXES)] == ["study", "arm", *AXES, "seed"]
@@ -49,9 +49,9 @@ def test_the_row_has_the_columns_of_the_contract():
     }  # fmt: skip
     assert {name: row[name] for name in expected} == expected
     assert 1 <= row["best_epoch"] <= 3
-    assert row["seed"] == train_unit(arm("adamw"), data, UNIT).row["seed"]
+    assert row["seed"] == trained_unit(arm("adamw"), data, UNIT).row["seed"]
     for unit in (["x", 1], ["y", 0]):
-        other = train_unit(arm("fused"), data, unit).row
+        other = trained_unit(arm("fused"), data, unit).row
         assert other["seed"] != row["seed"]
         assert other["early_losses"][0] != row["early_losses"][0]
     phases = [row[f"{name}_s"] for name in ("prepare", "data", "forward", "backward", "optimizer")]
@@ -61,7 +61,7 @@ def test_the_row_has_the_columns_of_the_contract():
 
 @pytest.mark.parametrize("epochs", [3, 20])
 def test_losses_are_told_of_every_step_and_the_first_in_the_row(epochs):
-    found = train_unit(arm("fused", epochs=epochs), fold(), UNIT)
+    found = trained_unit(arm("fused", epochs=epochs), fold(), UNIT)
     steps = 4 * epochs
     assert found.losses["step"] == list(range(1, steps + 1))
     assert found.row["early_losses"] == found.losses["loss"][: min(EARLY_STEPS, steps)]
@@ -73,7 +73,7 @@ def test_losses_are_told_of_every_step_and_the_first_in_the_row(epochs):
 
 def test_the_first_loss_is_that_of_the_network_before_its_first_step():
     data = fold(train=6)
-    loss = train_unit(arm("reference", epochs=1), data, UNIT).row["early_losses"]
+    loss = trained_unit(arm("reference", epochs=1), data, UNIT).row["early_losses"]
     again = fit(data, arm("reference", epochs=1, lr=1e-12), key_of(arm("reference"), UNIT))
     assert again.history[0][0] == pytest.approx(loss[0], rel=1e-6)
     assert len(loss) == 1
@@ -83,7 +83,7 @@ def test_the_first_loss_is_that_of_the_network_before_its_first_step():
 def test_predictions_are_probabilities_of_the_test_answers(name):
     data = fold(levels=RAGGED)
     test = data.parts["test"]
-    found = train_unit(arm(name), data, UNIT)
+    found = trained_unit(arm(name), data, UNIT)
     table = pd.DataFrame(found.predictions)
     p = table[[f"p_{k}" for k in range(4)]].to_numpy()
     assert p.dtype == np.float32
@@ -99,7 +99,7 @@ def test_predictions_are_probabilities_of_the_test_answers(name):
 
 
 def test_predictions_of_unmasked_training_are_of_answers_only():
-    found = train_unit(arm("unmasked"), fold(), UNIT)
+    found = trained_unit(arm("unmasked"), fold(), UNIT)
     assert len(found.predictions["response"]) == found.row["n_test"]
     nll = scores(
         np.column_stack([found.predictions[f"p_{k}"] for k in range(4)]),
@@ -115,7 +115,7 @@ def test_estimates_have_a_row_for_each_question_and_no_threshold_beyond_its_leve
     kept = Sequences(  # nobody meets question 3
         test.student, test.lengths, np.where(test.question == 3, 1, test.question), test.response
     )
-    found = train_unit(arm(name), Fold(data.parts | {"test": kept}, data.levels), UNIT)
+    found = trained_unit(arm(name), Fold(data.parts | {"test": kept}, data.levels), UNIT)
     table = pd.DataFrame(found.estimates)
     assert table["question_id"].tolist() == list(range(1, 8))
     assert table["alpha"].isna().tolist() == [False, False, True, False, False, False, False]
@@ -128,7 +128,7 @@ def test_estimates_have_a_row_for_each_question_and_no_threshold_beyond_its_leve
 @pytest.mark.parametrize("name", ["reference", "zero_id"])
 def test_estimates_are_the_network_s_thresholds_and_mean_slopes(name):
     data, job = fold(), arm(name)
-    test, found = data.parts["test"], train_unit(job, data, UNIT)
+    test, found = data.parts["test"], trained_unit(job, data, UNIT)
     net = fit(data, job, key_of(job, UNIT)).net
     columns = (test.question - (name == "zero_id"), test.response, test.lengths)
     with torch.no_grad():
@@ -161,28 +161,27 @@ def test_a_window_of_a_student_is_a_sequence_of_its_own():
     assert found.position.tolist() == columns["t"]
 
 
-def command(job: dict, files: tuple, folder) -> list[str]:
+def command(job: GpcmJob, files: tuple, folder) -> list[str]:
     """The training stage's command line for two folds of the same file, writing into `folder`."""
-    outputs = [f"--{name}={folder / name}.parquet" for name in ("runs", *TABLES)]
-    inputs = ["--folds", *[str(files[0])] * 2, f"--items={files[1]}", "--threads=1"]
-    words = ["-m", "scripts.deep_gpcm.train", "--job", json.dumps({"spec": job}), *inputs, *outputs]
-    return [sys.executable, *words]
+    output = {name: folder / f"{name}.parquet" for name in ("runs", *TABLES)}
+    read = {"folds": [files[0]] * 2, "item_table": files[1], "kernel": []}
+    return [sys.executable, "-m", "scripts.deep_gpcm.train", job_of(job, read, output)]
 
 
 def test_a_unit_is_the_same_bits_in_a_fresh_process_and_after_any_other_work(tmp_path):
     files = fold_file(fold(), tmp_path)
-    folds = {"data": UNIT[0], "folds": [UNIT[1] + 1, UNIT[1]]}
-    jobs = {name: arm(name) | folds for name in ("reference", "fused")}
+    units = [[UNIT[0], UNIT[1] + 1], UNIT]
+    jobs = {name: arm(name, units) for name in ("reference", "fused")}
     running = {
         name: subprocess.Popen(command(job, files, tmp_path / name), cwd=ROOT)
         for name, job in jobs.items()
     }
     torch.manual_seed(3)
     np.random.seed(3)  # noqa: NPY002
-    train_unit(arm("adamw"), fold(seed=1), ["y", 3])
+    trained_unit(arm("adamw"), fold(seed=1), ["y", 3])
     for name, job in jobs.items():
         data = read_fold(*files)
-        here, again = (train_unit(job, data, UNIT) for _ in range(2))
+        here, again = (trained_unit(job, data, UNIT) for _ in range(2))
         assert running[name].wait() == 0
         assert untimed(here.row) == untimed(again.row)
         other, row = read_runs(tmp_path / name / "runs.parquet", AXES).to_pylist()

@@ -5,13 +5,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.deep_gpcm.features import folded
-from scripts.deep_gpcm.fold import read_fold
-from scripts.deep_gpcm.sequences.split import parts as folds_of
+from scripts.deep_gpcm.data.fold import read_fold
+from scripts.deep_gpcm.data.split import parts as folds_of
+from scripts.deep_gpcm.folds import folded
 from scripts.lib.faults import LoadError
 from scripts.lib.parts import check_parts, rows_of
-from scripts.lora_ablation.split import enough, split
-from scripts.lora_ablation.training.data import parts_of
+from scripts.lora_ablation.data.cell import parts_of
+from scripts.lora_ablation.data.split import enough, split
 from scripts.tep_bp.data.samples import Samples
 from scripts.tep_bp.data.split import split as task_split
 
@@ -33,7 +33,7 @@ def drawn(seed: int, low: int, high: int) -> tuple[np.random.Generator, int, np.
     return rng, n, rng.integers(0, int(rng.integers(1, 8)), n)
 
 
-@pytest.mark.parametrize("kind", ["source", "stratified", "grouped"])
+@pytest.mark.parametrize("kind", ["original", "stratified", "grouped"])
 def test_adapters_are_held_out(kind):
     made = 0
     for seed in range(TRIES):
@@ -42,7 +42,7 @@ def test_adapters_are_held_out(kind):
         try:
             labels = split(kind, [f"c{i}" for i in y], groups, seed=seed)
         except LoadError:
-            assert kind != "source" or n < 11
+            assert kind != "original" or n < 11
             continue
         made += 1
         for share in (100, 50):

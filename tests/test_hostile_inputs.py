@@ -15,10 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from scripts.deep_gpcm.sequences.sources import read as read_answers
 from scripts.lib import foreign, foreign_arrays
 from scripts.lib.faults import LONGEST, LoadError, reason
-from scripts.lora_ablation.adapters import sources
+from scripts.lora_ablation.data import sources
 from tests import gpcm_files, lora_files, tep_files
 from tests.lora_files import BLOCK, UP, save_adapter, save_folder, save_matrix, small, tensors
 
@@ -102,7 +101,7 @@ def test_a_footer_cannot_state_any_number_of_adapters(monkeypatch, tmp_path):
     source = lora_files.save_parquet(small(), tmp_path / "a.parquet")
     monkeypatch.setattr(sources, "MOST", 5)
     with pytest.raises(LoadError, match="states 6 adapters; at most 5"):
-        sources.count(source)
+        lora_files.count(source)
 
 
 # What stands in a configuration (Python's words for JSON's NaN and Infinity are read too), and what
@@ -295,7 +294,7 @@ def test_a_column_twice_is_refused_whichever_comes_first(role, refused, tmp_path
 def test_a_column_twice_that_nobody_asks_for_is_no_fault(tmp_path):
     table = pa.table(ROWS | {"note": ["", ""]})
     pq.write_table(table.append_column("note", table["note"]), tmp_path / "a.parquet")
-    assert len(read_answers({"kind": "table", "path": str(tmp_path / "a.parquet")}, 0).t) == 2
+    assert len(gpcm_files.read({"kind": "table", "path": str(tmp_path / "a.parquet")}, 0).t) == 2
 
 
 def test_texts_that_are_no_utf8_are_refused(refused, tmp_path):
@@ -311,7 +310,7 @@ def test_texts_that_are_no_utf8_are_refused(refused, tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["theta", "alpha", "beta"])
 def test_true_parameters_that_are_no_numbers_are_refused(name, value, refused, tmp_path):
-    found = read_answers(gpcm_files.TINY, 42)
+    found = gpcm_files.read(gpcm_files.TINY, 42)
     table, key = (found.students, name) if name == "theta" else (found.items, name)
     table.loc[1, "beta_1" if name == "beta" else key] = value
     source = gpcm_files.save_three_lines(found, tmp_path)
@@ -320,7 +319,7 @@ def test_true_parameters_that_are_no_numbers_are_refused(name, value, refused, t
 
 
 def test_a_true_slope_below_zero_is_refused(refused, tmp_path):
-    found = read_answers(gpcm_files.TINY, 42)
+    found = gpcm_files.read(gpcm_files.TINY, 42)
     found.items.loc[1, "alpha"] = -0.5
     source = gpcm_files.save_three_lines(found, tmp_path)
     source["truth"] = gpcm_files.save_truth(found, tmp_path / "truth.json")

@@ -2,22 +2,24 @@
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from scipy import stats as scipy_stats
 
-from scripts.lib.config import ConfigError, check_config
-from scripts.lib.contract import check_contract
+from scripts.lib.contract import Study, check_contract
+from scripts.lib.faults import ConfigError
 from scripts.lib.page import extras, only
+from scripts.lib.plan import Planned, PlannedWorkload
+from scripts.lib.run_rows import read_runs, write_runs
+from scripts.lib.sections import StudySettings, Summary
 from scripts.lib.seeds import numpy_rng, seed63, stream
+from scripts.lib.settings import read_settings
 from scripts.lib.spec import canonical, digest
 from scripts.lib.stats import mean, paired_interval, proportion, ratio_of_medians
-from scripts.lib.tables import ContractError, read_runs, write_runs, write_table
+from scripts.lib.tables import ContractError, write_table
 from scripts.lib.workers import schedule
 from scripts.spine.aggregate import summarise
 
@@ -117,25 +119,26 @@ def test_an_aa_interval_covers_one():
     assert sum(f.low <= 1 <= f.high for f in found) >= 0.9 * 400
 
 
-CLAIM = {"level": "rounding", "min_pairs": 2, "close": {"error": 0.1}, "reported": []}
+CLAIM = {"level": "rounding", "min_pairs": 2, "close": {"error": 0.1}}
+SLOW = {"about": "Slow.", "role": "reference"}
+FAST = {"about": "Fast.", "role": "result", "claim": CLAIM}
 
 
 def sections(**changes) -> dict:
     """The sections of a study that the spine reads."""
     workload = {"repeats": 1, "contestants": ["slow", "again"]}
     return {
-        "arms": {"slow": {}, "fast": {}},
-        "run": {"fast": {}},
-        "agreement": {"reference": "slow", "split": "n", "arms": {"fast": CLAIM}},
+        "arms": {"slow": SLOW, "fast": FAST},
+        "agreement": {"strata": "n"},
         "summary": {"means": ["error"], "proportions": []},
         "measure": {
-            "contestants": {name: {"arm": "slow"} for name in ("slow", "again")},
+            "workers": 2,
+            "contestants": {"again": {"arm": "slow"}},
             "workloads": {"main": workload},
             "compare": {"baseline": "slow", "baseline_again": "again"},
         },
         "report": {
             "title": "S",
-            "arm": "fast",
             "figure": {"metric": "error", "label": "error", "panel": "law", "x": "n"},
             "table": ["error"],
             "phases": ["fit"],
@@ -144,29 +147,31 @@ def sections(**changes) -> dict:
     } | changes
 
 
-def check(config: dict, axes: tuple[str, ...] = ("law", "n", "rep")) -> None:
-    check_contract("s", config, list(axes), {"error": "number"}, ["fit"])
+def check(config: dict, axes: tuple[str, ...] = ("law", "n", "rep")) -> Study:
+    settings = read_settings(StudySettings, config, "s")
+    study = Study("s", settings, list(axes), {"error": "number"}, ["fit"])
+    check_contract(study)
+    return study
 
 
 @pytest.mark.parametrize(
     ("section", "key", "value", "place"),
     [
-        ("agreement", "reference", "slo", "agreement.reference is 'slo' (did you mean 'slow'?)"),
-        ("agreement", "arms", {"fats": CLAIM}, "agreement.arms: arm is 'fats'"),
-        ("measure", "contestants", {"slow": {"arm": "x"}}, "measure.contestants.slow.arm is 'x'"),
+        ("arms", "fast", FAST | {"claim": CLAIM | {"close": {"eror": 1.0}}}, "close is 'eror'"),
+        ("measure", "contestants", {"again": {"arm": "x"}}, "measure.contestants.again.arm is 'x'"),
         (
             "measure",
             "workloads",
-            {"w": {"repeats": 1, "contestants": ["fast"]}},
-            "measure.workloads.w.contestants is",
+            {"main": {"repeats": 1, "contestants": ["fats"]}},
+            "measure.workloads.main.contestants is 'fats' (did you mean 'fast'?)",
         ),
         (
             "measure",
             "compare",
-            {"baseline": "fast", "baseline_again": "again"},
-            "measure.compare.baseline is 'fast'",
+            {"baseline": "fats", "baseline_again": "again"},
+            "measure.compare.baseline is 'fats'",
         ),
-        ("report", "arm", "slow", "report.arm is 'slow'"),
+        ("report", "phases_of", "man", "report.phases_of is 'man' (did you mean 'main'?)"),
     ],
 )
 def test_names_that_the_spine_reads_must_exist_in_the_study(section, key, value, place):
@@ -175,40 +180,59 @@ def test_names_that_the_spine_reads_must_exist_in_the_study(section, key, value,
     wrong[section] |= {key: value}
     with pytest.raises(ConfigError) as told:
         check(wrong)
-    assert f"s.{place}" in str(told.value)
+    assert place in str(told.value)
     assert "Use one of: " in str(told.value)
 
 
-def test_agreement_is_split_at_an_axis_of_the_study():
+def test_agreement_is_tested_along_an_axis_of_the_study():
     check(sections())
-    with pytest.raises(ConfigError, match=r"s\.agreement\.split is 'n'.*Use one of: law, rep\."):
+    with pytest.raises(ConfigError, match=r"s\.agreement\.strata is 'n'.*Use one of: law, rep\."):
         check(sections(), axes=("law", "rep"))
 
 
-def test_a_schema_may_refer_to_the_shared_one_and_its_mistakes_are_one_sentence(tmp_path):
-    schemas = Path(__file__).resolve().parents[1] / "workflow/schemas"
-    shared = (schemas / "contract.schema.yaml").read_text()
-    (tmp_path / "contract.schema.yaml").write_text(shared)
-    reference = {"$ref": "contract.schema.yaml#/$defs/agreement"}
-    own = {"type": "object", "required": ["agreement"], "properties": {"agreement": reference}}
-    (tmp_path / "s.schema.yaml").write_text(yaml.safe_dump(own))
-    arm = {"level": "rounding", "min_pairs": 2, "at_most": {"deviation": 1.0}, "reported": []}
-    for key, value, sentence in [
-        (None, None, ""),
-        ("level", "round", "s.agreement.arms.a.level is 'round' (did you mean 'rounding'?)"),
-        ("at_most", {"d": -1}, "s.agreement.arms.a.at_most.d is -1; it must be at least 0."),
-        ("atmost", {}, "s.agreement.arms.a.atmost is no key of this workflow (did you mean"),
-        ("min_pairs", 1, "s.agreement.arms.a.min_pairs is 1; it must be at least 2."),
-    ]:
-        rule = arm | ({key: value} if key else {})
-        config = {"agreement": {"reference": "r", "split": "n", "arms": {"a": rule}}}
-        if not key:
-            check_config(config, tmp_path / "s.schema.yaml", "s")
-            continue
-        with pytest.raises(ConfigError) as told:
-            check_config(config, tmp_path / "s.schema.yaml", "s")
-        assert str(told.value).startswith(f"Config: {sentence}")
-        assert "\n" not in str(told.value)
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("level", "round", "s.arms.fast.claim.level is 'round' (did you mean 'rounding'?)"),
+        ("close", {"d": -1}, "s.arms.fast.claim.close.d is -1; it must be at least 0."),
+        ("clse", {}, "s.arms.fast.claim.clse is no key of this workflow (did you mean 'close'?)"),
+        ("min_pairs", 1, "s.arms.fast.claim.min_pairs is 1; it must be at least 2."),
+    ],
+)
+def test_a_mistake_in_what_an_arm_claims_is_one_sentence(key, value, sentence):
+    with pytest.raises(ConfigError) as told:
+        check(sections(arms={"slow": SLOW, "fast": FAST | {"claim": CLAIM | {key: value}}}))
+    assert str(told.value).startswith(f"Config: {sentence}")
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "now"),
+    [
+        ("agreement", "split", "s.agreement.strata"),
+        ("agreement", "arms", "s.arms.<name>.claim"),
+        ("agreement", "reference", "s.arms.<name>.role"),
+        ("report", "arm", "s.arms.<name>.role"),
+    ],
+)
+def test_a_key_that_had_another_name_is_told_the_new_one(section, key, now):
+    wrong = sections()
+    wrong[section] |= {key: "x"}
+    with pytest.raises(ConfigError, match=rf"s\.{section}\.{key} has another name now: {now}\.$"):
+        check(wrong)
+    with pytest.raises(ConfigError, match=r"s\.run has another name now: s\.arms\.<name>\.run\.$"):
+        check(sections(run={}))
+
+
+def test_who_takes_part_in_a_workload_follows_from_the_roles():
+    others = {"about": "Other.", "role": "control"}, {"about": "Same.", "role": "implementation"}
+    arms = {"slow": SLOW, "wrong": others[0], "same": others[1], "fast": FAST}
+    measure = sections()["measure"] | {"workloads": {"main": {"repeats": 1}}}
+    settings = check(sections(arms=arms, measure=measure)).settings
+    workload = settings.measure.workloads["main"]
+    assert settings.taking_part(workload) == ["slow", "same", "fast", "again"]
+    assert settings.reference == "slow"
+    assert settings.result == "fast"
 
 
 def test_the_page_shows_only_the_rows_that_are_wanted():
@@ -240,24 +264,25 @@ def test_a_table_without_rows_is_shown_as_none_whether_it_has_a_header_or_not(tm
 
 
 def test_every_measured_call_says_which_part_of_the_study_it_belongs_to():
-    entry = {"contestant": "a", "spec": {"arm": "a"}}
+    entry = Planned(contestant="a", arm="a", workers=1, threads=1, job={"arm": "a"})
+    common = {"trace_memory": False, "rounds": [[1], [2]], "contestants": [entry]}
     plan = [
-        {"workload": name, "trace_memory": False, "rounds": [[1], [2]], "contestants": [entry]}
-        | more
-        for name, more in (("w", {"where": "train"}), ("v", {}))
+        PlannedWorkload(workload=name, where=where, **common)
+        for name, where in (("w", "train"), ("v", ""))
     ]
     calls = list(schedule(plan))
-    assert [(call["workload"], call["where"], call["round"]) for call in calls] == [
+    assert [(call.workload, call.where, call.round) for call in calls] == [
         ("w", "train", 0), ("w", "train", 1), ("v", "", 0), ("v", "", 1)
     ]  # fmt: skip
-    assert [call["spec"]["units"] for call in calls] == [[1], [2], [1], [2]]
+    assert [call.units for call in calls] == [[1], [2], [1], [2]]
 
 
 def test_the_summary_is_over_the_units_that_have_the_metric():
     label = {"arm": "a", "stage": "train", "status": "ok"}
     rows = [label | {"x": x, "y": x > 1} for x in (1.0, 3.0)]
     rows += [label | {"stage": "load", "checksum": 7.0}, label, label | {"status": "failed"}]
-    found = summarise(pd.DataFrame(rows), ["stage"], ["x", "checksum"], ["y"])
+    summary = Summary(means=["x", "checksum"], proportions=["y"])
+    found = summarise(pd.DataFrame(rows), ["stage"], summary)
     assert [(row["stage"], row["metric"], row["value"], row["units"]) for row in found] == [
         ("train", "x", 2.0, 2),
         ("train", "y", 0.5, 2),

@@ -5,11 +5,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.lora_ablation.adapters.columns import arrow_layout, to_matrix
-from scripts.lora_ablation.adapters.shipped import formatted, python_lists, save_nested
-from scripts.lora_ablation.adapters.sources import count, read
-from scripts.lora_ablation.adapters.tables import dataset_shard
-from tests.lora_files import generated, read_all, same_bits, save_parquet, small, table
+from scripts.lora_ablation.arms import chosen
+from scripts.lora_ablation.data.columns import arrow_layout, to_matrix
+from scripts.lora_ablation.data.tabular import dataset_shard, save_nested
+from scripts.lora_ablation.specs import SavedDataset
+from tests.lora_files import (
+    count,
+    generated,
+    read,
+    read_all,
+    same_bits,
+    save_parquet,
+    small,
+    table,
+)
+
+SAVED = SavedDataset(kind="datasets", path="saved")
 
 
 def arrow(shard, change):
@@ -99,8 +110,8 @@ def test_a_selected_and_shuffled_data_set_is_read_in_its_own_order(tmp_path):
 
     shard = small()
     save_nested(shard.matrix, shard.layout, shard.labels, tmp_path)
-    chosen = load_from_disk(tmp_path).select([4, 1, 5, 0])
-    back = dataset_shard(chosen, {}, 1, 4)
+    four = load_from_disk(tmp_path).select([4, 1, 5, 0])
+    back = dataset_shard(four, SAVED, 1, 4)
     assert same_bits(back.matrix, shard.matrix[[1, 5, 0]])
     assert back.labels == [shard.labels[i] for i in (1, 5, 0)]
 
@@ -135,17 +146,16 @@ def test_label_group_and_name_columns_can_be_chosen(tmp_path):
     assert (back.labels, back.groups, back.names) == (shard.groups, shard.names, shard.labels)
 
 
-@pytest.mark.parametrize("access", [formatted, python_lists])
+@pytest.mark.parametrize("load", ["formatted", "python_lists", "zero_copy"])
 @pytest.mark.parametrize("rank", [1, 3])
-def test_the_shipped_accesses_give_the_bits_of_the_zero_copy_read(access, rank, tmp_path):
+def test_all_ways_to_load_give_the_same_bits(load, rank, tmp_path):
     from datasets import load_from_disk
 
     shard = generated(3, rank)
     save_nested(shard.matrix, shard.layout, shard.labels, tmp_path)
-    slow = access(load_from_disk(tmp_path), shard.layout.names, range(1, 3))
-    fast = dataset_shard(load_from_disk(tmp_path), {}, 1, 3).matrix
-    assert same_bits(slow, fast)
-    assert same_bits(slow, shard.matrix[1:])
+    found = chosen(load)(load_from_disk(tmp_path), shard.layout, range(1, 3))
+    assert same_bits(found, dataset_shard(load_from_disk(tmp_path), SAVED, 1, 3).matrix)
+    assert same_bits(found, shard.matrix[1:])
 
 
 def test_the_zero_copy_read_leaves_views_of_the_file_uncopied():

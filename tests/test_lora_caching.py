@@ -9,7 +9,7 @@ from tests.project import Project
 FEATURES = "scripts/lora_ablation/representations"
 # A job for each of three representations, and one for each of four other arms.
 TRAINING = {"lora_ablation_train": 7}
-TABLES = {"lora_ablation_tables": 1, "lora_ablation_draw": 1}
+TABLES = {"lora_ablation_tables": 1, "draw": 1}
 SPINE = {"aggregate": 1, "agree": 1, "ledger": 1, "report": 1}
 MEASURED = {"measure": 1}
 AFTER_TRAINING = SPINE | TABLES | {"lora_ablation_costs": 1}
@@ -52,12 +52,37 @@ def test_an_edit_of_a_family_recomputes_it_and_the_cells_that_use_it(
     assert output.count("rule lora_ablation_features:") == 2
     assert output.count(f"output: results/lora_ablation/features/{family}/") == 2
     expected = {"lora_ablation_features": 2, "lora_ablation_train": trained}
-    expected["lora_ablation_prepare"] = 5  # the families are what the arms are compared with
+    expected["lora_ablation_prepare"] = 2  # of the arms that compute by families
     assert finished_lora.jobs() == expected | AFTER_TRAINING | MEASURED
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "jobs"),
+    [
+        # The fast trainers are those of all arms but the reference.
+        ("models/stack.py", "COPY_LIMIT = 1_0", "COPY_LIMIT = 2_0", {"lora_ablation_train": 6}),
+        (
+            "models/reference.py",
+            "batch_size=size",
+            "batch_size=2 * size",
+            {"lora_ablation_train": 1},
+        ),
+        ("arms.py", 'svd="lowrank"', 'svd="full"', {"lora_ablation_prepare": 1}),
+        ("arms.py", 'with_format("torch")', 'with_format("numpy")', {"lora_ablation_prepare": 1}),
+    ],
+)
+def test_an_edit_of_an_arm_reruns_the_jobs_that_call_it(finished_lora, file, old, new, jobs):
+    finished_lora.edit(f"scripts/lora_ablation/{file}", old, new)
+    assert finished_lora.jobs() == jobs | AFTER_TRAINING | MEASURED
+
+
+def test_another_choice_of_jobs_leaves_results_alone(finished_lora):
+    finished_lora.edit("scripts/lora_ablation/jobs.py", "draws=10_000", "draws=9_000")
+    assert finished_lora.jobs() == TABLES | {"report": 1}
+
+
 def test_a_comment_in_a_family_reruns_nothing(finished_lora):
-    finished_lora.edit(f"{FEATURES}/frequency.py", "TOP = 10", "# As in the source.\nTOP = 10")
+    finished_lora.edit(f"{FEATURES}/frequency.py", "TOP = 10", "# As in the original.\nTOP = 10")
     (finished_lora.folder / FEATURES / "moments.py").touch()
     (finished_lora.folder / "scripts/lora_ablation/load.py").touch()
     assert finished_lora.jobs() == {}

@@ -4,15 +4,12 @@ import numpy as np
 import pytest
 
 from scripts.lib.tables import write_table
-from scripts.lora_ablation import design
-from scripts.lora_ablation.cells import cell_jobs, features, read_cell, weights
-from scripts.lora_ablation.layout import Layout
-from scripts.lora_ablation.representations.catalogue import (
-    FAMILIES,
-    PAIR_FAMILIES,
-)
-from scripts.lora_ablation.representations.table import write_family
-from tests.lora_cells import configuration
+from scripts.lora_ablation.data.cell import features, read_cell, weights
+from scripts.lora_ablation.data.layout import Layout
+from scripts.lora_ablation.data.store import write_family
+from scripts.lora_ablation.jobs import Jobs
+from scripts.lora_ablation.representations.catalogue import FAMILIES, PAIR_FAMILIES, columns
+from tests.lora_cells import section
 
 LAYOUT = Layout.of(
     {f"unet.x.attn{a}.to_q.lora.{side}.weight": (1, 2) for a in "12" for side in ("down", "up")}
@@ -32,7 +29,7 @@ def family(folder, name: str, members: int, s10=None) -> tuple[np.ndarray, list]
         path = folder / name / f"{shard}.parquet"
         path.parent.mkdir(exist_ok=True)
         block = values[rows].reshape(len(values[rows]), -1)
-        write_family(path, name, np.arange(N)[rows], [block], design.family_job(name))
+        write_family(path, name, len(names), np.arange(N)[rows], [block])
         files.append(path)
     return values, files
 
@@ -42,10 +39,10 @@ def test_features_are_tensor_after_tensor_in_the_order_of_the_representation(tmp
     for name in ("quantiles", "norms", "moments"):
         values[name], paths = family(tmp_path, name, 4)
         files += paths
-    wanted = design.columns("simple_stats")
+    wanted = columns("simple_stats")
     found = features(files, LAYOUT, [1, 3], wanted, False)
     assert (found.shape, found.dtype) == ((N, 10), np.float32)
-    expected = [values[name][:, tensor, place] for tensor in (1, 3) for name, _, place in wanted]
+    expected = [values[c.family][:, tensor, c.position] for tensor in (1, 3) for c in wanted]
     assert np.array_equal(found, np.stack(expected, axis=1))
     every = features(files, LAYOUT, LAYOUT.selected("all"), wanted, False).reshape(N, 4, 5)
     visual = features(files, LAYOUT, LAYOUT.selected("visual"), wanted, False)
@@ -55,7 +52,7 @@ def test_features_are_tensor_after_tensor_in_the_order_of_the_representation(tmp
 def test_families_of_pairs_are_selected_by_pair(tmp_path):
     values, files = family(tmp_path, "product", 2)
     for layers, pair in (("visual", 0), ("text", 1)):
-        found = features(files, LAYOUT, LAYOUT.selected(layers), design.columns("product"), False)
+        found = features(files, LAYOUT, LAYOUT.selected(layers), columns("product"), False)
         assert np.array_equal(found, values[:, pair])
 
 
@@ -66,13 +63,13 @@ def test_legacy_cond_is_one_where_the_tenth_singular_value_is_zero(tmp_path, rep
     for name in FAMILIES:
         s10 = np.where(zero, 1e-11, 2e-10) if name == "spectral" else None
         files += family(tmp_path, name, 4, s10)[1]
-    wanted, every = design.columns(representation), LAYOUT.selected("all")
+    wanted, every = columns(representation), LAYOUT.selected("all")
     plain, legacy = (
         features(files, LAYOUT, every, wanted, on).reshape(N, 4, -1) for on in (False, True)
     )
     expected = plain.copy()
-    for place, (_, number, _) in enumerate(wanted):
-        if number == "cond":
+    for place, column in enumerate(wanted):
+        if column.number == "cond":
             expected[zero, place] = 1
     assert np.array_equal(legacy, expected)
     assert np.array_equal(legacy, plain) is (representation == "matrix_norms")
@@ -92,9 +89,7 @@ def test_a_cell_has_classes_in_alphabetical_order_and_the_split_of_the_index(tmp
     split = ["train", "val", "train", "test", "train", "train", "train"]
     write_table(index, {"label": list("cabbacb"), "split": split})
     values, files = family(tmp_path, "entropy", 4)
-    (job,) = cell_jobs(
-        design.training_job(configuration(), 42, "resident", [("info_theoretic", "text", 60)])
-    )
+    (job,) = Jobs(section(), 42).train("resident", [("info_theoretic", "text", 60)]).cells()
     found = read_cell(job, LAYOUT, index, files)
     assert (found.classes, found.y.tolist()) == (["a", "b", "c"], [2, 0, 1, 1, 0, 2, 1])
     assert np.array_equal(found.x, values[:, 2:].reshape(N, -1))

@@ -9,15 +9,17 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from scripts.lora_ablation.charts import (
+from scripts.lora_ablation.draw import drawn as drawn_by_stage
+from scripts.lora_ablation.draw import shown_by_class
+from scripts.lora_ablation.outcome.charts import (
     accuracy_by_selection,
     class_dots,
     drop_forest,
     learning_curves,
 )
-from scripts.lora_ablation.draw import figures, shown_by_class
 from scripts.spine.report import records
 from tests.chapters import rendered
+from tests.stages import job_of
 from tests.svgs import assert_self_contained, assert_well_formed_and_apart
 
 LAYERS = ["all", "visual", "text", "half0", "half1"]
@@ -64,7 +66,7 @@ def tables() -> dict[str, pd.DataFrame]:
 
 
 def drawn(tables: dict) -> dict[str, str]:
-    return figures(*(tables[name] for name in ("grid", "drops", "classes", "curve")))
+    return drawn_by_stage(*(tables[name] for name in ("grid", "drops", "classes", "curve")))
 
 
 def name_of(svg: str) -> str:
@@ -88,20 +90,20 @@ def test_figures_refer_to_nothing_outside_and_take_their_ink_from_the_page(table
 
 
 def test_the_accessible_name_has_every_value_with_its_interval(tables):
-    told = {name: name_of(svg) for name, svg in drawn(tables).items()}
+    alt_texts = {name: name_of(svg) for name, svg in drawn(tables).items()}
     for row in tables["grid"].itertuples():
         words = f"{row.accuracy:.3g} ({row.boot_low:.3g} to {row.boot_high:.3g})"
-        assert f"{row.representation} {row.layers}: {words}" in told["grid"]
+        assert f"{row.representation} {row.layers}: {words}" in alt_texts["grid"]
     for row in tables["drops"].itertuples():
         words = f"{row.drop:.3g} ({row.low:.3g} to {row.high:.3g})"
-        assert (words in told["drops"]) == (row.contrast != "all-text")
+        assert (words in alt_texts["drops"]) == (row.contrast != "all-text")
     for row in tables["classes"].itertuples():
         if row.representation == "ensemble":
             words = f"drop {row.drop:.3g} ({row.low:.3g} to {row.high:.3g})"
-            assert f"{row.label}: all 0.812, visual 0.512, {words}" in told["classes"]
+            assert f"{row.label}: all 0.812, visual 0.512, {words}" in alt_texts["classes"]
     for row in tables["curve"].itertuples():
         words = f"test {row.accuracy:.3g} ({row.boot_low:.3g} to {row.boot_high:.3g})"
-        assert f"{row.representation}, {row.n_train} rows: {words}, training" in told["curve"]
+        assert f"{row.representation}, {row.n_train} rows: {words}, training" in alt_texts["curve"]
 
 
 def test_the_same_table_gives_the_same_text(tables):
@@ -151,11 +153,11 @@ def test_the_class_figure_shows_the_ensemble_else_the_best_on_validation(tables)
 
 
 def test_the_stage_writes_one_file_with_all_figures(tables, tmp_path):
-    command = [sys.executable, "-m", "scripts.lora_ablation.draw", "--job", '{"spec": {}}']
-    for name in ("grid", "drops", "classes", "curve"):
-        tables[name].to_csv(tmp_path / f"{name}.csv", index=False)
-        command += [f"--{name}", str(tmp_path / f"{name}.csv")]
-    command += ["--figures", str(tmp_path / "figures.json")]
+    files = {name: tmp_path / f"{name}.csv" for name in ("grid", "drops", "classes", "curve")}
+    for name, path in files.items():
+        tables[name].to_csv(path, index=False)
+    job = job_of({}, files, {"figures": tmp_path / "figures.json"})
+    command = [sys.executable, "-m", "scripts.lora_ablation.draw", job]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "figures.json").read_text())

@@ -5,13 +5,21 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.lora_ablation.check import check_lora_ablation as checked
+from scripts.lib.contract import check_contract
+from scripts.lib.settings import read_settings
+from scripts.lora_ablation.jobs import study
+from scripts.lora_ablation.settings import Section
 from tests.mistakes import assert_refused
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = "lora_ablation"
 CONFIG = yaml.safe_load((ROOT / "config/lora_ablation.yaml").read_text())[STUDY]
 MATRIX = {"kind": "matrix", "path": "weights.npy", "dimensions": "dimensions.json"}
+
+
+def checked(config: dict) -> None:
+    check_contract(study(read_settings(Section, config, STUDY), 42, active=False))
+
 
 # Through Snakemake: sections as YAML text, and what the sentence says.
 MISTAKES = {
@@ -27,15 +35,15 @@ MISTAKES = {
 # Through the checks: keys to change, each by its place, and what the sentence says.
 CHANGES = {
     "unknown selection": (
-        {"layers": ["all", "visuals"]},
-        "layers[1] is 'visuals'",
+        {"selections": ["all", "visuals"]},
+        "selections[1] is 'visuals'",
         "one of all, visual",
     ),
     "wrong type": ({"shard": "many"}, "lora_ablation.shard is 'many'", "type integer"),
     "number for a switch": ({"keep_tensors": 1}, "keep_tensors is 1", "type boolean"),
     "no runs": ({"runs": 0}, "lora_ablation.runs is 0", "at least 1"),
-    "negative runs of an arm": ({"run.stacked.runs": -1}, "run.stacked.runs is -1", "at least 0"),
-    "more runs of an arm": ({"run.stacked.runs": 9}, "run.stacked.runs is 9", "more than runs"),
+    "negative runs of an arm": ({"arms.stacked.run.runs": -1}, "run.runs is -1", "at least 0"),
+    "more runs of an arm": ({"arms.stacked.run.runs": 9}, "run.runs is 9", "more than runs"),
     "share of 120 %": ({"curves.shares": [25, 120]}, "curves.shares[1] is 120", "at most 99"),
     "share twice": ({"curves.shares": [25, 25]}, "curves.shares is [25, 25]", "not repeat"),
     "batch of one": ({"train.batch": 1}, "train.batch is 1", "at least 2"),
@@ -75,23 +83,18 @@ CHANGES = {
         "Use one of: simple_stats",
     ),
     "arm without a trainer to train": (
-        {"run.lowrank": {"runs": 1}},
-        "run.lowrank is to train cells",
+        {"arms.lowrank.run": {"runs": 1}},
+        "arms.lowrank.run is to train cells",
         "the arm has no trainer",
     ),
     "cells of an arm that nobody else has": (
-        {"run.stacked.layers": ["half7"]},
-        "run.stacked.layers is 'half7'",
+        {"arms.stacked.run.selections": ["half7"]},
+        "arms.stacked.run.selections is 'half7'",
         "Use one of: all",
     ),
-    "unknown arm": ({"run.stackd": {}}, "run: arm is 'stackd'", "did you mean 'stacked'?"),
-    "agreement of an unknown arm": (
-        {"agreement.arms.stackd": {"level": "rounding", "min_pairs": 2, "reported": []}},
-        "agreement.arms: arm is 'stackd'",
-        "did you mean 'stacked'?",
-    ),
-    "unknown result arm": ({"report.arm": "residents"}, "report.arm is 'residents'", "'resident'"),
-    "agreement by no axis": ({"agreement.split": "n"}, "agreement.split is 'n'", "stage"),
+    "unknown arm": ({"arms.stackd": {}}, "arms.stackd.about", "is missing"),
+    "two results": ({"arms.stacked.role": "result"}, "role result: resident, stacked", "to one"),
+    "agreement by no axis": ({"agreement.strata": "n"}, "agreement.strata is 'n'", "stage"),
     "unknown kind of source": (
         {"sources.generated.kind": "torch"},
         "sources.generated.kind is 'torch'",
@@ -109,7 +112,7 @@ CHANGES = {
     ),
     "key of another kind": (
         {"sources.generated.path": "adapters"},
-        "sources.generated: a key of generated is 'path'",
+        "sources.generated.path is no key",
         "Use one of: kind, adapters, rank, signal",
     ),
     "name with a space": (

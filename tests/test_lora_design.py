@@ -1,47 +1,56 @@
-"""Which jobs there are and what each is told."""
+"""Which jobs there are and what each is given."""
 
-import copy
-from functools import partial
 from itertools import combinations
+from typing import get_args
 
 import pytest
 
 from scripts.lib.config import ConfigError
-from scripts.lib.plan import measurement_plan
+from scripts.lib.implementations import implementations
+from scripts.lib.plan import PlannedWorkload, measurement_plan
+from scripts.lib.settings import read_settings
 from scripts.lib.spec import canonical
-from scripts.lora_ablation import design, plan
-from scripts.lora_ablation.cells import cell_jobs
-from scripts.lora_ablation.check import STAGES_OF_WORK, check_lora_ablation
-from scripts.lora_ablation.layout import Layout
-from scripts.lora_ablation.measured import WORK
+from scripts.lora_ablation import arms
+from scripts.lora_ablation.checks import WEIGHTS
+from scripts.lora_ablation.jobs import Jobs, adapter_blocks, round_units, study
+from scripts.lora_ablation.measured import FFT, SVD, WORK
 from scripts.lora_ablation.representations.catalogue import (
     FAMILIES,
     PAIR_FAMILIES,
     REPRESENTATIONS,
+    columns,
+    family_job,
 )
-from tests.lora_cells import configuration
-
-LAYOUT = Layout.of(
-    {f"unet.x.attn{a}.to_q.lora.{side}.weight": (1, 2) for a in "12" for side in ("down", "up")}
-)
-N = 7
+from scripts.lora_ablation.settings import FftWorkload, Section, SvdWorkload
+from scripts.lora_ablation.specs import Extractor, Loader, Measured, TotalWork, Trainer
+from tests.lora_cells import configuration, section
 
 
-@pytest.fixture
-def config() -> dict:
-    return configuration()
+def changed(**sections) -> Section:
+    """The configuration with keys of its sections replaced, {"arms": {"resident": {...}}}."""
+    return read_settings(Section, merged(configuration(), sections), "lora_ablation")
 
 
-def changed(**sections) -> dict:
-    """The configuration with keys of its sections replaced, {"run": {"resident": {...}}}."""
-    made = copy.deepcopy(configuration())
-    for name, value in sections.items():
-        made[name] = made[name] | value if isinstance(value, dict) else value
-    return made
+def merged(config: dict, changes: dict) -> dict:
+    """A configuration under an overlay, as Snakemake lays it."""
+    inner = {
+        key: merged(config[key], value)
+        for key, value in changes.items()
+        if isinstance(value, dict) and isinstance(config.get(key), dict)
+    }
+    return config | changes | inner
 
 
-def test_a_shard_is_a_fixed_range_so_more_adapters_leave_full_ones_alone(config):
-    few, many = (design.shards(config | {"shard": 500}, n) for n in (1200, 2700))
+def jobs(**sections) -> Jobs:
+    return Jobs(changed(**sections), 42)
+
+
+def shards(adapters: int) -> dict[str, tuple[int, int]]:
+    return jobs(shard=500, sources={"generated": {"adapters": adapters}}).shards
+
+
+def test_a_shard_is_a_fixed_range_so_more_adapters_leave_full_ones_alone():
+    few, many = shards(1200), shards(2700)
     assert few == {
         "adapters-000000-000499": (0, 500),
         "adapters-000500-000999": (500, 1000),
@@ -53,134 +62,181 @@ def test_a_shard_is_a_fixed_range_so_more_adapters_leave_full_ones_alone(config)
     assert rows == list(range(2700))
 
 
-def test_run_limits_the_cells_of_an_arm(config):
-    assert design.cells(config, "reference") == [
+def test_a_full_shard_is_told_the_same_when_adapters_are_added():
+    few, many = (
+        jobs(shard=500, sources={"generated": {"adapters": n}}).loads for n in (1200, 2700)
+    )
+    same = [name for name in few if canonical(few[name]) == canonical(many.get(name))]
+    assert same == ["adapters-000000-000499", "adapters-000500-000999"]
+
+
+def test_run_limits_the_cells_of_an_arm():
+    config, planned = section(), jobs().trains
+    assert config.cells("reference") == [
         (name, "all", 100) for name in ("simple_stats", "spectral", "matrix_norms")
     ]
-    assert design.cells(config, "guide") == []
-    assert design.cells(config, "columns") == []
-    grid = [(name, layers) for name in config["representations"] for layers in config["layers"]]
-    every = design.cells(config, "resident")
+    assert config.cells("guide") == []
+    assert config.cells("columns") == []
+    grid = [(name, chosen) for name in config.representations for chosen in config.selections]
+    every = config.cells("resident")
     assert [cell[:2] for cell in every if cell[2] == 100] == grid
     assert [cell for cell in every if cell[2] < 100] == [
         (name, "all", share) for name in ("simple_stats", "ensemble") for share in (25, 50)
     ]
-    jobs = design.jobs(config, 42)
-    all_, visual, _ = jobs["resident", "stats-0"]["cells"]
-    assert [cell["tensors"] for cell in (all_, visual)] == ["all", "visual"]
-    assert len(visual["units"]) == config["runs"] == 3
-    assert [len(cell["units"]) for cell in jobs["reference", "spectral-0"]["cells"]] == [2]
-    assert not [cells for arm, cells in jobs if arm == "scripted"]
+    all_, visual, _ = planned["resident", "stats-0"].cells()
+    assert [cell.units[0][2] for cell in (all_, visual)] == ["all", "visual"]
+    assert len(visual.units) == config.runs == 3
+    assert [len(cell.units) for cell in planned["reference", "spectral-0"].cells()] == [2]
+    assert not [cells for arm, cells in planned if arm == "scripted"]
 
 
-def test_a_job_has_cells_of_one_representation_and_no_more_than_a_block(config):
-    cells = {}
+def test_a_job_has_cells_of_one_representation_and_no_more_than_a_block():
+    cells, config = {}, section()
     for size in (1, 2, 5):
-        jobs = design.jobs(config | {"block": size}, 42)
-        assert max(len(job["cells"]) for job in jobs.values()) == size
-        for (_, name), job in jobs.items():
-            (representation,) = {unit[1] for cell in job["cells"] for unit in cell["units"]}
+        planned = jobs(block=size).trains
+        assert max(len(list(job.cells())) for job in planned.values()) == size
+        for (_, name), job in planned.items():
+            (representation,) = {unit[1] for unit in job.units}
             assert name.rpartition("-")[0] == representation
-            assert job["columns"] == design.columns(representation)
-        # Cut differently, the cells of an arm are told the same.
-        cells[size] = sorted(canonical(cell) for job in jobs.values() for cell in cell_jobs(job))
+            assert job.columns == columns(representation)
+        # Cut differently, the cells of an arm are given the same.
+        cells[size] = sorted(canonical(cell) for job in planned.values() for cell in job.cells())
     assert cells[1] == cells[2] == cells[5]
-    assert len(cells[1]) == sum(len(design.cells(config, arm)) for arm in config["run"])
+    assert len(cells[1]) == sum(len(config.cells(arm)) for arm in config.arms)
 
 
-def test_the_expected_grid_is_every_run_of_the_result_arm(config):
-    jobs = design.jobs(config, 42)
+def test_the_expected_grid_is_every_run_of_the_result_arm():
+    config, made = section(), jobs()
     units = [
-        unit[1:]
-        for (arm, _), job in jobs.items()
-        if arm == "resident"
-        for cell in job["cells"]
-        for unit in cell["units"]
+        unit[1:] for (arm, _), job in made.trains.items() if arm == "resident" for unit in job.units
     ]
-    assert sorted(design.expected(config)) == sorted(units)
-    cells = len(config["representations"]) * len(config["layers"]) + 4
-    assert len(units) == cells * config["runs"]
+    assert sorted(made.tables().expected) == sorted(units)
+    cells = len(config.representations) * len(config.selections) + 4
+    assert len(units) == cells * config.runs
 
 
-def test_more_runs_or_representations_change_no_other_unit(config):
-    before = design.jobs(config, 42)
-    after = design.jobs(config | {"runs": 5, "representations": ["stats", "product"]}, 42)
-    old, new = (cell_jobs(jobs["resident", "stats-0"])[0] for jobs in (before, after))
-    assert new["units"][:3] == old["units"]
-    assert old | {"units": []} == new | {"units": []}
-
-
-def test_every_representation_of_the_configuration_is_made_of_columns_that_exist(config):
-    families = FAMILIES | PAIR_FAMILIES
-    for name in [*config["representations"], "product"]:
-        found = design.columns(name)
-        assert [[family, number] for family, number, _ in found] == REPRESENTATIONS[name]
-        for family, number, position in found:
-            assert families[family][position] == number
-            job = design.family_job(family)
-            assert job["k"] == len(job["names"])
-            assert job["names"][position] == number
-            assert job["pairs"] is (name == "product")
-    assert design.columns(design.WEIGHTS) == []
-    job = design.training_job(config, 42, "resident", [("flat_vec", "all", 100)])
-    assert design.feature_files(job) == ["<results>/lora_ablation/tensors/{shard}.npy"]
-    job = design.training_job(config, 42, "resident", [("simple_stats", "all", 100)])
-    folder = "<results>/lora_ablation/features"
-    assert design.feature_files(job) == [
-        f"{folder}/{family}/{{shard}}.parquet" for family in ("norms", "moments", "quantiles")
-    ]
-
-
-def test_an_arm_changes_only_the_training_that_it_names(config):
-    jobs = {
-        arm: design.training_job(config, 42, arm, [("spectral", "all", 100)])
-        for arm in ("resident", "batch_256", "half_layers", "legacy_cond")
+def test_more_runs_or_representations_change_no_other_unit():
+    few = {"arms": {arm: {"run": {"runs": 0}} for arm in ("reference", "stacked", "legacy_noise")}}
+    few["arms"] |= {name: {"run": {"runs": 0}} for name in ("legacy_cond", "legacy_restore")}
+    few["arms"] |= {
+        name: {"run": {"runs": 0}}
+        for name in ("batch_256", "epochs_200", "aggressive", "half_layers")
     }
-    base = jobs["resident"]
-    assert base["train"] == config["train"]
-    assert jobs["batch_256"]["train"] == base["train"] | {"batch": 256}
-    (cell,), (base_cell,) = jobs["half_layers"]["cells"], base["cells"]
-    assert cell == {"tensors": "half0", "units": base_cell["units"][:2]}
-    assert jobs["legacy_cond"]["train"]["legacy_cond"] is True
-    shorter = design.training_job(config, 42, "resident", [("spectral", "all", 100)], max_epochs=4)
-    assert shorter["train"] == base["train"] | {"max_epochs": 4}
+    few |= {"curves": {"representations": []}}
+    few |= {"measure": {"workloads": {name: {"representations": ["stats"]}
+                                      for name in ("train", "scaler", "total")}}}  # fmt: skip
+    more = {"runs": 5, "representations": ["stats", "product"]}
+    old, new = (
+        next(made.trains["resident", "stats-0"].cells()) for made in (jobs(), jobs(**few, **more))
+    )
+    assert new.units[:3] == old.units
+    assert old.model_copy(update={"units": []}) == new.model_copy(update={"units": []})
 
 
-def measured(config):
-    return measurement_plan(config["measure"], plan.rounds, partial(plan.measured_job, config, 42))
+def test_every_representation_of_the_configuration_is_made_of_columns_that_exist():
+    families = FAMILIES | PAIR_FAMILIES
+    for name in [*section().representations, "product"]:
+        found = columns(name)
+        assert [[column.family, column.number] for column in found] == REPRESENTATIONS[name]
+        for column in found:
+            assert families[column.family][column.position] == column.number
+            job = family_job(column.family)
+            assert job.names[column.position] == column.number
+            assert job.pairs is (name == "product")
+    assert columns(WEIGHTS) == []
 
 
-def test_rounds_of_measured_work_have_units_of_their_own(config):
-    for workload in measured(config):
-        rounds = workload["rounds"]
-        flat = [tuple(unit) for units in rounds for unit in units]
+def test_a_job_reads_the_families_of_its_representation_or_the_weights():
+    made = jobs(representations=[*section().representations, WEIGHTS])
+    folder = "<results>/lora_ablation"
+    assert made.reads("resident", "flat_vec-0") == [
+        f"{folder}/tensors/{shard}.npy" for shard in made.shards
+    ]
+    assert made.reads("resident", "simple_stats-0") == [
+        f"{folder}/features/{family}/{shard}.parquet"
+        for family in ("norms", "moments", "quantiles")
+        for shard in made.shards
+    ]
+
+
+def test_an_arm_changes_only_the_training_that_it_names():
+    made = jobs()
+    base, batch, half, cond = (
+        made.train(arm, [("spectral", "all", 100)])
+        for arm in ("resident", "batch_256", "half_layers", "legacy_cond")
+    )
+    assert base.train == section().train
+    assert batch.train == base.train.model_copy(update={"batch": 256})
+    assert (half.selection, half.units) == ("half0", base.units[:2])
+    assert base.selection is None
+    assert cond.train.legacy_cond is True
+    assert section().train_of("resident", max_epochs=4).max_epochs == 4
+
+
+def planned() -> dict[str, PlannedWorkload]:
+    made = jobs()
+    found = measurement_plan(made.section, round_units, made.measured)
+    return {workload.workload: workload for workload in found}
+
+
+def test_rounds_of_measured_work_have_units_of_their_own():
+    for name, workload in planned().items():
+        flat = [tuple(unit) for units in workload.rounds for unit in units]
         assert len(set(flat)) == len(flat)
-        options = config["measure"]["workloads"][workload["workload"]]
-        assert len(rounds) == (options["repeats"] + 1 if options["repeats"] else 0)
-        if options["work"] in ("load", "features"):
+        options = section().measure.workloads[name]
+        assert len(workload.rounds) == (options.repeats + 1 if options.repeats else 0)
+        if options.work in ("load", "features"):
             ranges = [set(range(start, stop)) for _, start, stop in flat]
             assert all(not a & b for a, b in combinations(ranges, 2))
             assert {
-                len(set().union(*(range(*unit[1:]) for unit in units))) for units in rounds
-            } == {options["adapters"]}
-            assert max(map(max, ranges)) < plan.nested_adapters(config)
-    halves = plan.blocks({"work": "features", "adapters": 9}, 2)
-    assert halves == [["features", 18, 22], ["features", 22, 27]]
-    assert plan.blocks({"work": "load", "adapters": 9}, 0) == [["load", 0, 9]]
+                len(set().union(*(range(*unit[1:]) for unit in units))) for units in workload.rounds
+            } == {options.adapters}
+            assert max(map(max, ranges)) < jobs().nested().source.adapters
+    assert adapter_blocks("features", 9, 2) == [["features", 18, 22], ["features", 22, 27]]
+    assert adapter_blocks("load", 9, 0) == [["load", 0, 9]]
 
 
-def test_contestants_of_a_workload_differ_only_in_their_arm(config):
-    by_name = {w["workload"]: w for w in measured(config)}
-    reference, again, *others = by_name["train"]["contestants"]
-    assert reference | {"contestant": "reference_again"} == again
-    assert by_name["train"]["where"] == "train"
-    epochs = config["measure"]["workloads"]["train"]["max_epochs"]
+def test_contestants_of_a_workload_differ_only_in_their_arm():
+    train = planned()["train"]
+    reference, again, *others = train.contestants
+    assert reference.model_copy(update={"contestant": "reference_again"}) == again
+    assert train.where == "train"
+    epochs = section().measure.workloads["train"].max_epochs
     for other in others:
-        assert other["spec"]["train"] == reference["spec"]["train"] | {"max_epochs": epochs}
-        assert other["spec"]["columns"] == reference["spec"]["columns"]
-    assert [entry["workers"] for entry in others] == [1, 1, config["measure"]["workers"]]
-    assert set(plan.measured_families(config)) == {"norms", "moments", "quantiles", "spectral"}
-    assert set(STAGES_OF_WORK) == set(WORK)
+        assert other.job.train == reference.job.train
+        assert other.job.train.max_epochs == epochs
+        assert other.job.columns == reference.job.columns
+    assert [entry.workers for entry in others] == [1, 1, section().measure.workers]
+    read = {path.split("/")[3] for path in jobs().data()["features"]}
+    assert read == {"norms", "moments", "quantiles", "spectral"}
+
+
+def test_all_names_of_the_configuration_are_those_of_the_code():
+    choices = [name for kind in (Loader, Extractor, Trainer) for name in get_args(kind)]
+    assert sorted(implementations(arms.__name__)) == sorted(choices)
+    works = [
+        get_args(model.model_fields["work"].annotation) for model in get_args(get_args(Measured)[0])
+    ]
+    assert {name for names in works for name in names} == set(WORK)
+    assert set(SvdWorkload.arms) == set(SVD)
+    assert set(FftWorkload.arms) == set(FFT)
+
+
+def test_the_whole_of_the_original_and_of_the_result_can_be_measured():
+    made = jobs()
+    workload = made.section.measure.workloads["total"]
+    for arm in ("reference", "resident"):
+        job = made.measured(arm, workload)
+        assert isinstance(job, TotalWork)
+        assert job.train.max_epochs == workload.max_epochs
+
+
+def test_a_study_that_is_switched_off_counts_no_adapters(tmp_path):
+    mine = {"kind": "safetensors", "path": str(tmp_path / "none"), "labels": "folder"}
+    config = changed(source="mine", sources={"mine": mine})
+    assert study(config, 42, active=False).runs == []
+    with pytest.raises(ValueError, match="holds no file"):
+        study(config, 42, active=True)
 
 
 GENERATED = {
@@ -205,15 +261,15 @@ MISTAKES = {
     ),
     "source with a foreign key": (
         {"sources": {"mine": GENERATED | {"path": "x"}}},
-        "lora_ablation.sources.mine: a key of generated is 'path'",
+        "lora_ablation.sources.mine.path is no key",
     ),
-    "arm that does not exist": (
-        {"run": {"residnet": {}}},
-        "lora_ablation.run: arm is 'residnet' (did you mean 'resident'?)",
+    "arm that says nothing of itself": (
+        {"arms": {"residnet": {"role": "original"}}},
+        "lora_ablation.arms.residnet.about is missing.",
     ),
     "arm that cannot train": (
-        {"run": {"columns": {}}},
-        "lora_ablation.run.columns is to train cells, but the arm has no trainer.",
+        {"arms": {"columns": {"run": {}}}},
+        "lora_ablation.arms.columns.run is to train cells, but the arm has no trainer.",
     ),
     "comparison of an arm that only trains": (
         {"prepare": {"arms": ["reference", "stacked"]}},
@@ -223,37 +279,68 @@ MISTAKES = {
         {"prepare": {"arms": ["reference", "colums"]}},
         "lora_ablation.prepare.arms is 'colums' (did you mean 'columns'?)",
     ),
-    "more runs than there are": (
-        {"run": {"reference": {"runs": 9}}},
-        "lora_ablation.run.reference.runs is 9, more than runs.",
+    "comparison with nobody": (
+        {"prepare": {"arms": ["resident"]}},
+        "lora_ablation.prepare.arms is without reference, with which others are compared.",
     ),
-    "layers outside the design": (
-        {"run": {"reference": {"layers": ["half7"]}}},
-        "lora_ablation.run.reference.layers is 'half7'",
+    "more runs than there are": (
+        {"arms": {"reference": {"run": {"runs": 9}}}},
+        "lora_ablation.arms.reference.run.runs is 9, more than runs.",
+    ),
+    "selection outside the design": (
+        {"arms": {"reference": {"run": {"selections": ["half7"]}}}},
+        "lora_ablation.arms.reference.run.selections is 'half7'",
+    ),
+    "result that trains nothing": (
+        {"arms": {"resident": {"run": {"runs": 0}}}},
+        "lora_ablation.arms.resident.run computes nothing, but resident is the result",
     ),
 }
 
 
-def test_the_shipped_configuration_has_no_mistake(config):
-    check_lora_ablation(config)
-    config["run"]["columns"] = {"runs": 0}
-    check_lora_ablation(config | {"representations": [*REPRESENTATIONS, design.WEIGHTS]})
+def test_the_default_configuration_has_no_mistake():
+    section()
+    changed(arms={"columns": {"run": {"runs": 0}}}, representations=[*REPRESENTATIONS, WEIGHTS])
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_with_its_place(mistake):
+def test_a_mistake_is_named_with_its_place(mistake):
     sections, sentence = MISTAKES[mistake]
-    with pytest.raises(ConfigError) as told:
-        check_lora_ablation(changed(**sections))
-    assert f"Config: {sentence}" in str(told.value)
-    assert "\n" not in str(told.value)
+    with pytest.raises(ConfigError) as refused:
+        changed(**sections)
+    assert f"Config: {sentence}" in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
-def test_a_workload_whose_arm_lacks_the_stage_is_refused(config):
-    workloads = config["measure"]["workloads"]
-    workloads["train"]["contestants"] = ["reference", "columns"]
+OLD_KEYS = {
+    "layers": ({"layers": ["all"]}, "lora_ablation.selections"),
+    "run": ({"run": {"stacked": {"runs": 1}}}, "lora_ablation.arms.<name>.run"),
+    "layers of an arm": (
+        {"arms": {"stacked": {"layers": "half0"}}},
+        "lora_ablation.arms.stacked.selection",
+    ),
+    "layers of a run": (
+        {"arms": {"stacked": {"run": {"layers": ["all"]}}}},
+        "lora_ablation.arms.stacked.run.selections",
+    ),
+    "claims": ({"agreement": {"arms": {}}}, "lora_ablation.arms.<name>.claim"),
+    "result": ({"report": {"arm": "resident"}}, "lora_ablation.arms.<name>.role"),
+}
+
+
+@pytest.mark.parametrize("key", OLD_KEYS)
+def test_a_key_with_another_name_is_told_where_it_is_now(key):
+    sections, now = OLD_KEYS[key]
+    with pytest.raises(ConfigError, match="has another name now") as refused:
+        changed(**sections)
+    assert str(refused.value).endswith(f" {now}.")
+
+
+def test_a_workload_whose_arm_lacks_the_stage_is_refused():
+    def with_train(**keys) -> Section:
+        return changed(measure={"workloads": {"train": keys}})
+
     with pytest.raises(ConfigError, match="measures columns, but the arm columns has no trainer"):
-        check_lora_ablation(config)
-    workloads["train"] |= {"contestants": ["reference"], "representations": ["product"]}
+        with_train(contestants=["reference", "columns"])
     with pytest.raises(ConfigError, match=r"workloads\.train\.representations is 'product'"):
-        check_lora_ablation(config)
+        with_train(contestants=["reference"], representations=["product"])

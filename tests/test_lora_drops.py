@@ -1,6 +1,5 @@
 """Accuracies and drops of the ablation: paired by test row, honest about what they are of."""
 
-import json
 import subprocess
 import sys
 
@@ -10,16 +9,28 @@ import pytest
 
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.tables import ContractError
-from scripts.lora_ablation.drops import contrasts
-from scripts.lora_ablation.grid import AXES, told
-from scripts.lora_ablation.outcome import holm, paired_p
-from scripts.lora_ablation.tables import tables
+from scripts.lora_ablation.outcome.drops import contrasts
+from scripts.lora_ablation.outcome.grid import RUN, grid_state
+from scripts.lora_ablation.outcome.intervals import holm, paired_p
+from scripts.lora_ablation.specs import TablesJob
+from scripts.lora_ablation.tables import tables as tables_of
+from tests.stages import job_of
 
 REPRESENTATIONS = ["simple_stats", "spectral", "ensemble"]
 # How often a classifier is right, by selection.
 SKILL = {"all": 0.7, "visual": 0.5, "text": 0.55, "half0": 0.65, "half1": 0.6}
 LABELS = ["airplane", "bird", "cat"]
-OPTIONS = {"seed": 1, "confidence": 0.95, "draws": 500}
+
+
+def told(expected: list[list]) -> TablesJob:
+    """What the stage is told."""
+    return TablesJob(arm="fused", expected=expected, seed=1, confidence=0.95, draws=500)
+
+
+def tables(
+    runs: pd.DataFrame, predictions: pd.DataFrame, expected: list[list]
+) -> dict[str, pd.DataFrame]:
+    return tables_of(told(expected), runs, predictions)
 
 
 def grid_of(runs: int = 3) -> list[list]:
@@ -36,7 +47,7 @@ def predicted(key: list, labels: list[str], skill: float) -> pd.DataFrame:
     rows = pd.DataFrame({"row": 7 + 2 * np.arange(len(labels)), "split": "test", "label": labels})
     rows["predicted"] = np.where(right, labels, other)
     rows.loc[len(rows)] = [0, "val", labels[0], labels[0]]
-    return rows.assign(**dict(zip(AXES, key, strict=True)))
+    return rows.assign(**dict(zip(RUN, key, strict=True)))
 
 
 def study(expected: list[list], labels: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -52,7 +63,7 @@ def finished(part: pd.DataFrame) -> dict:
     """The row of runs.parquet that belongs to one run's predictions."""
     test = part[part["split"] == "test"]
     accuracy = (test["label"] == test["predicted"]).mean()
-    row = {name: part[name].iloc[0] for name in AXES}
+    row = {name: part[name].iloc[0] for name in RUN}
     row |= {"arm": "fused", "stage": "train", "status": "ok", "test_accuracy": accuracy}
     row |= {"train_accuracy": 0.9, "val_accuracy": 0.6, "test_f1": 0.5, "n_epochs": 20}
     row |= {"n_features": 640, "n_kept": 512, "n_parameters": 1000, "fit_s": 0.1}
@@ -68,7 +79,7 @@ def inputs():
 @pytest.fixture(scope="module")
 def made(inputs):
     expected, runs, predictions = inputs
-    return tables(runs, predictions, "fused", expected, **OPTIONS)
+    return tables(runs, predictions, expected)
 
 
 def cell(table: pd.DataFrame, **where) -> pd.Series:
@@ -81,7 +92,7 @@ def cell(table: pd.DataFrame, **where) -> pd.Series:
 def test_accuracy_is_the_mean_over_runs_and_sd_is_over_runs_only(inputs, made):
     _, runs, _ = inputs
     trained = runs[(runs["arm"] == "fused") & (runs["stage"] == "train")]
-    for (name, layers, share), part in trained.groupby(AXES[:-1]):
+    for (name, layers, share), part in trained.groupby(RUN[:-1]):
         row = cell(made["grid"], representation=name, layers=layers, share=share)
         assert row["accuracy"] == pytest.approx(part["test_accuracy"].mean(), abs=1e-12)
         assert row["sd_runs"] == pytest.approx(part["test_accuracy"].std(ddof=1))
@@ -89,7 +100,7 @@ def test_accuracy_is_the_mean_over_runs_and_sd_is_over_runs_only(inputs, made):
         assert row["boot_low"] < row["accuracy"] < row["boot_high"]
     assert (made["grid"]["chance"] == 1 / 3).all()
     assert (made["grid"]["n_test"] == 80).all()
-    assert list(made["grid"][AXES[:-1]].itertuples(index=False, name=None)) == list(
+    assert list(made["grid"][RUN[:-1]].itertuples(index=False, name=None)) == list(
         dict.fromkeys(tuple(key[:3]) for key in inputs[0])
     )
 
@@ -127,7 +138,7 @@ def test_identical_predictions_drop_by_exactly_zero():
     parts = [predicted(["ensemble", "all", 100, run], labels, 0.6) for run in range(3)]
     parts += [part.assign(layers="visual") for part in parts]
     runs = pd.DataFrame([finished(part) for part in parts])
-    made = tables(runs, pd.concat(parts), "fused", expected, **OPTIONS)
+    made = tables(runs, pd.concat(parts), expected)
     row = cell(made["drops"], contrast="all-visual")
     assert (row["drop"], row["low"], row["high"], row["p"], row["p_holm"]) == (0, 0, 0, 1, 1)
     assert (made["classes"][["drop", "low", "high"]] == 0).all(axis=None)
@@ -136,7 +147,7 @@ def test_identical_predictions_drop_by_exactly_zero():
 def test_the_order_of_prediction_rows_and_of_runs_changes_nothing(inputs, made):
     expected, runs, predictions = inputs
     shuffled = [table.sample(frac=1, random_state=3) for table in (runs, predictions)]
-    again = tables(*shuffled, "fused", expected, **OPTIONS)
+    again = tables(*shuffled, expected)
     for name, table in made.items():
         pd.testing.assert_frame_equal(again[name], table, check_exact=True, check_dtype=False)
 
@@ -181,9 +192,9 @@ def test_a_missing_cell_is_named_and_shifts_nothing(inputs, made, how):
     runs.loc[gone, "status"] = how
     runs = runs[~gone] if how == "absent" else runs
     there = (predictions["representation"] == name[0]) & (predictions["layers"] == name[1])
-    again = tables(runs, predictions[~there], "fused", expected, **OPTIONS)
+    again = tables(runs, predictions[~there], expected)
     status = "missing" if how == "absent" else how
-    line = told(again["complete"])
+    line = grid_state(again["complete"])
     assert line.startswith("grid incomplete: 60 of 63 runs")
     assert f"{status}: spectral/visual/100/0, spectral/visual/100/1" in line
     assert set(again["complete"]["status"]) == {"ok", status}
@@ -202,7 +213,7 @@ def test_a_missing_cell_is_named_and_shifts_nothing(inputs, made, how):
 def test_a_missing_half_does_not_redefine_the_mean_of_the_halves(inputs):
     expected, runs, predictions = inputs
     gone = (runs["layers"] == "half1") & (runs["representation"] == "ensemble")
-    again = tables(runs[~gone], predictions, "fused", expected, **OPTIONS)["drops"]
+    again = tables(runs[~gone], predictions, expected)["drops"]
     found = set(again.loc[again["representation"] == "ensemble", "contrast"])
     assert found == {"all-visual", "all-text", "all-half0"}
 
@@ -213,7 +224,7 @@ def test_adding_a_run_changes_only_its_cell(inputs, made):
     labels = list(predictions["label"].iloc[:80])
     new = predicted(key, labels, 0.9)
     runs = pd.concat([runs, pd.DataFrame([finished(new)])])
-    again = tables(runs, pd.concat([predictions, new]), "fused", [*expected, key], **OPTIONS)
+    again = tables(runs, pd.concat([predictions, new]), [*expected, key])
     changed = (again["grid"] != made["grid"]) & ~(again["grid"].isna() & made["grid"].isna())
     rows = again["grid"][changed.any(axis=1)]
     assert rows[["representation", "layers", "runs"]].to_numpy().tolist() == [
@@ -237,7 +248,7 @@ def test_the_learning_curve_is_the_grid_of_all_layers_by_share(made):
 @pytest.mark.parametrize("labels", [["cat"], ["cat"] * 6, ["cat", "dog"]])
 def test_one_test_row_or_one_class_does_not_crash(labels):
     expected = grid_of(runs=1)
-    made = tables(*study(expected, labels), "fused", expected, **OPTIONS)
+    made = tables(*study(expected, labels), expected)
     assert len(made["grid"]) == len(expected)
     assert made["grid"]["sd_runs"].isna().all()
     assert made["grid"]["boot_low"].isna().all() == (len(labels) == 1)
@@ -247,15 +258,15 @@ def test_one_test_row_or_one_class_does_not_crash(labels):
 
 def test_nothing_finished_gives_empty_tables_and_names_everything(inputs):
     expected, runs, predictions = inputs
-    made = tables(runs.iloc[:1], predictions, "fused", expected, **OPTIONS)
+    made = tables(runs.iloc[:1], predictions, expected)
     assert [len(made[name]) for name in ("grid", "drops", "classes", "curve")] == [0] * 4
     assert (made["complete"]["status"] == "missing").all()
-    assert told(made["complete"]).startswith("grid incomplete: 0 of 63 runs")
+    assert grid_state(made["complete"]).startswith("grid incomplete: 0 of 63 runs")
 
 
 def test_predictions_that_contradict_the_runs_are_refused(inputs):
     expected, runs, predictions = inputs
-    first = (predictions[AXES] == pd.Series(expected[0], index=AXES)).all(axis=1)
+    first = (predictions[RUN] == pd.Series(expected[0], index=RUN)).all(axis=1)
     one = predictions.index[first][:1]
     for wrong, message in [
         (predictions[~first], "simple_stats/all/100/0: finished, but not every test row"),
@@ -265,32 +276,23 @@ def test_predictions_that_contradict_the_runs_are_refused(inputs):
         (predictions.assign(predicted=predictions["predicted"].mask(first, "x")), "as accurate"),
     ]:
         with pytest.raises(ContractError, match=message):
-            tables(runs, wrong, "fused", expected, **OPTIONS)
+            tables(runs, wrong, expected)
 
 
 def test_the_stage_writes_tables_that_open_again_and_reports_the_grid(inputs, tmp_path):
     expected, runs, predictions = inputs
-    for k, (_, part) in enumerate(predictions.groupby(AXES[:-1])):
+    for k, (_, part) in enumerate(predictions.groupby(RUN[:-1])):
         part.to_parquet(tmp_path / f"cell{k}.parquet")
     runs[runs["representation"] != "spectral"].to_parquet(tmp_path / "runs.parquet")
-    spec = {"arm": "fused", "expected": expected, **OPTIONS}
-    command = [
-        sys.executable,
-        "-m",
-        "scripts.lora_ablation.tables",
-        "--job",
-        json.dumps({"spec": spec}),
-    ]
-    command += ["--runs", tmp_path / "runs.parquet"]
-    command += ["--predictions", *sorted(tmp_path.glob("cell*.parquet"))]
+    read = {"runs": tmp_path / "runs.parquet"}
+    read |= {"predictions": sorted(tmp_path.glob("cell*.parquet"))}
     names = ["grid", "drops", "classes", "curve", "complete"]
-    for name in names:
-        command += [f"--{name}", tmp_path / f"{name}.csv"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    job = job_of(told(expected), read, {name: tmp_path / f"{name}.csv" for name in names})
+    command = [sys.executable, "-m", "scripts.lora_ablation.tables", job]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "grid incomplete: 42 of 63 runs; missing: spectral/all/100/0" in done.stderr
-    made = tables(runs[runs["representation"] != "spectral"], predictions, "fused", expected,
-                  **OPTIONS)  # fmt: skip
+    made = tables(runs[runs["representation"] != "spectral"], predictions, expected)
     for name in names:
         again = pd.read_csv(tmp_path / f"{name}.csv")
         pd.testing.assert_frame_equal(again, made[name], check_dtype=False)

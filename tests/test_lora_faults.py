@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from scripts.lora_ablation.layout import DOWN, UP
+from scripts.lora_ablation.data.layout import DOWN, UP
 from tests.lora_files import BLOCK, save_adapter, save_folder, small, tensors
 
 QUERY = f"{BLOCK}attn1.to_q"

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.lora_ablation.adapters.keys import canonical
-from scripts.lora_ablation.adapters.shipped import save_nested
-from scripts.lora_ablation.adapters.sources import count
+from scripts.lora_ablation.data.adapter_file import tensor_name
+from scripts.lora_ablation.data.tabular import save_nested
 from tests.lora_files import (
     BLOCK,
     FAMILIES,
+    count,
     diffusers,
     generated,
     kohya,
@@ -81,7 +81,7 @@ def test_every_key_family_names_the_same_tensors(key, tmp_path):
 
 def test_a_peft_adapter_equals_the_diffusers_and_the_kohya_file_of_its_weights(tmp_path):
     weights, scale = save_with_peft(tmp_path / "peft/cat/a")
-    named = {canonical(key): value for key, value in weights.items()}
+    named = {tensor_name(key): value for key, value in weights.items()}
     save_adapter(tmp_path / "diffusers/cat/a.safetensors", named)
     underscored = {kohya(name): value for name, value in named.items()}
     alphas = {key.replace("lora_down.weight", "alpha"): np.array(8.0) for key in underscored}

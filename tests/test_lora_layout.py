@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 
 from scripts.lib.faults import LoadError
-from scripts.lora_ablation.adapters.generator import CLASSES
-from scripts.lora_ablation.adapters.keys import canonical, parse
-from scripts.lora_ablation.adapters.sources import count, read
-from scripts.lora_ablation.layout import DOWN, UP, Layout, LayoutError, sd15_layout
-from scripts.lora_ablation.split import split
-from tests.lora_files import generated_source, same_bits
+from scripts.lora_ablation.data.adapter_file import parse_key, tensor_name
+from scripts.lora_ablation.data.generator import CLASSES
+from scripts.lora_ablation.data.layout import DOWN, UP, Layout, LayoutError, sd15_layout
+from scripts.lora_ablation.data.split import split
+from tests.lora_files import count, generated_source, read, same_bits
 
 LAYOUT = sd15_layout(1)
-# Shared spec 1.6: rows -> (train, val, test) and the first indices of each.
+# docs/studies/lora_ablation.md, Split: rows -> (train, val, test) and the first indices of each.
 SPLITS = {
     11: ((7, 1, 3), "3 5 2 4 9", "6", "10 0 7"),
     100: ((70, 9, 21), "38 0 86 46 10", "25 81 76 56 33", "78 51 27 57 7"),
@@ -105,14 +104,14 @@ def test_tensors_of_a_text_encoder_come_last_and_in_no_selection_of_the_unet():
 def test_the_underscored_path_of_a_kohya_key_is_the_dotted_one(module):
     key = module.replace("unet.", "lora_unet_", 1).replace("text_encoder.", "lora_te_", 1)
     key = key.replace(".", "_")
-    assert canonical(f"{key}.lora_down.weight") == module + DOWN
-    assert canonical(f"{key}.lora_up.weight") == module + UP
-    assert parse(f"{key}.alpha") == (module, "alpha")
+    assert tensor_name(f"{key}.lora_down.weight") == module + DOWN
+    assert tensor_name(f"{key}.lora_up.weight") == module + UP
+    assert parse_key(f"{key}.alpha") == (module, "alpha")
 
 
 @pytest.mark.parametrize("key", ["conv_in.weight", "unet.x.bias", "unet.x.lora_mid.weight", "step"])
 def test_what_is_no_lora_tensor_has_no_name(key):
-    assert parse(key) is None
+    assert parse_key(key) is None
 
 
 def test_the_encoder_of_a_text_model_has_one_name_in_all_families():
@@ -123,37 +122,37 @@ def test_the_encoder_of_a_text_model_has_one_name_in_all_families():
         f"base_model.model.{module}.lora_B.default.weight",
         f"lora_te_{module.replace('.', '_')}.lora_up.weight",
     ]
-    assert {canonical(key) for key in keys} == {f"text_encoder.{module}{UP}"}
+    assert {tensor_name(key) for key in keys} == {f"text_encoder.{module}{UP}"}
 
 
 @pytest.mark.parametrize("n", SPLITS)
-def test_the_source_split_draws_the_rows_that_the_authors_library_draws(n):
+def test_the_original_split_draws_the_rows_that_the_authors_library_draws(n):
     sizes, *firsts = SPLITS[n]
-    parts = split("source", ["x"] * n, [None] * n)
+    parts = split("original", ["x"] * n, [None] * n)
     for part, size, first in zip(("train", "val", "test"), sizes, firsts, strict=True):
         assert np.count_nonzero(parts == part) == size
         assert (parts[[int(i) for i in first.split()]] == part).all()
 
 
 @pytest.mark.parametrize("n", [11, 99, 1000])
-def test_the_source_split_is_that_of_the_datasets_library(n):
+def test_the_original_split_is_that_of_the_datasets_library(n):
     import datasets
 
     rows = datasets.Dataset.from_dict({"i": range(n)})
     halves = rows.train_test_split(test_size=0.3, seed=42)
     held_out = halves["test"].train_test_split(test_size=0.67, seed=42)
-    parts = split("source", ["x"] * n, [None] * n)
+    parts = split("original", ["x"] * n, [None] * n)
     assert set(halves["train"]["i"]) == set(np.flatnonzero(parts == "train"))
     assert set(held_out["train"]["i"]) == set(np.flatnonzero(parts == "val"))
     assert set(held_out["test"]["i"]) == set(np.flatnonzero(parts == "test"))
 
 
-@pytest.mark.parametrize("kind", ["source", "stratified", "grouped"])
+@pytest.mark.parametrize("kind", ["original", "stratified", "grouped"])
 @pytest.mark.parametrize("n", [0, 1, 10])
 def test_ten_adapters_or_fewer_are_refused_as_nobody_would_be_left_to_validate_with(kind, n):
     with pytest.raises(LoadError, match=f"has {n} adapters; a split .* needs 11 or more"):
         split(kind, ["x", "y"] * (n // 2) + ["x"] * (n % 2), [None] * n)
-    assert set(split("source", ["x", "y"] * 5 + ["x"], [None] * 11)) == {"train", "val", "test"}
+    assert set(split("original", ["x", "y"] * 5 + ["x"], [None] * 11)) == {"train", "val", "test"}
 
 
 def test_a_stratified_split_gives_every_class_its_share():
@@ -170,8 +169,8 @@ def test_a_grouped_split_keeps_every_group_on_one_side():
     parts = split("grouped", ["x"] * 600, groups)
     assert set(parts) == {"train", "val", "test"}
     assert all(len(set(parts[np.array(groups) == group])) == 1 for group in set(groups))
-    # Negative control: the source's split does not.
-    parts = split("source", ["x"] * 600, groups)
+    # Negative control: the original's split does not.
+    parts = split("original", ["x"] * 600, groups)
     assert any(len(set(parts[np.array(groups) == group])) > 1 for group in set(groups))
 
 

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from scripts.lora_ablation.layout import DOWN, UP, Layout
+from scripts.lora_ablation.data.layout import DOWN, UP, Layout
 from scripts.lora_ablation.representations import product
-from scripts.lora_ablation.representations.catalogue import FAMILIES, PAIR_FAMILIES
+from scripts.lora_ablation.representations.catalogue import FAMILIES, PAIR_FAMILIES, deviation
 from scripts.lora_ablation.representations.grouped import pair_features
-from scripts.lora_ablation.representations.tolerance import deviation
 from scripts.lora_ablation.representations.union import COMPUTE
 
 COLUMNS = [["product", name] for name in PAIR_FAMILIES["product"]]

@@ -8,13 +8,17 @@ from sklearn.preprocessing import StandardScaler
 
 from scripts.lib.faults import LoadError
 from scripts.lib.torch_rng import torch_rng
-from scripts.lora_ablation.training import standardise
-from scripts.lora_ablation.training.data import Cell, batches, check_classes, parts_of
-from scripts.lora_ablation.training.reference import fit_reference, standardised
-from scripts.lora_ablation.training.run import Run
-from scripts.lora_ablation.training.schedule import Schedule
-from scripts.lora_ablation.training.scores import confusion, scores
-from scripts.lora_ablation.training.stack import fit_stack
+from scripts.lora_ablation.data.cell import (
+    Cell,
+    check_trained_classes,
+    near_constant,
+    parts_of,
+    standardisation,
+)
+from scripts.lora_ablation.models.reference import fit_reference, standardised
+from scripts.lora_ablation.models.run import Run, Schedule, batches
+from scripts.lora_ablation.models.stack import fit_stack
+from scripts.lora_ablation.unit import confusion, scores
 from tests.lora_cells import cell, gaussian, keys, options
 
 DOUBLE = torch.float64
@@ -33,8 +37,8 @@ def torch_rates(accuracies: list[float], lr: float, factor: float, patience: int
     return rates
 
 
-def source_loop(accuracies: list[float], patience: int) -> tuple[int, int]:
-    """Best epoch and last epoch by the source's early stopping."""
+def original_loop(accuracies: list[float], patience: int) -> tuple[int, int]:
+    """Best epoch and last epoch by the original's early stopping."""
     best, best_epoch, waited = -1.0, 0, 0
     for epoch, accuracy in enumerate(accuracies, start=1):
         if accuracy > best:
@@ -47,7 +51,7 @@ def source_loop(accuracies: list[float], patience: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_the_schedule_is_pytorch_s_plateau_and_the_source_s_early_stopping(seed):
+def test_the_schedule_is_pytorch_s_plateau_and_the_original_s_early_stopping(seed):
     rng = np.random.default_rng(seed)
     lr_patience, patience = (int(value) for value in rng.integers([0, 1], [6, 16]))
     factor = float(rng.choice([0.5, 0.1]))
@@ -55,7 +59,7 @@ def test_the_schedule_is_pytorch_s_plateau_and_the_source_s_early_stopping(seed)
     trend = np.linspace(0, rng.random(), 120)
     accuracies = (np.clip(trend + 0.1 * rng.random(120), 0, 1) * steps).round() / steps
     schedule, rates = Schedule(1e-3, factor, lr_patience, patience), []
-    best_epoch, last = source_loop(accuracies.tolist(), patience)
+    best_epoch, last = original_loop(accuracies.tolist(), patience)
     for epoch, accuracy in enumerate(accuracies.tolist(), start=1):
         previous = accuracies[: epoch - 1]
         assert schedule.improved(accuracy) is bool(epoch == 1 or accuracy > previous.max())
@@ -136,14 +140,14 @@ def test_a_split_without_a_part_or_with_too_small_a_share_is_refused(split, said
 
 def test_a_share_that_lost_a_class_is_told_and_one_of_a_single_class_is_refused(caplog):
     made = cell()
-    check_classes(made, 100)
+    check_trained_classes(made, 100)
     assert not caplog.text
     made.parts["train"] = made.parts["train"][made.y[made.parts["train"]] != 1]
-    check_classes(made, 10)
+    check_trained_classes(made, 10)
     assert "A share of 10 % of the training adapters has none of 1 of the 3 classes." in caplog.text
     made.parts["train"] = made.parts["train"][made.y[made.parts["train"]] != 2]
     with pytest.raises(LoadError, match=f"5 % .* has class '{made.classes[0]}' only"):
-        check_classes(made, 5)
+        check_trained_classes(made, 5)
 
 
 def test_a_last_batch_of_one_row_is_left_out_and_no_other():
@@ -185,13 +189,13 @@ def test_standardisation_is_that_of_scikit_learn():
     x = rng.standard_normal((300, 6)).astype(np.float32) * np.float32([1, 1e-4, 50, 1, 1, 3])
     x += np.float32([0, 0, 10, 2, 0, -1])
     x[:, 4], x[:, 3] = 7, 0
-    found, scaler = standardise.fit(x[:200], mask=False), StandardScaler().fit(x[:200])
+    found, scaler = standardisation(x[:200], mask=False), StandardScaler().fit(x[:200])
     assert found.kept.all()
     assert found.scale[3] == found.scale[4] == 1
     assert found.scale == pytest.approx(scaler.scale_, rel=1e-6)
     assert found(x) == pytest.approx(scaler.transform(x), rel=1e-6, abs=1e-6)
     assert not found(x)[:, 3:5].any()
-    masked = standardise.fit(x[:200], mask=True)
+    masked = standardisation(x[:200], mask=True)
     assert masked.kept.tolist() == [True, True, True, False, False, True]
     assert np.array_equal(masked(x), found(x)[:, masked.kept])
 
@@ -200,16 +204,16 @@ def test_columns_of_rounding_noise_are_masked_and_small_ones_are_not():
     noise = np.random.default_rng(1).standard_normal((500, 1))
     columns = [1 + 1e-8 * noise, 1 + 1e-6 * noise, 1000 + 5e-4 * noise, 2e-6 * noise]
     columns += [1 + 4e-6 * noise, 1 + 0.1 * noise]
-    found = standardise.fit(np.hstack(columns).astype(np.float32), mask=True)
+    found = standardisation(np.hstack(columns).astype(np.float32), mask=True)
     assert found.kept.tolist() == [False, False, False, True, True, True]
-    assert standardise.near_constant(np.float64(1), np.float64(2e-6))
-    assert not standardise.near_constant(np.float64(1), np.float64(2.1e-6))
+    assert near_constant(np.float64(1), np.float64(2e-6))
+    assert not near_constant(np.float64(1), np.float64(2.1e-6))
 
 
 @pytest.mark.parametrize("mean", [0, 10, 1e3, 1e5, -3e6])
 def test_the_spread_is_accurate_however_large_the_mean(mean):
     x = (mean + np.random.default_rng(2).standard_normal((1000, 3))).astype(np.float32)
-    found = standardise.fit(x, mask=False)
+    found = standardisation(x, mask=False)
     assert found.scale == pytest.approx(x.astype(np.float64).std(0), rel=1e-6)
     assert found.mean == pytest.approx(x.astype(np.float64).mean(0), rel=1e-6)
 
@@ -232,21 +236,23 @@ def test_scores_are_those_of_scikit_learn_whatever_classes_are_absent(seed):
 
 
 def aliased(self: Run, loss: float, accuracy: float, state: tuple) -> None:
-    """Keep the best state as the source does: `best = net.state_dict()`, which copies nothing."""
+    """Keep the best state as the original does: `best = net.state_dict()`, which copies nothing."""
     self.history.append((loss, float(accuracy)))
     if self.schedule.improved(float(accuracy)):
         self.state = state
 
 
-def test_legacy_restore_evaluates_the_last_weights_as_the_source_does_unknowingly(monkeypatch):
+def test_legacy_restore_evaluates_the_last_weights_as_the_original_does_unknowingly(monkeypatch):
     made, train, key = cell(), options(max_epochs=20), keys(1)
-    legacy = train | {"legacy_restore": True}
+    legacy = train.model_copy(update={"legacy_restore": True})
     (best,) = fit_stack(made, key, train, DOUBLE)
     (last,) = fit_stack(made, key, legacy, DOUBLE)
     assert best.best_epoch < len(best.history)
     assert not np.array_equal(best.predicted, last.predicted)
     assert best.history == last.history
-    (short,) = fit_stack(made, key, legacy | {"max_epochs": best.best_epoch}, DOUBLE)
+    (short,) = fit_stack(
+        made, key, legacy.model_copy(update={"max_epochs": best.best_epoch}), DOUBLE
+    )
     assert np.array_equal(best.predicted, short.predicted)
     right = (best.predicted == made.y)[made.parts["val"]].mean()
     assert right == best.history[best.best_epoch - 1][1] == max(a for _, a in best.history)
@@ -284,7 +290,7 @@ def test_the_guide_normalises_by_the_sample_standard_deviation():
 
 def test_data_loader_workers_change_no_bit():
     train = options(max_epochs=2)
-    found = fit_reference(cell(), keys(1)[0], train | {"workers": 2})
+    found = fit_reference(cell(), keys(1)[0], train.model_copy(update={"workers": 2}))
     expected = fit_reference(cell(), keys(1)[0], train)
     assert found.history == expected.history
     assert np.array_equal(found.predicted, expected.predicted)
@@ -293,19 +299,24 @@ def test_data_loader_workers_change_no_bit():
 def test_autocast_moves_the_loss_a_little():
     train = options(max_epochs=2, hidden=32)
     plain, cast = (
-        fit_reference(cell(), keys(1)[0], train | {"autocast": on}) for on in (False, True)
+        fit_reference(cell(), keys(1)[0], train.model_copy(update={"autocast": on}))
+        for on in (False, True)
     )
     assert 0 < abs(plain.history[0][0] / cast.history[0][0] - 1) < 0.05
 
 
 def test_the_scripted_network_trains_with_masks_of_its_own_and_repeatably():
     train = options(max_epochs=3, hidden=16)
-    first, again = (fit_reference(cell(), keys(1)[0], train | {"script": True}) for _ in range(2))
+    first, again = (
+        fit_reference(cell(), keys(1)[0], train.model_copy(update={"script": True}))
+        for _ in range(2)
+    )
     assert first.history == again.history
     assert first.history != fit_reference(cell(), keys(1)[0], train).history
     assert not first.diverged
-    no_masks = train | {"dropout": 0.0}
+    no_masks = train.model_copy(update={"dropout": 0.0})
     scripted, eager = (
-        fit_reference(cell(), keys(1)[0], no_masks | {"script": on}, DOUBLE) for on in (True, False)
+        fit_reference(cell(), keys(1)[0], no_masks.model_copy(update={"script": on}), DOUBLE)
+        for on in (True, False)
     )
     assert np.array(scripted.history) == pytest.approx(np.array(eager.history), abs=1e-9)

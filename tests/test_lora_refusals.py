@@ -1,4 +1,4 @@
-"""A source that is not what it should be is refused in one sentence that says where and why."""
+"""A data source that is not what it should be is refused in one sentence: where and why."""
 
 import csv
 import pickle
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.lora_ablation.layout import DOWN, UP
+from scripts.lora_ablation.data.layout import DOWN, UP
 from tests.lora_files import (
     BLOCK,
     generated_source,
@@ -153,10 +153,6 @@ def test_a_pickled_matrix_is_refused_and_never_unpickled(refused, tmp_path):
 
 def test_rows_beyond_the_source_are_refused(refused):
     assert "the source has 3" in refused(generated_source(3), start=2, stop=4)
-
-
-def test_an_unknown_kind_is_refused_with_those_that_exist(refused):
-    assert "generated, datasets, hub" in refused({"kind": "zip"})
 
 
 def test_a_folder_without_a_label_for_an_adapter_is_refused(refused, tmp_path):

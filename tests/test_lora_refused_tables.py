@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.lora_ablation.adapters.shipped import save_nested
-from scripts.lora_ablation.layout import DOWN, UP
+from scripts.lora_ablation.data.layout import DOWN, UP
+from scripts.lora_ablation.data.tabular import save_nested
 from tests.lora_files import BLOCK, read_all, refusal, save_parquet, small, table
 
 QUERY = f"{BLOCK}attn1.to_q"

@@ -1,4 +1,4 @@
-"""The representations are the source's: golden values, dimensions, orders, and odd tensors."""
+"""The representations are the original's: golden values, dimensions, orders, and odd tensors."""
 
 import ctypes
 import json
@@ -8,19 +8,19 @@ import pytest
 import torch
 
 from scripts.lib.tables import ContractError, write_table
-from scripts.lora_ablation import features
-from scripts.lora_ablation.layout import Layout, sd15_layout
-from scripts.lora_ablation.representations import norms, reference, svd_loops
+from scripts.lora_ablation import features, measured
+from scripts.lora_ablation.data.layout import Layout, sd15_layout
+from scripts.lora_ablation.data.store import read_family, write_family
+from scripts.lora_ablation.representations import norms, reference
 from scripts.lora_ablation.representations.catalogue import (
     FAMILIES,
     PAIR_FAMILIES,
     REPRESENTATIONS,
+    deviation,
+    family_job,
 )
-from scripts.lora_ablation.representations.layerwise import layerwise
 from scripts.lora_ablation.representations.product import compute as product
-from scripts.lora_ablation.representations.table import read_family, write_family
-from scripts.lora_ablation.representations.tolerance import deviation
-from scripts.lora_ablation.representations.union import COMPUTE, select, union
+from scripts.lora_ablation.representations.union import COMPUTE, layerwise, select, union
 
 DIMENSIONS = {
     "simple_stats": 5,
@@ -33,7 +33,8 @@ DIMENSIONS = {
     "info_theoretic": 2,
     "ensemble": 67,
 }
-# Shared spec 8, six digits, of G1 = sin((i+1)(j+1)), 4 x 12, and G2 = sin(j+1), 1 x 16.
+# docs/studies/lora_ablation.md, Golden facts. Six digits of G1 = sin((i+1)(j+1)), 4 x 12, and of
+# G2 = sin(j+1), 1 x 16.
 G1 = {
     "simple_stats": "5.06272 -0.0335132 0.737697 0.999912 -0.99999",
     "rank_based": "-0.996131 -0.990467 -0.921582 -0.752441 -0.279415 0.767999 0.966271 0.989358 "
@@ -80,7 +81,7 @@ def represented(w: np.ndarray, representation: str, by: str) -> np.ndarray:
 @pytest.mark.parametrize("by", ["reference", "union", "layerwise"])
 @pytest.mark.parametrize("representation", DIMENSIONS)
 @pytest.mark.parametrize(("which", "golden"), [("G1", G1), ("G2", G2)])
-def test_every_arm_gives_the_golden_values_of_the_source(which, golden, representation, by):
+def test_every_arm_gives_the_golden_values_of_the_original(which, golden, representation, by):
     parts = [representation]
     if representation == "ensemble":
         parts = ["spectral", "matrix_norms", "distribution", "frequency", "info_theoretic"]
@@ -92,7 +93,7 @@ def test_every_arm_gives_the_golden_values_of_the_source(which, golden, represen
 
 
 @pytest.mark.parametrize("representation", DIMENSIONS)
-def test_dimensions_are_those_of_the_source(representation):
+def test_dimensions_are_those_of_the_original(representation):
     layout = sd15_layout(1)
     row = np.random.default_rng(0).standard_normal((1, layout.width), np.float32)
     assert len(REPRESENTATIONS[representation]) == DIMENSIONS[representation]
@@ -163,7 +164,7 @@ def test_tiny_tensors_have_finite_numbers_and_the_truth_wherever_the_source_has_
             continue
         found = represented(w, representation, "union")
         assert np.isfinite(found).all()
-        if w.size > 1:  # the source's std of one value is NaN
+        if w.size > 1:  # the original's std of one value is NaN
             truth = represented(w.astype(np.float64), representation, "reference")
             assert deviation(found[None], truth[None], columns, min(shape)) <= 1
 
@@ -204,18 +205,17 @@ def test_cond_is_one_below_rank_ten_only_in_the_legacy_low_rank_script():
     assert [*cond.values()] == pytest.approx([2.66492e8] * 3, rel=1e-5)
 
 
-@pytest.mark.parametrize("way", ["batched_svdvals", "qr_batched", "gram64_batched"])
 @pytest.mark.parametrize("shape", [(1, 320), (320, 1), (4, 64), (64, 4), (16, 40)])
-def test_all_exact_ways_give_the_ten_largest_singular_values(way, shape):
+def test_the_exact_ways_give_the_ten_largest_singular_values(shape):
     x = np.random.default_rng(5).standard_normal((6, *shape)).astype(np.float32)
-    found, expected = getattr(svd_loops, way)(x), svd_loops.full_loop(x)
+    found, expected = measured.qr_batched(x), measured.full_loop(x)
     assert found.shape == (6, 10)
     assert np.abs(found - expected).max() < 3e-6 * expected.max()
 
 
 def test_the_fft_loop_gives_the_numbers_of_the_family_frequency():
     x = np.random.default_rng(6).standard_normal((6, 4, 33)).astype(np.float32)
-    assert svd_loops.fft_loop(x) == pytest.approx(COMPUTE["frequency"](x), rel=3e-6)
+    assert measured.fft_loop(x) == pytest.approx(COMPUTE["frequency"](x), rel=3e-6)
 
 
 @pytest.mark.parametrize("pairs", [False, True])
@@ -225,11 +225,12 @@ def test_a_stored_family_is_what_was_computed_in_any_blocks(tmp_path, pairs, mon
     matrix = np.random.default_rng(7).standard_normal((7, layout.width), np.float32)
     scales = np.linspace(1, 2, 7)[:, None]
     family, k = ("product", 16) if pairs else ("moments", 6)
-    spec = {"family": family, "k": k, "pairs": pairs}
+    job = family_job(family)
+    assert (len(job.names), job.pairs) == (k, pairs)
     path, rows = tmp_path / "f.parquet", np.arange(7)
-    write_family(path, family, rows, features.blocks(spec, matrix, layout, scales), spec)
+    write_family(path, family, k, rows, features.blocks(job, matrix, layout, scales))
     monkeypatch.setattr(features, "ROW_GROUP", 100)
-    (expected,) = features.blocks(spec, matrix, layout, scales)
+    (expected,) = features.blocks(job, matrix, layout, scales)
     found = read_family(path)
     assert found.shape == (7, 1 if pairs else 2, k)
     assert np.array_equal(found.reshape(7, -1), expected)
@@ -249,5 +250,5 @@ def test_features_refuse_a_store_whose_files_do_not_belong_together(tmp_path):
     with pytest.raises(ContractError, match=r"3 adapters of 42 values; .* have 2 of 42"):
         features.stored(tensors, shapes, index, pairs=False)
     with pytest.raises(ContractError, match="1 rows of features for 2"):
-        write_family(tmp_path / "f", "moments", np.arange(2), [np.ones((1, 6))], {})
+        write_family(tmp_path / "f", "moments", 6, np.arange(2), [np.ones((1, 6))])
     assert not (tmp_path / "f").exists()

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from scripts.lib.torch_rng import torch_rng
-from scripts.lora_ablation.training import standardise
-from scripts.lora_ablation.training.network import Shape
-from scripts.lora_ablation.training.reference import fit_reference
-from scripts.lora_ablation.training.run import Fit, Run
-from scripts.lora_ablation.training.stack import Features, Stack, apart, fit_stack, step_adam
+from scripts.lora_ablation.data.cell import standardisation
+from scripts.lora_ablation.models.network import Shape
+from scripts.lora_ablation.models.reference import fit_reference
+from scripts.lora_ablation.models.run import Fit, Run
+from scripts.lora_ablation.models.stack import Features, Stack, aligned, fit_stack, step_adam
+from scripts.lora_ablation.specs import Train
 from tests.lora_cells import cell, gaussian, keys, options
 
 DOUBLE, SINGLE = torch.float64, torch.float32
@@ -50,7 +51,7 @@ def test_control_another_seed_is_another_training():
 )
 def test_control_every_option_of_the_training_shows_in_the_history(change):
     (found,) = fit_stack(cell(), keys(1), options(patience=12), DOUBLE)
-    assert gap(found, fit_reference(cell(), keys(1)[0], options(patience=12) | change, DOUBLE)) > (
+    assert gap(found, fit_reference(cell(), keys(1)[0], options(patience=12, **change), DOUBLE)) > (
         1e-9
     )
 
@@ -69,7 +70,7 @@ def test_masked_columns_are_left_out_and_nothing_else_changes():
     (found,) = fit_stack(made, keys(1), train, DOUBLE)
     expected = fit_reference(made, keys(1)[0], train, DOUBLE)
     assert (found.n_kept, expected.n_kept) == (8, 8)
-    shapes = [Shape(columns, train["hidden"], 3).size for columns in (8, 10)]
+    shapes = [Shape(columns, train.hidden, 3).size for columns in (8, 10)]
     assert [found.n_parameters, expected.n_parameters] == shapes
     assert gap(found, expected) <= 1e-12
     made.x[:, 0] = 5
@@ -98,19 +99,19 @@ def test_a_run_goes_on_unchanged_when_others_have_stopped():
     for key, found in zip(keys(5), together, strict=True):
         assert same(found, fit_stack(cell(), [key], train)[0])
         waited = len(found.history) - found.best_epoch
-        assert waited == train["patience"] or len(found.history) == train["max_epochs"]
+        assert waited == train.patience or len(found.history) == train.max_epochs
 
 
 def test_rows_of_runs_lie_on_whole_lines_and_are_the_same_rows():
     x = torch.randn(3, 5, 7, generator=torch_rng(1))
-    found = apart(x)
+    found = aligned(x)
     assert torch.equal(found, x)
     assert found.stride()[0] % 16 == 0
-    aligned = torch.zeros(3, 4, 8)
-    assert apart(aligned) is aligned
+    whole = torch.zeros(3, 4, 8)
+    assert aligned(whole) is whole
 
 
-def stack_of(runs: int, train: dict, dtype: torch.dtype = SINGLE) -> tuple[Stack, list[Run]]:
+def stack_of(runs: int, train: Train, dtype: torch.dtype = SINGLE) -> tuple[Stack, list[Run]]:
     shape, made = Shape(5, 6, 3), [Run(key, train) for key in keys(runs)]
     return Stack(shape, torch.ones(5, dtype=torch.bool), made, dtype), made
 
@@ -120,7 +121,7 @@ def test_adam_is_pytorch_s_bit_for_bit_with_weight_decay(dtype):
     train = options(weight_decay=0.01)
     stack, runs = stack_of(2, train, dtype)
     runs[1].schedule.plateau.lr = 0.003
-    settings = {"betas": tuple(train["betas"]), "eps": train["adam_eps"], "weight_decay": 0.01}
+    settings = {"betas": tuple(train.betas), "eps": train.adam_eps, "weight_decay": 0.01}
     start = stack.parameters.clone()
     twins = [torch.nn.Parameter(row.clone()) for row in stack.parameters]
     plain = [torch.nn.Parameter(row.clone()) for row in stack.parameters]
@@ -154,7 +155,7 @@ def test_runs_have_learning_rates_of_their_own():
     assert [run.schedule.lr for run in runs] == [0.1, 0.05]
     stack.gradient.fill_(1.0)
     before = stack.parameters.clone()
-    step_adam(stack, runs, torch.tensor(0.0), train | {"weight_decay": 0.0})
+    step_adam(stack, runs, torch.tensor(0.0), train.model_copy(update={"weight_decay": 0.0}))
     moved = (before - stack.parameters).mean(1)
     assert moved.tolist() == pytest.approx([0.1, 0.05], rel=1e-4)
 
@@ -162,7 +163,7 @@ def test_runs_have_learning_rates_of_their_own():
 def test_in_a_stack_plateaus_of_one_run_do_not_slow_the_others():
     train = options(max_epochs=25, patience=25, lr_patience=0, lr_factor=0.1)
     together = fit_stack(cell(), keys(2), train, DOUBLE)
-    constant = fit_stack(cell(), keys(2), train | {"lr_patience": 99}, DOUBLE)
+    constant = fit_stack(cell(), keys(2), train.model_copy(update={"lr_patience": 99}), DOUBLE)
     for key, found, free in zip(keys(2), together, constant, strict=True):
         assert gap(found, fit_reference(cell(), key, train, DOUBLE)) <= 1e-12
         assert gap(found, free) > 1e-3
@@ -171,11 +172,11 @@ def test_in_a_stack_plateaus_of_one_run_do_not_slow_the_others():
 def test_features_are_the_same_from_a_copy_and_on_demand(monkeypatch):
     made, rows = gaussian(), torch.tensor([3, 70, 3, 0])
     copied = Features(made, True, SINGLE).take(rows)
-    monkeypatch.setattr("scripts.lora_ablation.training.stack.COPY_LIMIT", 0)
+    monkeypatch.setattr("scripts.lora_ablation.models.stack.COPY_LIMIT", 0)
     demanded = Features(made, True, SINGLE)
     assert demanded.copy is None
     assert torch.equal(demanded.take(rows), copied)
-    fitted = standardise.fit(made.x[made.parts["train"]], True)
+    fitted = standardisation(made.x[made.parts["train"]], True)
     assert np.array_equal(copied.numpy(), fitted(made.x)[rows.numpy()])
 
 

@@ -1,4 +1,4 @@
-"""The closed-form gradient is autograd's, and the flat network is the nn.Module of the source."""
+"""The closed-form gradient is autograd's, and the flat network is the nn.Module of the original."""
 
 import math
 
@@ -8,9 +8,9 @@ from scipy import stats
 from torch import nn
 
 from scripts.lib.torch_rng import torch_rng
-from scripts.lora_ablation.training import reference
-from scripts.lora_ablation.training.backprop import Backprop
-from scripts.lora_ablation.training.network import HIDDEN_LAYERS, Shape, initial, logits
+from scripts.lora_ablation.models import reference
+from scripts.lora_ablation.models.network import HIDDEN_LAYERS, Shape, initial, logits
+from scripts.lora_ablation.models.stack import Backprop
 from tests.lora_cells import flat, module, options
 
 SHAPE = Shape(inputs=7, hidden=6, classes=4)

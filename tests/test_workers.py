@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from scripts.lib.workers import THREAD_VARIABLES, start_workers
+from scripts.lib.workers import THREAD_VARIABLES, Call, start_workers
 
 STUDY = "scripts.engression.models.losses"
 
@@ -19,7 +19,9 @@ def pools(monkeypatch):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("KINETO_LOG_LEVEL", "0")
     asked = {"threads": (2, 1), "reference": (1, 1), "jobs": (1, 2)}
-    calls = [{"contestant": c, "threads": t, "workers": w} for c, (t, w) in asked.items()]
+    labels = {"workload": "w", "where": "", "trace_memory": False, "arm": "a"}
+    labels |= {"round": 0, "units": [], "job": {}}
+    calls = [Call(contestant=c, threads=t, workers=w, **labels) for c, (t, w) in asked.items()]
     pools = start_workers(calls, STUDY)
     yield pools
     for group in pools.values():

@@ -5,74 +5,77 @@ fold and question). A fold whose fit does not converge is a failed row; its prob
 abilities and estimates are NaN. Learning is in `fit_s` and `cpu_s`, predicting in `predict_s`.
 """
 
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from scripts.deep_gpcm.axes import AXES
-from scripts.deep_gpcm.fold import Fold, read_fold
-from scripts.deep_gpcm.irt.baselines import ARMS, TruthMissing
-from scripts.deep_gpcm.irt.parameters import Parameters, read_truth
+from scripts.deep_gpcm.data.fold import Fold, read_fold
+from scripts.deep_gpcm.data.store import estimated, predicted
 from scripts.deep_gpcm.metrics import scores
-from scripts.deep_gpcm.predictions import estimated, predicted
+from scripts.deep_gpcm.models.irt.baselines import TruthMissing, learn
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters, read_truth
+from scripts.deep_gpcm.specs import AXES, BaselineJob
+from scripts.lib.faults import LoadError
+from scripts.lib.run_rows import run_row, write_runs
 from scripts.lib.seeds import seed63, stream
-from scripts.lib.stage import arguments
-from scripts.lib.tables import write_runs, write_table
+from scripts.lib.stage import stage
+from scripts.lib.tables import write_table
 from scripts.lib.timing import Phases
+
+Columns = dict[str, Any]
 
 
 def result(
-    spec: dict, number: int, fold: Fold, truth: Parameters | None, threads: int
-) -> tuple[dict, dict, dict]:
+    job: BaselineJob, unit: list, fold: Fold, truth: Parameters | None
+) -> tuple[Columns, Columns, Columns]:
     """Run row, and columns of predictions and of estimates, of one fold."""
     clock, test = Phases(), fold.parts["test"]
-    learned = ARMS[spec["baseline"]](fold, truth)
+    learned = learn(job.baseline, fold, truth)
     clock.lap("fit")
     cost = clock.columns()
     probability, theta = learned.predict(test)
     clock.lap("predict")
     nothing = np.full((fold.questions, fold.categories), np.nan)
-    unit = {"arm": spec["arm"], "data": spec["data"], "fold": number}
-    row = {
-        "study": "deep_gpcm",
-        **unit,
-        "seed": seed63(stream(spec["seed"], "deep_gpcm", spec["data"], number)),
-        "status": "ok" if learned.converged else "failed",
-        **(scores(probability, test.response) if learned.converged else {}),
-        "n_test": len(test.question),
-        "n_train": sum(len(fold.parts[part].question) for part in ("train", "val")),
-        **learned.counters,
-        **cost,
-        "predict_s": clock.seconds["predict"],
-        "threads": threads,
-        "device": "cpu",
-    }
+    labels = {"arm": job.arm, **dict(zip(AXES, unit, strict=True))}
+    status = "ok" if learned.converged else "failed"
+    row = run_row(job, AXES, unit, seed63(stream(job.seed, job.study, *unit)), status, **cost)
+    row |= scores(probability, test.response) if learned.converged else {}
+    row |= {"n_test": len(test.question), "predict_s": clock.seconds["predict"]}
+    row |= {"n_train": sum(len(fold.parts[part].question) for part in ("train", "val"))}
+    row |= learned.counters
     alpha = nothing[:, 0] if learned.alpha is None else learned.alpha
     beta = nothing[:, 1:] if learned.beta is None else learned.beta
-    return row, predicted(unit, test, probability, theta), estimated(unit, alpha, beta)
+    return row, predicted(labels, test, probability, theta), estimated(labels, alpha, beta)
 
 
 def results(
-    spec: dict, folds: list[Path], items: Path, students: Path, threads: int
-) -> tuple[list[dict], pa.Table, pa.Table]:
-    """Rows, predictions, estimates of folds spec["folds"] in files `folds`; raises TruthMissing."""
+    job: BaselineJob, folds: list[Path], items: Path, students: Path
+) -> tuple[list[Columns], pa.Table, pa.Table]:
+    """Rows, predictions, estimates of the job's units; `folds` has the file of each.
+
+    LoadError where a model needs true parameters that the data do not come with.
+    """
     truth = read_truth(items, students)
-    numbered = zip(spec["folds"], folds, strict=True)
-    done = [result(spec, k, read_fold(path, items), truth, threads) for k, path in numbered]
+    pairs = list(zip(job.units, folds, strict=True))
+    try:
+        done = [result(job, unit, read_fold(path, items), truth) for unit, path in pairs]
+    except TruthMissing as error:
+        raise LoadError(f"Data {job.units[0][0]!r}: {error}") from None
     rows, *tables = zip(*done, strict=True)
     return list(rows), *(pa.concat_tables(map(pa.table, columns)) for columns in tables)
 
 
-if __name__ == "__main__":
-    args = arguments(folds=[Path], items=Path, students=Path, threads=int,
-                     runs=Path, predictions=Path, estimates=Path)  # fmt: skip
-    spec = args.spec
-    try:
-        done = results(spec, args.folds, args.items, args.students, args.threads)
-    except TruthMissing as error:
-        sys.exit(f"Data {spec['data']!r}: {error}")
-    write_runs(args.runs, done[0], AXES, spec=spec)
-    for path, table in zip((args.predictions, args.estimates), done[1:], strict=True):
+def main(
+    spec: BaselineJob, folds: list[Path], item_table: Path, students: Path,
+    runs: Path, predictions: Path, estimates: Path,
+) -> None:  # fmt: skip
+    rows, *tables = results(spec, folds, item_table, students)
+    write_runs(runs, rows, AXES)
+    for path, table in zip((predictions, estimates), tables, strict=True):
         write_table(path, table)
+
+
+if __name__ == "__main__":
+    stage(main)

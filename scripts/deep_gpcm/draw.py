@@ -17,7 +17,7 @@ from scripts.deep_gpcm.outcome.truth_charts import (
     recovery_scatter,
 )
 from scripts.lib.files import replacing
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
 
 # How each table is drawn.
 CHARTS = {
@@ -32,14 +32,17 @@ CHARTS = {
 }
 
 
-def figures(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
+def drawn(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
     """SVG text by name: that of the table, but `recovery` of the points."""
-    drawn = {name: chart(tables[name]) for name, chart in CHARTS.items()}
-    return {"recovery" if name == "points" else name: svg for name, svg in drawn.items()}
+    svgs = {name: chart(tables[name]) for name, chart in CHARTS.items()}
+    return {"recovery" if name == "points" else name: svg for name, svg in svgs.items()}
+
+
+def main(inputs: dict[str, list[Path]], figures: Path) -> None:
+    tables = {name: pd.read_csv(path) for name, (path,) in inputs.items()}
+    with replacing(figures) as temporary:
+        temporary.write_text(json.dumps(drawn(tables)), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    args = arguments(**dict.fromkeys(CHARTS, Path), figures=Path)
-    text = json.dumps(figures({name: pd.read_csv(getattr(args, name)) for name in CHARTS}))
-    with replacing(args.figures) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    stage(main)

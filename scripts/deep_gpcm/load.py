@@ -1,28 +1,24 @@
-"""Read a source of answers: interactions.parquet, students.parquet, items.parquet.
+"""Read a data source of answers: interactions.parquet, students.parquet, items.parquet.
 
 Interactions columns: student_id, t (place in the sequence), question_id (from 1), response (from
 0); students: student_id, name, theta; items: question_id, name, categories, alpha, beta_1... A
 fault ends in one sentence, and no file.
 """
 
-import sys
 from pathlib import Path
 
-from scripts.deep_gpcm.sequences.sources import read
-from scripts.deep_gpcm.sequences.store import write_responses
-from scripts.lib.faults import LoadError
-from scripts.lib.stage import arguments
+from scripts.deep_gpcm.data.sources import read
+from scripts.deep_gpcm.data.store import write_responses
+from scripts.deep_gpcm.specs import LoadJob
+from scripts.lib.stage import stage
 
 
-def load(spec: dict, fetched: list[Path], interactions: Path, students: Path, items: Path) -> None:
-    """Read spec["source"] and write its answers; spec["seed"] is what a generated one draws by."""
-    found = read(spec["source"], spec["seed"], *fetched)
-    write_responses(found, interactions, students, items)
+def main(
+    spec: LoadJob, fetched: list[Path], interactions: Path, students: Path, item_table: Path
+) -> None:
+    found = read(spec.source, spec.seed, *fetched)
+    write_responses(found, interactions, students, item_table)
 
 
 if __name__ == "__main__":
-    args = arguments(fetched=[Path], interactions=Path, students=Path, items=Path)
-    try:
-        load(**vars(args))
-    except LoadError as error:
-        sys.exit(str(error))
+    stage(main)

@@ -1,90 +1,85 @@
 """What `measure` times in this study (contract, clause 4), by kind of work.
 
-Inputs: items.parquet and the folds of each data set, recognised by their folders. Every kind of
-work takes (spec, fold, unit) and returns the columns of the unit's row.
+Inputs: `items_<data>` and `folds_<data>`, the files of each data set. Every kind of work takes
+(job, fold, unit) and returns the columns of the unit's row.
 """
 
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from scripts.deep_gpcm.fold import Fold, read_fold
-from scripts.deep_gpcm.model.batch import Resident
-from scripts.deep_gpcm.model.evaluation import evaluation
-from scripts.deep_gpcm.model.network import Network
-from scripts.deep_gpcm.training.fit import descend, fit
-from scripts.deep_gpcm.training.loaders import LOADERS
-from scripts.deep_gpcm.training.predict import predict
-from scripts.deep_gpcm.training.steps import STEPS
+from scripts.deep_gpcm.data.fold import Fold, read_fold
+from scripts.deep_gpcm.models.batches import Resident
+from scripts.deep_gpcm.models.choices import evaluation, loader_of, step_of
+from scripts.deep_gpcm.models.fit import descend, fit
+from scripts.deep_gpcm.models.loss import predict
+from scripts.deep_gpcm.models.network import Forward, Network
+from scripts.deep_gpcm.specs import MeasuredJob
 from scripts.lib.timing import Phases
 from scripts.lib.torch_rng import torch_rng
 
+Columns = dict[str, Any]
+
 
 @cache
-def fold_at(path: str, items: str, protocol: str) -> Fold:
+def fold_at(path: Path, items: Path, protocol: str) -> Fold:
     """A fold, read once: reading it is in no contestant's time."""
-    return read_fold(Path(path), Path(items), protocol)
+    return read_fold(path, items, protocol)
 
 
-def fold_of(spec: dict, files: list[str], unit: list) -> Fold:
-    """The fold of a unit [data, fold, number] among the input files."""
-    data, fold, _ = unit
-    ends = (f"/folds/{data}/{fold}.parquet", f"/data/{data}/items.parquet")
-    path, items = (next(file for file in files if file.endswith(end)) for end in ends)
-    return fold_at(path, items, spec["train"]["protocol"])
-
-
-def network(spec: dict, fold: Fold, key: tuple) -> tuple:
+def network(job: MeasuredJob, fold: Fold, key: tuple) -> tuple[Network, Forward]:
     """A fresh network and its evaluation."""
-    net = Network(spec["model"], torch.from_numpy(fold.levels), torch_rng(*key, "init"))
-    return net, evaluation(spec["evaluation"], spec["memory"], spec["heads"])
+    net = Network(job.model, torch.from_numpy(fold.levels), torch_rng(*key, "init"))
+    return net, evaluation(job.evaluation, job.memory, job.heads)
 
 
-def step(spec: dict, fold: Fold, unit: list) -> dict:
+def step(job: MeasuredJob, fold: Fold, unit: list) -> Columns:
     """The first steps of a training, on batches that are there already."""
-    key, train = (spec["seed"], "deep_gpcm", "measure", *unit), spec["train"]
-    net, forward = network(spec, fold, key)
-    update = STEPS[spec["step"]](list(net.parameters()), train)
-    loader = LOADERS[spec["loader"]](fold.parts["train"], train, torch_rng(*key, "shuffle"))
-    batches = list(islice(loader, spec["steps"]))
+    key, train = (job.seed, job.study, "measure", *unit), job.train
+    net, forward = network(job, fold, key)
+    update = step_of(job.step, list(net.parameters()), train)
+    loader = loader_of(job.loader, fold.parts["train"], train, torch_rng(*key, "shuffle"))
+    batches = list(islice(loader, job.steps))
     phases = Phases()
     for batch in batches:
         descend(net, forward, batch, train, phases)
-        update(train["lr"])
+        update(train.lr)
         phases.lap("optimizer")
     answers = sum(len(batch.question) for batch in batches)
     return {"n_steps": len(batches), "n_answers": answers} | phases.columns()
 
 
-def loading(spec: dict, fold: Fold, unit: list) -> dict:
+def loading(job: MeasuredJob, fold: Fold, unit: list) -> Columns:
     """An epoch's batches, without training."""
-    rng = torch_rng(spec["seed"], "deep_gpcm", "measure", *unit, "shuffle")
+    rng = torch_rng(job.seed, job.study, "measure", *unit, "shuffle")
     phases = Phases()
-    loader = LOADERS[spec["loader"]](fold.parts["train"], spec["train"], rng)
+    loader = loader_of(job.loader, fold.parts["train"], job.train, rng)
     answers = sum(len(batch.question) for batch in loader)
     phases.lap("data")
     return {"n_answers": answers} | phases.columns()
 
 
-def inference(spec: dict, fold: Fold, unit: list) -> dict:
+def inference(job: MeasuredJob, fold: Fold, unit: list) -> Columns:
     """Predictions for the test students by an untrained network."""
-    net, _ = network(spec, fold, (spec["seed"], "deep_gpcm", "measure", *unit))
-    forward = evaluation(spec["evaluation"], spec["memory"], spec["inference"])
+    net, _ = network(job, fold, (job.seed, job.study, "measure", *unit))
+    forward = evaluation(job.evaluation, job.memory, job.inference)
     phases = Phases()
-    log_p, _, _ = predict(net, forward, Resident(fold.parts["test"]), spec["train"])
+    log_p, _, _ = predict(net, forward, Resident(fold.parts["test"]), job.train)
     phases.lap("forward")
     return {"n_answers": len(log_p)} | phases.columns()
 
 
-def folds(spec: dict, fold: Fold, unit: list) -> dict:
+def folds(job: MeasuredJob, fold: Fold, unit: list) -> Columns:
     """A whole fold: the training with its validation, and the test predictions."""
     data, number, epochs = unit
-    job = spec | {"train": spec["train"] | {"epochs": epochs}}
-    done = fit(fold, job, (spec["seed"], "deep_gpcm", data, number))
-    forward, phases = evaluation(spec["evaluation"], spec["memory"], spec["inference"]), Phases()
-    predict(done.net, forward, Resident(fold.parts["test"]), spec["train"])
+    train = job.train.model_copy(update={"epochs": epochs})
+    whole = job.model_copy(update={"train": train})
+    done = fit(fold, whole, (job.seed, job.study, data, number))
+    forward, phases = evaluation(job.evaluation, job.memory, job.inference), Phases()
+    predict(done.net, forward, Resident(fold.parts["test"]), job.train)
     phases.lap("forward")
     cost = {name: done.cost.get(name, 0.0) + s for name, s in phases.columns().items()}
     return {"n_steps": len(done.losses), "n_answers": done.n_answers} | done.cost | cost
@@ -93,11 +88,12 @@ def folds(spec: dict, fold: Fold, unit: list) -> dict:
 WORK = {"step": step, "loading": loading, "inference": inference, "folds": folds}
 
 
-def run(spec: dict, inputs: dict, threads: int) -> list[dict]:
-    """A row for each unit; status, threads and device as in run files."""
-    torch.set_num_threads(threads)
-    common = {"status": "ok", "threads": threads, "device": "cpu"}
-    return [
-        common | WORK[spec["work"]](spec, fold_of(spec, inputs["data"], unit), unit)
-        for unit in spec["units"]
-    ]
+def run(job: dict[str, Any], inputs: dict[str, list[Path]]) -> list[Columns]:
+    """A row for each unit [data, fold, number]; status as in run files."""
+    told, rows = MeasuredJob.model_validate(job), []
+    for unit in told.units:
+        data, fold, _ = unit
+        (items,), paths = inputs[f"items_{data}"], inputs[f"folds_{data}"]
+        read = fold_at(paths[fold], items, told.train.protocol)
+        rows.append({"status": "ok"} | WORK[told.work](told, read, unit))
+    return rows

@@ -1,4 +1,7 @@
-"""How good predicted probabilities of ordered categories are (spec 3.4)."""
+"""How good predicted probabilities of ordered categories are (docs/studies/deep_gpcm.md, Metrics).
+
+SciPy and scikit-learn have these too; importing them costs a second of every job.
+"""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Tables of the outcome (CSV): scores, recovery, points, calibration, confusion, ... learning.
+"""All tables of the chapter but the ladder (CSV): scores, recovery, ... learning.
 
 A table without rows still has its header, so that readers can open it.
 """
@@ -7,22 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.deep_gpcm.irt.parameters import Parameters, read_truth
-from scripts.deep_gpcm.outcome.answers import judged
-from scripts.deep_gpcm.outcome.calibration import calibration, confusion
-from scripts.deep_gpcm.outcome.categories import categories
-from scripts.deep_gpcm.outcome.convergence import convergence
-from scripts.deep_gpcm.outcome.learning import REFERENCE, learning
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters, read_truth
+from scripts.deep_gpcm.outcome.curves import categories, convergence, learning
 from scripts.deep_gpcm.outcome.recovery import first_fold, fitted, points, recovery
-from scripts.deep_gpcm.outcome.scores import scores
-from scripts.deep_gpcm.outcome.units import finished
+from scripts.deep_gpcm.outcome.rows import finished
+from scripts.deep_gpcm.outcome.scores import calibration, confusion, scored_answers, scores
+from scripts.deep_gpcm.specs import TablesJob
 from scripts.lib.files import replacing
-from scripts.lib.stage import arguments
-
-TABLES = (
-    *("scores", "recovery", "points", "calibration", "confusion", "convergence", "categories"),
-    "learning",
-)
+from scripts.lib.stage import stage
 
 
 def read(paths: list[Path]) -> pd.DataFrame:
@@ -37,39 +29,44 @@ def truths(students: list[Path], items: list[Path]) -> dict[str, Parameters | No
 
 
 def tables(
-    spec: dict,
+    spec: TablesJob,
     runs: pd.DataFrame,
     predictions: pd.DataFrame,
     estimates: pd.DataFrame,
     histories: pd.DataFrame,
     truth: dict[str, Parameters | None],
 ) -> dict[str, pd.DataFrame]:
-    """All tables by name. spec: result `arm`, `classical` and `ceiling` arms, names of `data`."""
+    """All tables by name."""
     rows, predictions, estimates, histories = (
-        finished(table, runs, spec["data"]) for table in (runs, predictions, estimates, histories)
+        finished(table, runs, spec.data) for table in (runs, predictions, estimates, histories)
     )
-    roles = {"result": spec["arm"], "classical": spec["classical"], "ceiling": spec["ceiling"]}
-    both = [spec["arm"], spec["classical"]]
-    answers, units = judged(predictions), list(fitted(predictions, estimates, truth))
+    roles = {name: getattr(spec, name) for name in ("result", "classical", "ceiling")}
+    both = [spec.result, spec.classical]
+    answers = scored_answers(predictions)
+    units = list(fitted(predictions, estimates, truth, spec.knowing))
     shown = first_fold(units, both)
     return {
         "scores": scores(rows, answers, roles),
         "recovery": recovery(units),
         "points": points(shown),
-        "calibration": calibration(answers, [*both, "item_marginal", REFERENCE]),
+        "calibration": calibration(answers, [*both, spec.shares, spec.reference]),
         "confusion": confusion(answers, both),
         "convergence": convergence(predictions, truth, list(roles.values())),
         "categories": categories(shown),
-        "learning": learning(histories),
+        "learning": learning(histories, spec.reference),
     }
 
 
+def main(
+    spec: TablesJob, runs: Path, predictions: list[Path], estimates: list[Path],
+    histories: list[Path], students: list[Path], item_tables: list[Path], written: list[Path],
+) -> None:  # fmt: skip
+    rows = [read(paths) for paths in (predictions, estimates, histories)]
+    found = tables(spec, pd.read_parquet(runs), *rows, truths(students, item_tables))
+    for path in written:
+        with replacing(path) as temporary:
+            found[path.stem].to_csv(temporary, index=False)
+
+
 if __name__ == "__main__":
-    inputs = ("predictions", "estimates", "histories")
-    flags = {name: [Path] for name in (*inputs, "students", "items")} | dict.fromkeys(TABLES, Path)
-    args = arguments(runs=Path, **flags)
-    made = tables(args.spec, pd.read_parquet(args.runs), *(read(getattr(args, n)) for n in inputs),
-                  truths(args.students, args.items))  # fmt: skip
-    for name, table in made.items():
-        with replacing(getattr(args, name)) as temporary:
-            table.to_csv(temporary, index=False)
+    stage(main)

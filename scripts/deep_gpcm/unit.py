@@ -6,46 +6,46 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from scripts.deep_gpcm.axes import AXES
-from scripts.deep_gpcm.fold import Fold
+from scripts.deep_gpcm.data.fold import Fold
+from scripts.deep_gpcm.data.store import estimated, predicted
 from scripts.deep_gpcm.metrics import scores
-from scripts.deep_gpcm.model import equations
-from scripts.deep_gpcm.model.batch import Resident
-from scripts.deep_gpcm.model.evaluation import evaluation
-from scripts.deep_gpcm.model.network import Network
-from scripts.deep_gpcm.predictions import estimated, predicted
-from scripts.deep_gpcm.training.fit import Fit, fit
-from scripts.deep_gpcm.training.predict import predict
+from scripts.deep_gpcm.models.batches import Resident
+from scripts.deep_gpcm.models.choices import evaluation
+from scripts.deep_gpcm.models.fit import Fit, fit
+from scripts.deep_gpcm.models.loss import predict
+from scripts.deep_gpcm.models.network import Network, threshold
+from scripts.deep_gpcm.specs import AXES, GpcmJob
+from scripts.lib.run_rows import run_row
 from scripts.lib.seeds import seed63, stream
 
+Columns = dict[str, Any]
 EARLY_STEPS = 60  # at which losses are compared: before rounding has grown
 
 
 class Unit(NamedTuple):
     """Run row, and columns of the tables, of one fold by one arm."""
 
-    row: dict[str, Any]
-    histories: dict[str, Any]
-    losses: dict[str, Any]
-    predictions: dict[str, Any]
-    estimates: dict[str, Any]
+    row: Columns
+    histories: Columns
+    losses: Columns
+    predictions: Columns
+    estimates: Columns
 
 
-def key_of(spec: dict, unit: list) -> tuple:
+def key_of(job: GpcmJob, unit: list) -> tuple:
     """Root seed and labels of a unit's streams, which all arms share."""
-    return (spec["seed"], "deep_gpcm", *unit)
+    return (job.seed, job.study, *unit)
 
 
-def row_of(spec: dict, unit: list, fold: Fold, fitted: Fit) -> dict:
+def row_of(job: GpcmJob, unit: list, fold: Fold, fitted: Fit) -> Columns:
     """Run row without the test metrics. `early_losses` has the losses before the first steps."""
-    row = {"study": "deep_gpcm", "arm": spec["arm"], **dict(zip(AXES, unit, strict=True))}
-    row |= {"seed": seed63(stream(*key_of(spec, unit)))}
-    row |= {"status": "diverged" if fitted.diverged else "ok"}
-    row |= {"threads": torch.get_num_threads(), "device": "cpu", "best_epoch": fitted.best_epoch}
+    seed, status = seed63(stream(*key_of(job, unit))), "diverged" if fitted.diverged else "ok"
+    row = run_row(job, AXES, unit, seed, status, **fitted.cost)
+    row |= {"best_epoch": fitted.best_epoch}
     row |= {"n_epochs": len(fitted.history), "n_steps": len(fitted.losses)}
     row |= {"n_answers": fitted.n_answers, "n_test": len(fold.parts["test"].question)}
     row |= {"n_parameters": sum(p.numel() for p in fitted.net.parameters())}
-    return row | {"early_losses": fitted.losses[:EARLY_STEPS]} | fitted.cost
+    return row | {"early_losses": fitted.losses[:EARLY_STEPS]}
 
 
 def item_parameters(
@@ -59,40 +59,61 @@ def item_parameters(
     counts, sums = (np.bincount(question, w, fold.questions + 1)[1:] for w in (None, alpha))
     slope = np.divide(sums, counts, out=np.full(len(sums), math.nan), where=counts > 0)
     with torch.no_grad():
-        beta = equations.threshold(net, net.question_key).double().numpy()
+        beta = threshold(net, net.question_key).double().numpy()
     beta = beta[:-1] if zero_id else beta[1:]
     beta[np.arange(1, beta.shape[1] + 1) >= fold.levels[:, None]] = math.nan
     return slope, beta
 
 
-def train_unit(spec: dict, fold: Fold, unit: list) -> Unit:
-    """Train and predict one fold; a training that diverged has no metrics."""
-    fitted = fit(fold, spec, key_of(spec, unit))
-    row, test, train = row_of(spec, unit, fold, fitted), fold.parts["test"], spec["train"]
-    forward = evaluation(spec["evaluation"], spec["memory"], spec["inference"])
-    answered = train | {"padding": "none"}
-    judged = found = predict(fitted.net, forward, Resident(test), answered)
-    if train["padding"] != "none":
-        judged = predict(fitted.net, forward, Resident(test), train)
+def train_unit(job: GpcmJob, fold: Fold, unit: list) -> Columns:
+    """Train on one fold and predict its test students; a JSON object.
+
+    `row` without metrics if the training diverged; `history`: (loss, val_nll, val_qwk, lr) of each
+    epoch; `losses` before each step; `probability` (n, K) and `theta` (n,) of each test answer;
+    `alpha` (Q,) and `beta` (Q, K - 1) of each question.
+    """
+    fitted = fit(fold, job, key_of(job, unit))
+    row, test, train = row_of(job, unit, fold, fitted), fold.parts["test"], job.train
+    forward = evaluation(job.evaluation, job.memory, job.inference)
+    answered = train.model_copy(update={"padding": "none"})
+    scored = of_answers = predict(fitted.net, forward, Resident(test), answered)
+    if train.padding != "none":
+        scored = predict(fitted.net, forward, Resident(test), train)
     if not fitted.diverged:
-        row |= scores(judged[0].exp().numpy(), judged[1].numpy())
-    log_p, _, heads = found
-    theta, alpha = (x.double().numpy() for x in (heads.theta, heads.alpha))
-    labels = {"arm": spec["arm"], **dict(zip(AXES, unit, strict=True))}
-    columns = zip(*fitted.history, strict=True)
+        row |= scores(scored[0].exp().numpy(), scored[1].numpy())
+    log_p, _, heads = of_answers
+    theta, slope = (x.double().numpy() for x in (heads.theta, heads.alpha))
+    alpha, beta = item_parameters(fitted.net, fold, slope, train.zero_id)
+    return {
+        "row": row,
+        "history": fitted.history,
+        "losses": fitted.losses,
+        "probability": log_p.exp().tolist(),
+        "theta": theta.tolist(),
+        "alpha": alpha.tolist(),
+        "beta": beta.tolist(),
+    }
+
+
+def unit_tables(job: GpcmJob, fold: Fold, unit: list, result: Columns) -> Unit:
+    """Row and tables of a unit's result (`train_unit`)."""
+    labels = {"arm": job.arm, **dict(zip(AXES, unit, strict=True))}
+    columns = zip(*result["history"], strict=True)
     epochs = dict(zip(("loss", "val_nll", "val_qwk", "lr"), columns, strict=True))
-    steps = range(1, len(fitted.losses) + 1)
-    items = item_parameters(fitted.net, fold, alpha, train["zero_id"])
+    steps = range(1, len(result["losses"]) + 1)
+    probability, theta, alpha, beta = (
+        np.array(result[name]) for name in ("probability", "theta", "alpha", "beta")
+    )
     return Unit(
-        row=row,
-        histories=repeated(labels, {"epoch": range(1, len(fitted.history) + 1), **epochs}),
-        losses=repeated(labels, {"step": steps, "loss": fitted.losses}),
-        predictions=predicted(labels, test, log_p.exp().numpy(), theta),
-        estimates=estimated(labels, *items),
+        row=result["row"],
+        histories=repeated(labels, {"epoch": range(1, len(result["history"]) + 1), **epochs}),
+        losses=repeated(labels, {"step": steps, "loss": result["losses"]}),
+        predictions=predicted(labels, fold.parts["test"], probability, theta),
+        estimates=estimated(labels, alpha, beta),
     )
 
 
-def repeated(labels: dict, columns: dict) -> dict:
+def repeated(labels: Columns, columns: Columns) -> Columns:
     """Columns of a table with the unit's labels in each row."""
     columns = {name: list(values) for name, values in columns.items()}
     n = len(next(iter(columns.values())))

@@ -11,7 +11,7 @@ class Law(NamedTuple):
     """One data-generating law.
 
     `draw(rng, size)` returns float64 of shape (size,). `gini` is the Gini mean difference
-    E|X - X'|; half of it is the smallest population energy loss (spec 1.4).
+    E|X - X'|; half of it is the smallest population energy loss.
     """
 
     title: str

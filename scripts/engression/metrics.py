@@ -1,4 +1,4 @@
-"""How well generated values reproduce a law: the source's metrics and truth-based ones."""
+"""How well generated values reproduce a law: the original's metrics and truth-based ones."""
 
 import math
 
@@ -53,7 +53,7 @@ def ks_two_sample(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """(statistic, exact p-value) of two samples of equal size n.
 
     Gnedenko and Korolyuk (1951): with h = n D, p = 2 sum_k (-1)^(k-1) C(2n, n-kh) / C(2n, n).
-    Departs: the source calls scipy, whose import costs a job one CPU second; same p (tested).
+    Departs: the original calls SciPy, whose import costs a job one CPU second; same p (tested).
     """
     n = len(x)
     if len(y) != n:
@@ -72,7 +72,10 @@ def ks_two_sample(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def in_sample(x: np.ndarray, y: np.ndarray, options: Evaluation) -> dict[str, float]:
-    """The source's metrics (spec 3) of the training sample x and as many generated values y."""
+    """The original's metrics of the training sample x and as many generated values y.
+
+    They are defined in docs/studies/engression.md, Metrics.
+    """
     mmd2 = mmd2_unbiased(x, y, options.mmd_gamma)
     statistic, p = ks_two_sample(x, y)
     spread = abs(float(np.var(x, ddof=1) - np.var(y, ddof=1)))
@@ -92,7 +95,7 @@ def against_truth(truth: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Out-of-sample metrics of generated values y against as many fresh draws of the law.
 
     `excess_loss` is half the energy distance: how far the population energy loss lies above the
-    best attainable, L* = E|X - X'| / 2 (spec 1.4).
+    best attainable, L* = E|X - X'| / 2.
     """
     truth, y = np.sort(truth), np.sort(y)
     energy = energy_distance(truth, y)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scripts.lib.power import POWER, needed_pairs
 from scripts.lib.sections import Claim
 from scripts.lib.settings import Model
 from scripts.lib.stats import paired_interval
@@ -72,6 +73,15 @@ def check_metric(both: pd.DataFrame, metric: str, test: str, margin: float, cell
     return row | {"passed": None, "note": ""}
 
 
+def decided(row: Row) -> Row:
+    """The row without a verdict, if its test has fewer pairs than its power needs."""
+    needed = needed_pairs(row["test"])
+    if row["n_pairs"] >= needed:
+        return row
+    note = f"undecided: {row['n_pairs']} pairs, {needed} needed for a power of {POWER}"
+    return row | {"passed": None, "note": note}
+
+
 def has(both: pd.DataFrame, metric: str) -> bool:
     """Whether the reference has this metric in any of these pairs."""
     return f"{metric}_ref" in both and bool(both[f"{metric}_ref"].notna().any())
@@ -93,9 +103,10 @@ def agree_where(both: pd.DataFrame, claim: Claim, cell: list[str]) -> list[Row]:
     for test, margins in claim.tests().items() if enough else ():
         for metric, margin in margins.items():
             if has(both, metric):
-                rows.append(check_metric(both, metric, test, margin, cell))
-    if enough and len(rows) == 1 and claim.level != "protocol":
-        rows[0] |= {"passed": False, "note": "none of the declared tests applies here"}
+                rows.append(decided(check_metric(both, metric, test, margin, cell)))
+    if enough and claim.level != "protocol" and all(row["passed"] is None for row in rows[1:]):
+        why = {row["note"] for row in rows[1:]} or {"none of the declared tests applies here"}
+        rows[0] |= {"passed": False, "note": "; ".join(sorted(why))}
     for metric in claim.reported if len(both) else ():
         if has(both, metric):
             rows.append(check_metric(both, metric, "reported", np.nan, cell))

@@ -23,7 +23,10 @@ class Claim(Model):
     """What an arm claims against the reference, and the tests it has to pass."""
 
     level: Level = setting("Claimed level.")
-    min_pairs: int = setting("Pairs below which nothing is concluded.", ge=2, le=10**6)
+    min_pairs: int = setting(
+        "Pairs below which nothing is concluded, beyond those that the power of each test needs.",
+        default=2, ge=2, le=10**6,
+    )  # fmt: skip
     close: Margins = setting("Largest absolute difference allowed.", default={})
     mostly: Margins = setting("Absolute difference that nine of ten pairs keep.", default={})
     at_most: Margins = setting("Largest value of the arm allowed.", default={})

@@ -9,7 +9,7 @@ def stream(root: int, *labels: str | int) -> np.random.SeedSequence:
     """Seed sequence of these labels, e.g. stream(42, "engression", "normal", 100, 3, "noise").
 
     A label enters as the first 32 bits of its SHA-256, so adding a law, a size or a replication
-    changes no other stream. Departs: the spec numbers its laws; labels need no registry.
+    changes no other stream.
     """
     words = tuple(
         int.from_bytes(hashlib.sha256(repr(label).encode()).digest()[:4], "big") for label in labels

@@ -6,14 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from scripts.lib.files import replacing
-from scripts.lib.stage import arguments
-from scripts.lora_ablation.charts import (
+from scripts.lib.stage import stage
+from scripts.lora_ablation.outcome.charts import (
     accuracy_by_selection,
     class_dots,
     drop_forest,
     learning_curves,
 )
-from scripts.lora_ablation.grid import FULL
+from scripts.lora_ablation.outcome.grid import FULL
 
 
 def shown_by_class(grid: pd.DataFrame, classes: pd.DataFrame) -> str:
@@ -29,7 +29,7 @@ def shown_by_class(grid: pd.DataFrame, classes: pd.DataFrame) -> str:
     return candidates.sort_values("val_accuracy", kind="stable")["representation"].iloc[-1]
 
 
-def figures(
+def drawn(
     grid: pd.DataFrame, drops: pd.DataFrame, classes: pd.DataFrame, curve: pd.DataFrame
 ) -> dict[str, str]:
     """SVG text by the name of the table that it shows."""
@@ -41,9 +41,11 @@ def figures(
     }
 
 
+def main(grid: Path, drops: Path, classes: Path, curve: Path, figures: Path) -> None:
+    tables = [pd.read_csv(path) for path in (grid, drops, classes, curve)]
+    with replacing(figures) as temporary:
+        temporary.write_text(json.dumps(drawn(*tables)), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    args = arguments(grid=Path, drops=Path, classes=Path, curve=Path, figures=Path)
-    paths = (args.grid, args.drops, args.classes, args.curve)
-    text = json.dumps(figures(*(pd.read_csv(path) for path in paths)))
-    with replacing(args.figures) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    stage(main)

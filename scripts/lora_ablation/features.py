@@ -11,29 +11,29 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from scripts.lib.progress import progress
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
 from scripts.lib.tables import ContractError
-from scripts.lora_ablation.adapters.store import read_layout, read_tensors
-from scripts.lora_ablation.layout import Layout
+from scripts.lora_ablation.data.layout import Layout
+from scripts.lora_ablation.data.store import ROW_GROUP, read_layout, read_tensors, write_family
 from scripts.lora_ablation.representations.grouped import family_features, pair_features
-from scripts.lora_ablation.representations.table import ROW_GROUP, write_family
+from scripts.lora_ablation.specs import FamilyJob
 
 
 def blocks(
-    spec: dict, matrix: np.ndarray, layout: Layout, scales: np.ndarray | None
+    job: FamilyJob, matrix: np.ndarray, layout: Layout, scales: np.ndarray | None
 ) -> Iterator[np.ndarray]:
     """Features of ROW_GROUP adapters at a time, float32 [<= ROW_GROUP, members * k].
 
-    scales [rows, pairs] only if `spec["pairs"]`. The family is imported by name: the rule stamps
+    scales [rows, pairs] only if `job.pairs`. The family is imported by name: the rule stamps
     its module by path, so that an edit of one family recomputes that family only.
     """
-    module = import_module(f"scripts.lora_ablation.representations.{spec['family']}")
+    module = import_module(f"scripts.lora_ablation.representations.{job.family}")
     for start in range(0, len(matrix), ROW_GROUP):
         rows = slice(start, start + ROW_GROUP)
-        if spec["pairs"]:
-            yield pair_features(matrix[rows], layout, scales[rows], module.compute, spec["k"])
+        if job.pairs:
+            yield pair_features(matrix[rows], layout, scales[rows], module.compute, len(job.names))
         else:
-            yield family_features(matrix[rows], layout, module.compute, spec["k"])
+            yield family_features(matrix[rows], layout, module.compute, len(job.names))
 
 
 def stored(tensors: Path, layout: Path, index: Path, pairs: bool) -> tuple:
@@ -49,11 +49,13 @@ def stored(tensors: Path, layout: Path, index: Path, pairs: bool) -> tuple:
     return matrix, shape, table["row"].to_numpy(), scales
 
 
+def main(spec: FamilyJob, tensors: Path, layout: Path, index: Path, features: Path) -> None:
+    matrix, shape, rows, scales = stored(tensors, layout, index, spec.pairs)
+    label = f"{spec.family}, {len(rows)} adapters, {ROW_GROUP} a unit"
+    computed = blocks(spec, matrix, shape, scales)
+    numbers = progress(computed, -(-len(matrix) // ROW_GROUP), label)
+    write_family(features, spec.family, len(spec.names), rows, numbers)
+
+
 if __name__ == "__main__":
-    args = arguments(tensors=Path, layout=Path, index=Path, features=Path)
-    spec = args.spec
-    matrix, layout, rows, scales = stored(args.tensors, args.layout, args.index, spec["pairs"])
-    groups = -(-len(matrix) // ROW_GROUP)
-    label = f"{spec['family']}, {len(rows)} adapters, {ROW_GROUP} a unit"
-    made = progress(blocks(spec, matrix, layout, scales), groups, label)
-    write_family(args.features, spec["family"], rows, made, spec)
+    stage(main)

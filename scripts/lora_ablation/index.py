@@ -4,23 +4,23 @@ Columns: row, name, label, group, sha256, split (train, val or test).
 """
 
 import logging
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scripts.lib.faults import LoadError
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
 from scripts.lib.tables import write_table
-from scripts.lora_ablation.adapters.shard import check_layout
-from scripts.lora_ablation.adapters.store import read_layout
-from scripts.lora_ablation.split import split
+from scripts.lora_ablation.data.layout import check_layout
+from scripts.lora_ablation.data.split import check_classes, split
+from scripts.lora_ablation.data.store import read_layout
+from scripts.lora_ablation.specs import IndexJob, SplitKind
 
 COLUMNS = ["row", "name", "label", "group", "sha256"]
 
 
-def build(indexes: list[Path], layouts: list[Path], split_spec: dict) -> pa.Table:
+def build(indexes: list[Path], layouts: list[Path], kind: SplitKind) -> pa.Table:
     """All adapters in the order of their rows, with their split; LoadError if they do not fit."""
     expected = read_layout(layouts[0])
     for path in layouts[1:]:
@@ -30,45 +30,17 @@ def build(indexes: list[Path], layouts: list[Path], split_spec: dict) -> pa.Tabl
     if table["row"].to_pylist() != list(range(len(table))):
         raise LoadError(f"The shards hold {len(table)} adapters that are not rows 0, 1, 2...")
     labels = table["label"].to_pylist()
-    parts = split(labels=labels, groups=table["group"].to_pylist(), **split_spec)
+    parts = split(kind, labels, table["group"].to_pylist())
     check_classes(labels, parts.tolist())
     if repeated := len(table) - len(set(table["sha256"].to_pylist())):
         logging.warning("%d of %d adapters repeat another one.", repeated, len(table))
     return table.append_column("split", pa.array(parts.tolist(), pa.string()))
 
 
-def check_classes(labels: list[str], parts: list[str]) -> None:
-    """LoadError unless training sees every class, of two or more, and the test has two or more.
-
-    A class that validation or the test lacks is told in the log: every metric is still defined.
-    """
-    classes = sorted(set(labels))
-    if len(classes) < 2:
-        raise LoadError(f"All adapters are of class {classes[0]!r}; expected two classes or more.")
-    trained = {k for k, part in zip(labels, parts, strict=True) if part == "train"}
-    if lost := sorted(set(classes) - trained):
-        raise LoadError(
-            f"Class {lost[0]!r} has no adapter in the training split; "
-            "use more adapters or the split 'stratified'."
-        )
-    for name in ("val", "test"):
-        held_out = {k for k, part in zip(labels, parts, strict=True) if part == name}
-        if name == "test" and len(held_out) < 2:
-            raise LoadError(
-                f"All adapters of the test split are of class {min(held_out)!r}, and whoever says "
-                "so is always right; use more adapters or the split 'stratified'."
-            )
-        if lost := sorted(set(classes) - held_out):
-            logging.warning(
-                "The %s split has no adapter of %d of the %d classes (%s).",
-                *(name, len(lost), len(classes), ", ".join(lost)),
-            )
+def main(spec: IndexJob, indexes: list[Path], layouts: list[Path], index: Path) -> None:
+    table = build(indexes, layouts, spec.split)
+    write_table(index, dict(zip(table.column_names, table.columns, strict=True)))
 
 
 if __name__ == "__main__":
-    args = arguments(indexes=[Path], layouts=[Path], index=Path)
-    try:
-        table = build(args.indexes, args.layouts, args.spec["split"])
-    except LoadError as error:
-        sys.exit(str(error))
-    write_table(args.index, dict(zip(table.column_names, table.columns, strict=True)))
+    stage(main)

@@ -1,27 +1,21 @@
 """Read one shard of adapters: tensors/{shard}.npy, tensors/{shard}.json, index/{shard}.parquet.
 
-Index columns: row (in the source), name, label, group (null where unknown), sha256 (of the row's
-float32 bytes), scale (alpha/r of each down/up pair). A fault ends in one sentence, and no file.
+Index columns: row (in the data source), name, label, group (null where unknown), sha256 (of the
+row's float32 bytes), scale (alpha/r of each down/up pair).
 """
 
-import sys
 from pathlib import Path
 
-from scripts.lib.faults import LoadError
-from scripts.lib.stage import arguments
-from scripts.lora_ablation.adapters.sources import read
-from scripts.lora_ablation.adapters.store import write_shard
+from scripts.lib.stage import stage
+from scripts.lora_ablation.data.sources import read
+from scripts.lora_ablation.data.store import write_shard
+from scripts.lora_ablation.specs import LoadJob
 
 
-def load(spec: dict, tensors: Path, layout: Path, index: Path) -> None:
-    """Read adapters spec["start"]..spec["stop"]-1 of spec["source"] and write them."""
-    shard = read(spec["source"], spec["seed"], spec["start"], spec["stop"])
+def main(spec: LoadJob, tensors: Path, layout: Path, index: Path) -> None:
+    shard = read(spec.source, spec.seed, spec.start, spec.stop)
     write_shard(shard, tensors, layout, index)
 
 
 if __name__ == "__main__":
-    args = arguments(tensors=Path, layout=Path, index=Path)
-    try:
-        load(args.spec, args.tensors, args.layout, args.index)
-    except LoadError as error:
-        sys.exit(str(error))
+    stage(main)

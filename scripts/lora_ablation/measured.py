@@ -1,78 +1,120 @@
-"""What `measure` times in this study (contract, clause 4), by kind of work.
+"""What `measure` times in this study, by kind of work.
 
-Inputs, in this order: a `datasets` directory of generated adapters, the index, a layout, feature
-files. Every kind of work takes (spec, data, unit) and returns the columns of the unit's row.
+Inputs by name: `nested`, a `datasets` directory of generated adapters; `index`, `layout` and
+`features` of the adapters of the run. Every kind of work takes (job, inputs, unit) and returns the
+columns of the unit's row.
 """
 
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset, load_from_disk
+from pydantic import TypeAdapter
 from sklearn.preprocessing import StandardScaler
 
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.timing import Phases
-from scripts.lora_ablation.adapters.sources import read
-from scripts.lora_ablation.adapters.store import read_layout
-from scripts.lora_ablation.cells import by_family, read_cell
-from scripts.lora_ablation.layout import Layout, sd15_layout
-from scripts.lora_ablation.representations import frequency, svd_loops
-from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS
+from scripts.lib.workers import Inputs
+from scripts.lora_ablation.arms import chosen
+from scripts.lora_ablation.data.cell import Cell, parts_of, read_cell, standardisation
+from scripts.lora_ablation.data.layout import Layout, sd15_layout
+from scripts.lora_ablation.data.sources import read
+from scripts.lora_ablation.data.split import split
+from scripts.lora_ablation.data.store import read_layout
+from scripts.lora_ablation.representations import frequency, reference
+from scripts.lora_ablation.representations.catalogue import HAND_CRAFTED
 from scripts.lora_ablation.representations.grouped import keep_heap
-from scripts.lora_ablation.split import split
-from scripts.lora_ablation.training import standardise
-from scripts.lora_ablation.training.data import Cell, parts_of
+from scripts.lora_ablation.representations.singular import singular_values, top10
+from scripts.lora_ablation.specs import (
+    FeaturesWork,
+    FitJob,
+    FitWork,
+    LoadWork,
+    MatricesWork,
+    Measured,
+    TotalWork,
+    TrainJob,
+)
 from scripts.lora_ablation.unit import train_units
-from scripts.lora_ablation.ways import FEATURES, LOADERS
 
-HAND_CRAFTED = [name for name in REPRESENTATIONS if name != "product"]
-SELECTIONS = ("all", "visual")  # what the source evaluates
-SVD = {
-    "reference": svd_loops.full_loop,
-    "lowrank": svd_loops.lowrank_loop,
-    "resident": svd_loops.qr_batched,
-}
-FFT = {"reference": svd_loops.fft_loop, "resident": frequency.compute}
+JOBS = TypeAdapter(Measured)
+Row = dict[str, Any]
+SELECTIONS = ("all", "visual")  # what the original evaluates
 
 
 @cache
-def dataset_at(path: str) -> Dataset:
+def dataset_at(path: Path) -> Dataset:
     """The nested data set, opened once: opening it is in no contestant's time."""
-    return load_from_disk(path)
+    return load_from_disk(str(path))
 
 
-def load(spec: dict, data: list[str], unit: list) -> dict:
+def load(job: LoadWork, inputs: Inputs, unit: list) -> Row:
     """Tensors of a block of adapters from nested lists."""
     _, start, stop = unit
-    dataset, phases = dataset_at(data[0]), Phases()
-    found = LOADERS[spec["load"]](dataset, sd15_layout(1), range(start, stop))
+    dataset, phases = dataset_at(*inputs["nested"]), Phases()
+    matrix = chosen(job.load)(dataset, sd15_layout(1), range(start, stop))
     phases.lap("load")
-    return {"n_adapters": len(found)} | phases.columns()
+    return {"n_adapters": len(matrix)} | phases.columns()
 
 
-def features(spec: dict, data: list[str], unit: list) -> dict:
+def features(job: FeaturesWork, inputs: Inputs, unit: list) -> Row:
     """All hand-crafted representations, all and visual, of a block of adapters in memory."""
     _, start, stop = unit
-    shard = read(spec["source"], spec["seed"], start, stop)
+    shard = read(job.source, job.seed, start, stop)
     tensors = {layers: shard.layout.selected(layers) for layers in SELECTIONS}
     wanted = [(name, tensors[layers]) for layers in SELECTIONS for name in HAND_CRAFTED]
     phases = Phases()
-    FEATURES[spec["features"]](shard.matrix, shard.layout, wanted)
+    chosen(job.features)(shard.matrix, shard.layout, wanted)
     phases.lap("features")
     return {"n_adapters": stop - start} | phases.columns()
+
+
+def full_loop(x: np.ndarray) -> np.ndarray:
+    """A full SVD with vectors of each matrix in turn, as in the original's first script."""
+    values = [torch.linalg.svd(w, full_matrices=False)[1] for w in torch.from_numpy(x)]
+    return top10(torch.stack(values).numpy())
+
+
+def lowrank_loop(x: np.ndarray) -> np.ndarray:
+    """The randomised SVD of each matrix in turn, as in the original's optimised script.
+
+    Random: from torch's global generator. An approximation where min(p, q) > 10.
+    """
+    matrices = torch.from_numpy(x)
+    values = [torch.svd_lowrank(w, q=min(10, *w.shape))[1] for w in matrices]
+    return top10(torch.stack(values).numpy())
+
+
+def qr_batched(x: np.ndarray) -> np.ndarray:
+    """Ours: the norm of a vector, else QR in float64 and the SVD of the small factor."""
+    keep_heap()
+    return top10(singular_values(x))
+
+
+def fft_loop(x: np.ndarray) -> np.ndarray:
+    """The numbers of the family `frequency`, [n, 14], from a full DFT of each matrix in turn."""
+    return reference.frequency(torch.from_numpy(x)).numpy()
+
+
+# Ways to the ten largest singular values of each matrix (claim LVA-1 of config/claims.csv), from
+# float32 [n, p, q] to [n, 10], descending, padded with zeros.
+SVD = {"reference": full_loop, "lowrank": lowrank_loop, "resident": qr_batched}
+# Ways to the numbers of the family `frequency` (claim LPL-4).
+FFT = {"reference": fft_loop, "resident": frequency.compute}
 
 
 def by_matrix(ways: dict[str, Callable]) -> Callable:
     """Work on fresh N(0, 1) matrices (n, rank, 1280), by the arm's way."""
 
-    def work(spec: dict, data: list[str], unit: list) -> dict:
-        rng = numpy_rng(spec["seed"], "lora_ablation", "matrices", spec["rank"], unit[1])
-        x = rng.standard_normal((spec["matrices"], spec["rank"], 1280), np.float32)
+    def work(job: MatricesWork, inputs: Inputs, unit: list) -> Row:
+        rng = numpy_rng(job.seed, job.study, "matrices", job.rank, unit[1])
+        x = rng.standard_normal((job.matrices, job.rank, 1280), np.float32)
         phases = Phases()
-        ways[spec["arm"]](x)
+        ways[job.arm](x)
         phases.lap("features")
         return {"n_matrices": len(x)} | phases.columns()
 
@@ -82,66 +124,65 @@ def by_matrix(ways: dict[str, Callable]) -> Callable:
 CELLS: dict[str, Cell] = {}
 
 
-def cell_of(spec: dict, data: list[str], unit: list) -> Cell:
+def cell_of(job: FitWork, inputs: Inputs, unit: list) -> Cell:
     """The unit's cell, read once: reading it is in no contestant's time."""
     name = unit[1]
     if name not in CELLS:
-        paths = [Path(path) for path in data[1:]]
-        wanted = {family for family, _, _ in spec["columns"][name]}
-        found = by_family(paths[2:])
-        files = [path for family in wanted for path in found[family]]
-        job = spec | {"columns": spec["columns"][name], "units": [unit]}
-        CELLS[name] = read_cell(job, read_layout(paths[1]), paths[0], files)
+        own = {key: getattr(job, key) for key in FitJob.model_fields} | {"units": [unit]}
+        one = TrainJob(**own, columns=job.columns[name], selection=job.selection)
+        CELLS[name] = read_cell(one, read_layout(*inputs["layout"]), *inputs["index"],
+                                inputs["features"])  # fmt: skip
     return CELLS[name]
 
 
-def scaler(spec: dict, data: list[str], unit: list) -> dict:
+def scaler(job: FitWork, inputs: Inputs, unit: list) -> Row:
     """Standardisation of a cell by its training rows."""
-    cell = cell_of(spec, data, unit)
+    cell = cell_of(job, inputs, unit)
     rows, phases = cell.x[cell.parts["train"]], Phases()
-    if spec["trainer"] == "reference":
+    if job.trainer == "reference":
         torch.from_numpy(StandardScaler().fit(rows).transform(cell.x))
     else:
-        torch.from_numpy(standardise.fit(rows, mask=True)(cell.x))
+        torch.from_numpy(standardisation(rows, mask=True)(cell.x))
     phases.lap("prepare")
     return {"n_rows": len(cell.x)} | phases.columns()
 
 
-def train(spec: dict, data: list[str], unit: list) -> dict:
+def train(job: FitWork, inputs: Inputs, unit: list) -> Row:
     """One run of a cell."""
-    return train_units(spec, cell_of(spec, data, unit), [unit])[0]["row"]
+    return train_units(job, cell_of(job, inputs, unit), [unit])[0]["row"]
 
 
-def total(spec: dict, data: list[str], unit: list) -> dict:
+def total(job: TotalWork, inputs: Inputs, unit: list) -> Row:
     """Everything for one representation, all and visual: load, features, training.
 
-    The source's way loads and computes the second selection anew.
+    The original's way loads and computes the second selection anew.
     """
-    layout, dataset, rows = sd15_layout(1), dataset_at(data[0]), range(spec["adapters"])
+    layout, dataset, rows = sd15_layout(1), dataset_at(*inputs["nested"]), range(job.adapters)
     labels = np.array(dataset.with_format("numpy")["category_label"][: len(rows)])
     classes, y = np.unique(labels, return_inverse=True)
-    parts = parts_of(list(split("source", labels, labels)), 100, spec["seed"])
-    chosen, phases = [layout.selected(layers) for layers in SELECTIONS], Phases()
-    if spec["features"] == "union":
-        matrix = LOADERS[spec["load"]](dataset, layout, rows)
+    parts = parts_of(list(split("original", labels, labels)), 100, job.seed)
+    selections, phases = [layout.selected(layers) for layers in SELECTIONS], Phases()
+    if job.features == "union":
+        matrix = chosen(job.load)(dataset, layout, rows)
         phases.lap("load")
-        found = FEATURES["union"](matrix, layout, [(unit[1], tensors) for tensors in chosen])
+        wanted = [(unit[1], tensors) for tensors in selections]
+        xs = chosen(job.features)(matrix, layout, wanted)
         phases.lap("features")
     else:
-        found = []
-        for tensors in chosen:
+        xs = []
+        for tensors in selections:
             part = Layout.of({layout.names[i]: layout.shapes[i] for i in tensors})
-            matrix = LOADERS[spec["load"]](dataset, part, rows)
+            matrix = chosen(job.load)(dataset, part, rows)
             phases.lap("load")
             wanted = [(unit[1], list(range(len(tensors))))]
-            found += FEATURES[spec["features"]](matrix, part, wanted)
+            xs += chosen(job.features)(matrix, part, wanted)
             phases.lap("features")
-    fits = [train_units(spec, Cell(x, y, list(classes), parts), [unit])[0]["row"] for x in found]
+    fits = [train_units(job, Cell(x, y, list(classes), parts), [unit])[0]["row"] for x in xs]
     phases.lap("train")
     return {"n_steps": sum(row["n_steps"] for row in fits)} | phases.columns()
 
 
-WORK = {
+WORK: dict[str, Callable[..., Row]] = {
     "load": load,
     "features": features,
     "svd": by_matrix(SVD),
@@ -152,9 +193,8 @@ WORK = {
 }
 
 
-def run(spec: dict, inputs: dict, threads: int) -> list[dict]:
-    """A row for each unit; status, threads and device as in run files."""
-    torch.set_num_threads(threads)
+def run(job: dict[str, Any], inputs: Inputs) -> list[Row]:
+    """A row for each unit, computed afresh: what `measure` times."""
+    told = JOBS.validate_python(job)
     keep_heap()
-    common = {"status": "ok", "threads": threads, "device": "cpu"}
-    return [common | WORK[spec["work"]](spec, inputs["data"], unit) for unit in spec["units"]]
+    return [{"status": "ok"} | WORK[told.work](told, inputs, unit) for unit in told.units]

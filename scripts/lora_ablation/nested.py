@@ -3,13 +3,17 @@
 from pathlib import Path
 
 from scripts.lib.files import replacing
-from scripts.lib.stage import arguments
-from scripts.lora_ablation.adapters.shipped import save_nested
-from scripts.lora_ablation.adapters.sources import read
+from scripts.lib.stage import stage
+from scripts.lora_ablation.data.sources import read
+from scripts.lora_ablation.data.tabular import save_nested
+from scripts.lora_ablation.specs import NestedJob
+
+
+def main(spec: NestedJob, dataset: Path) -> None:
+    shard = read(spec.source, spec.seed, 0, spec.source.adapters)
+    with replacing(dataset) as temporary:
+        save_nested(shard.matrix, shard.layout, shard.labels, temporary)
+
 
 if __name__ == "__main__":
-    args = arguments(dataset=Path)
-    source = args.spec["source"]
-    shard = read(source, args.spec["seed"], 0, source["adapters"])
-    with replacing(args.dataset) as temporary:
-        save_nested(shard.matrix, shard.layout, shard.labels, temporary)
+    stage(main)

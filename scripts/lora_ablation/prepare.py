@@ -2,89 +2,90 @@
 
 One row an adapter of the stage `load` (metric `checksum`: 52 bits of the SHA-256 of its tensors),
 and one a representation and adapter of the stages `features_r<rank>` (metric `deviation`: largest
-difference to the reference in float64, in units of the tolerance of shared spec 2.4), on one tensor
-of each shape.
+difference to the reference in float64, in units of the tolerance of the number), on one tensor of
+each shape.
 """
 
 from collections.abc import Iterator
 from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
 from datasets import load_from_disk
 
+from scripts.lib.run_rows import run_row, write_runs
 from scripts.lib.seeds import seed63, stream
-from scripts.lib.stage import arguments
-from scripts.lib.tables import write_runs
+from scripts.lib.stage import stage
 from scripts.lib.timing import Phases
-from scripts.lora_ablation.adapters.shipped import save_nested
-from scripts.lora_ablation.adapters.sources import read
-from scripts.lora_ablation.axes import AXES
-from scripts.lora_ablation.representations import reference
-from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS
-from scripts.lora_ablation.representations.tolerance import deviation
-from scripts.lora_ablation.ways import FEATURES, LOADERS
+from scripts.lora_ablation.arms import chosen
+from scripts.lora_ablation.data.sources import read
+from scripts.lora_ablation.data.tabular import save_nested
+from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS, deviation
+from scripts.lora_ablation.representations.reference import represent
+from scripts.lora_ablation.specs import AXES, PrepareJob
+
+Row = dict[str, Any]
 
 
-def row(spec: dict, unit: list, phases: Phases, **metrics) -> dict:
+def row(job: PrepareJob, unit: list, phases: Phases, **metrics: float) -> Row:
     """A run row of this job; its cost is that of the last lap."""
-    labels = {"study": "lora_ablation", "arm": spec["arm"], **dict(zip(AXES, unit, strict=True))}
-    seed = seed63(stream(spec["seed"], "lora_ablation", *unit))
-    ran = {"seed": seed, "status": "ok", "threads": torch.get_num_threads(), "device": "cpu"}
-    return labels | ran | metrics | phases.columns()
+    seed = seed63(stream(job.seed, job.study, *unit))
+    return run_row(job, AXES, unit, seed) | metrics | phases.columns()
 
 
-def loaded(spec: dict) -> Iterator[dict]:
+def loaded(job: PrepareJob, units: list[list]) -> Iterator[Row]:
     """Rows of the stage `load`."""
-    adapters = range(spec["adapters"])
-    shard = read(spec["source"] | {"rank": 1}, spec["seed"], 0, len(adapters))
+    shard = read(job.source, job.seed, 0, job.source.adapters)
     with TemporaryDirectory() as folder:
         save_nested(shard.matrix, shard.layout, shard.labels, folder)
         dataset = load_from_disk(folder)
-        for i in adapters:
-            phases = Phases()
-            found = LOADERS[spec["load"]](dataset, shard.layout, range(i, i + 1))
+        for unit in units:
+            i, phases = unit[-1], Phases()
+            matrix = chosen(job.load)(dataset, shard.layout, range(i, i + 1))
             phases.lap("load")
-            checksum = int(sha256(found).hexdigest()[:13], 16)
-            yield row(spec, ["load", "tensors", "all", 100, i], phases, checksum=checksum)
+            checksum = int(sha256(matrix).hexdigest()[:13], 16)
+            yield row(job, unit, phases, checksum=checksum)
 
 
-def sigma_error(found: np.ndarray, truth: np.ndarray) -> float:
+def sigma_error(computed: np.ndarray, truth: np.ndarray) -> float:
     """Largest relative error of the ten leading singular values, where the true one is not 0."""
-    values, true = (x.reshape(-1, 32)[:, :10].astype(float) for x in (found, truth))
+    values, true = (x.reshape(-1, 32)[:, :10].astype(float) for x in (computed, truth))
     there = true > 1e-6 * true[:, :1]
     return float((np.abs(values - true)[there] / true[there]).max())
 
 
-def featured(spec: dict, rank: int) -> Iterator[dict]:
-    """Rows of the stage `features_r<rank>`."""
-    shard = read(spec["source"] | {"rank": rank}, spec["seed"], 0, spec["adapters"])
+def featured(job: PrepareJob, name_of_stage: str, units: list[list]) -> Iterator[Row]:
+    """Rows of a stage at which features are compared."""
+    rank = job.ranks[name_of_stage]
+    source = job.source.model_copy(update={"rank": rank})
+    shard = read(source, job.seed, 0, source.adapters)
     shapes = shard.layout.shapes
     tensors = [shapes.index(shape) for shape in dict.fromkeys(shapes)]
-    for name in spec["representations"]:
-        truth = reference.represent(shard.matrix, shard.layout, name, tensors, dtype=torch.float64)
-        for i in range(spec["adapters"]):
-            phases = Phases()
-            one = shard.matrix[i : i + 1]
-            (found,) = FEATURES[spec["features"]](one, shard.layout, [(name, tensors)])
+    for name, of_name in groupby(units, key=itemgetter(1)):
+        truth = represent(shard.matrix, shard.layout, name, tensors, dtype=torch.float64)
+        for unit in of_name:
+            rows, phases = slice(unit[-1], unit[-1] + 1), Phases()
+            one = shard.matrix[rows]
+            (computed,) = chosen(job.features)(one, shard.layout, [(name, tensors)])
             phases.lap("features")
-            away = deviation(found, truth[i : i + 1], REPRESENTATIONS[name], rank)
-            unit = [f"features_r{rank}", name, "all", 100, i]
-            metrics = {"deviation": away}
+            metrics = {"deviation": deviation(computed, truth[rows], REPRESENTATIONS[name], rank)}
             if name == "spectral":
-                metrics["sigma_error"] = sigma_error(found, truth[i : i + 1])
-            yield row(spec, unit, phases, **metrics)
+                metrics["sigma_error"] = sigma_error(computed, truth[rows])
+            yield row(job, unit, phases, **metrics)
 
 
-def rows(spec: dict) -> list[dict]:
-    """All rows of the job."""
-    found = list(loaded(spec)) if spec["load"] else []
-    return found + [r for rank in spec["ranks"] if spec["features"] for r in featured(spec, rank)]
+def main(spec: PrepareJob, runs: Path) -> None:
+    rows: list[Row] = []
+    for name, group in groupby(spec.units, key=itemgetter(0)):
+        units = list(group)
+        rows += loaded(spec, units) if name == "load" else featured(spec, name, units)
+    write_runs(runs, rows, AXES)
 
 
 if __name__ == "__main__":
-    args = arguments(runs=Path, threads=int)
-    torch.set_num_threads(args.threads)
-    write_runs(args.runs, rows(args.spec), AXES, spec=args.spec)
+    stage(main)

@@ -6,33 +6,35 @@ from pathlib import Path
 import pandas as pd
 
 from scripts.lib.files import replacing
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
 from scripts.lib.tables import write_csv
-from scripts.lora_ablation.drops import classes, drops
-from scripts.lora_ablation.grid import AXES, curve, grid, outcome, resampled_accuracy, told
+from scripts.lora_ablation.outcome.drops import classes, drops
+from scripts.lora_ablation.outcome.grid import (
+    RUN,
+    curve,
+    grid,
+    grid_state,
+    outcome,
+    resampled_accuracy,
+)
+from scripts.lora_ablation.specs import TablesJob
 
-PREDICTED = [*AXES, "row", "split", "label", "predicted"]
+PREDICTED = [*RUN, "row", "split", "label", "predicted"]
 
 
 def tables(
-    runs: pd.DataFrame,
-    predictions: pd.DataFrame,
-    arm: str,
-    expected: list[list],
-    seed: int,
-    confidence: float,
-    draws: int,
+    job: TablesJob, runs: pd.DataFrame, predictions: pd.DataFrame
 ) -> dict[str, pd.DataFrame]:
-    """All tables by name. Random: bootstrap samples of test rows, from streams of `seed`."""
-    found = outcome(runs, predictions, arm, expected)
-    resampled = resampled_accuracy(found, draws, seed)
-    cells = grid(found, resampled, confidence)
+    """All tables by name. Random: bootstrap samples of test rows, from streams of the seed."""
+    found = outcome(runs, predictions, job.arm, job.expected)
+    resampled = resampled_accuracy(found, job.draws, job.seed)
+    cells = grid(found, resampled, job.confidence)
     return {
         "grid": cells,
-        "drops": drops(found, resampled, confidence),
-        "classes": classes(found, draws, seed, confidence),
+        "drops": drops(found, resampled, job.confidence),
+        "classes": classes(found, job.draws, job.seed, job.confidence),
         "curve": curve(cells),
-        "complete": found.complete[[*AXES, "status"]],
+        "complete": found.complete[[*RUN, "status"]],
     }
 
 
@@ -44,11 +46,17 @@ def write(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False)
 
 
+def main(
+    spec: TablesJob, runs: Path, predictions: list[Path],
+    grid: Path, drops: Path, classes: Path, curve: Path, complete: Path,
+) -> None:  # fmt: skip
+    paths = {"grid": grid, "drops": drops, "classes": classes, "curve": curve, "complete": complete}
+    predicted = pd.concat([pd.read_parquet(path, columns=PREDICTED) for path in predictions])
+    by_name = tables(spec, pd.read_parquet(runs), predicted)
+    for name, path in paths.items():
+        write(path, by_name[name])
+    logging.info(grid_state(by_name["complete"]))
+
+
 if __name__ == "__main__":
-    args = arguments(runs=Path, predictions=[Path], grid=Path, drops=Path, classes=Path,
-                     curve=Path, complete=Path)  # fmt: skip
-    predictions = pd.concat([pd.read_parquet(path, columns=PREDICTED) for path in args.predictions])
-    made = tables(pd.read_parquet(args.runs), predictions, **args.spec)
-    for name, table in made.items():
-        write(getattr(args, name), table)
-    logging.info(told(made["complete"]))
+    stage(main)

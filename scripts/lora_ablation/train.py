@@ -7,59 +7,58 @@ kept under units/ and reused by a job that needs them again.
 
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from scripts.lib.code import stamps
 from scripts.lib.progress import progress
-from scripts.lib.stage import arguments
-from scripts.lib.tables import write_runs, write_table
+from scripts.lib.run_rows import write_runs
+from scripts.lib.stage import stage
+from scripts.lib.tables import write_table
 from scripts.lib.units import finished, unit_folder
-from scripts.lora_ablation.adapters.store import read_layout
-from scripts.lora_ablation.axes import AXES
-from scripts.lora_ablation.cells import cell_jobs, read_cell
-from scripts.lora_ablation.rows import history_rows, prediction_rows
-from scripts.lora_ablation.training.data import Cell
-from scripts.lora_ablation.unit import train_units
+from scripts.lora_ablation.data.cell import Cell, read_cell
+from scripts.lora_ablation.data.store import read_layout
+from scripts.lora_ablation.specs import AXES, TrainJob
+from scripts.lora_ablation.unit import Row, history_rows, prediction_rows, train_units
 
 
-def results(spec: dict, cell: Cell, threads: int, store: Path | None = None) -> list[dict]:
-    """Result of each unit of one cell, from `store` where it is finished already.
+def results(job: TrainJob, cell: Cell) -> list[dict[str, Any]]:
+    """Result of each unit of a job of one cell, from disk where it is finished already.
 
     A stack trains all units of the cell together when the first one is missing.
     """
-    torch.set_num_threads(threads)
     stacked: dict[tuple, dict] = {}
 
-    def compute(unit: list) -> dict:
-        if spec["trainer"] != "stacked":
-            return train_units(spec, cell, [unit])[0]
+    def compute(unit: list) -> dict[str, Any]:
+        if job.trainer != "stacked":
+            return train_units(job, cell, [unit])[0]
         if not stacked:
-            done = train_units(spec, cell, spec["units"])
-            stacked.update((tuple(u), r) for u, r in zip(spec["units"], done, strict=True))
+            trained = train_units(job, cell, job.units)
+            stacked.update((tuple(u), r) for u, r in zip(job.units, trained, strict=True))
         return stacked[tuple(unit)]
 
-    data = cell.digest() if store else ""
-    done = finished(spec["units"], compute, store, lambda unit: data)
-    return list(progress(done, len(spec["units"]), spec["arm"]))
+    folder = unit_folder(job)
+    data = cell.digest() if folder else ""
+    computed = finished(job.units, compute, folder, lambda unit: data)
+    return list(progress(computed, len(job.units), job.arm))
 
 
-def tables(spec: dict, cell: Cell, code: list[str], threads: int, store: Path) -> list[list[dict]]:
-    """Rows of the runs, histories and predictions of one cell; finished runs are in `store`."""
-    folder, units = unit_folder(store, spec, code, threads), spec["units"]
-    done = results(spec, cell, threads, folder)
-    runs = [result["row"] for result in done]
-    return [runs, history_rows(units, done), prediction_rows(units, done, cell)]
+def rows(job: TrainJob, cell: Cell) -> list[list[Row]]:
+    """Rows of the runs, histories and predictions of one cell."""
+    trained = results(job, cell)
+    runs = [result["row"] for result in trained]
+    return [runs, history_rows(job.units, trained), prediction_rows(job.units, trained, cell)]
+
+
+def main(
+    spec: TrainJob, layout: Path, index: Path, features: list[Path],
+    runs: Path, histories: Path, predictions: Path,
+) -> None:  # fmt: skip
+    tensors = read_layout(layout)
+    of_cells = [rows(job, read_cell(job, tensors, index, features)) for job in spec.cells()]
+    tables = [list(chain(*parts)) for parts in zip(*of_cells, strict=True)]
+    write_runs(runs, tables[0], AXES)
+    write_table(histories, tables[1])
+    write_table(predictions, tables[2])
 
 
 if __name__ == "__main__":
-    args = arguments(layout=Path, index=Path, features=[Path], store=Path, threads=int,
-                     runs=Path, histories=Path, predictions=Path)  # fmt: skip
-    code, layout, made = stamps("scripts/lora_ablation/train.py"), read_layout(args.layout), []
-    for spec in cell_jobs(args.spec):
-        cell = read_cell(spec, layout, args.index, args.features)
-        made.append(tables(spec, cell, code, args.threads, args.store))
-    runs, histories, predictions = (list(chain(*rows)) for rows in zip(*made, strict=True))
-    write_runs(args.runs, runs, AXES, spec=args.spec)
-    write_table(args.histories, histories)
-    write_table(args.predictions, predictions)
+    stage(main)

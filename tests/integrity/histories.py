@@ -62,7 +62,7 @@ class OtherData:
 
 
 MOMENTS = "scripts/lora_ablation/representations/moments.py"
-SPLIT = "scripts/deep_gpcm/sequences/split.py"
+SPLIT = "scripts/deep_gpcm/data/split.py"
 # For each study an edit of code, of a value and of data (engression has none: its loader).
 EDITS = (
     Edit("engression", "scripts/engression/study.py", "LAWS[unit", "-LAWS[unit"),

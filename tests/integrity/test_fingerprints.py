@@ -7,8 +7,7 @@ import pytest
 
 from scripts.lib import foreign
 from scripts.lib.faults import LoadError
-from scripts.lora_ablation.adapters.sources import fingerprints
-from tests.lora_files import save_folder, save_matrix, small
+from tests.lora_files import fingerprints, save_folder, save_matrix, small
 
 
 @pytest.fixture

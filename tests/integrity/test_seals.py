@@ -17,6 +17,7 @@ from scripts.lib.files import replacing
 from scripts.lib.job import JOB, Job
 from scripts.lib.seals import fault, read_seal, seal_path
 from scripts.lib.spec import array_digest
+from scripts.lib.training_job import TrainingJob
 from scripts.lib.units import finished, unit_folder
 from tests.integrity.histories import DAMAGES
 from tests.project import ROOT
@@ -27,7 +28,8 @@ def job(tmp_path, monkeypatch):
     """A job that makes two files and a folder below tmp_path."""
     names = ("a/one.parquet", "b/one.parquet", "a/two.parquet", "folder")
     makes = [str(tmp_path / name) for name in names]
-    for name, value in vars(Job("key", str(tmp_path), {}, makes)).items():
+    running = Job(key="key", results=str(tmp_path), output={"made": makes})
+    for name, value in vars(running).items():
         monkeypatch.setattr(JOB, name, value)
     for path in map(Path, makes[:-1]):
         with replacing(path) as temporary:
@@ -141,12 +143,12 @@ def run_stage(reads: dict, *, makes: Path) -> subprocess.CompletedProcess:
         "spec": {},
         "key": "k",
         "results": str(makes.parent),
-        "reads": reads,
-        "makes": [str(makes)],
+        "input": {"tables": list(reads)},
+        "output": {"figures": str(makes)},
+        "keys": reads,
     }
-    words = ["-m", "scripts.tep_bp.draw", "--job", json.dumps(job), "--tables", *reads]
     return subprocess.run(
-        [sys.executable, *words, "--figures", str(makes)],
+        [sys.executable, "-m", "scripts.tep_bp.draw", json.dumps(job)],
         cwd=ROOT, capture_output=True, text=True, timeout=100,
     )  # fmt: skip
 
@@ -201,16 +203,30 @@ def test_a_damaged_unit_is_computed_again(tmp_path, how, seed):
     assert trained(tmp_path)[1] == []
 
 
-def test_the_folder_of_units_is_named_for_all_that_can_change_one(tmp_path, monkeypatch):
-    spec = {"arm": "a", "lr": 1.0, "units": UNITS}
-    here = unit_folder(tmp_path, spec, ["code@1"], 1)
-    assert here == unit_folder(tmp_path, spec | {"units": []}, ["code@1"], 1)
-    others = [(spec | {"lr": 2.0}, ["code@1"], 1), (spec, ["code@2"], 1), (spec, ["code@1"], 2)]
-    assert here not in [unit_folder(tmp_path, *other) for other in others]
+class Lesson(TrainingJob):
+    """A job of some study."""
+
+    lr: float
+
+
+def test_the_folder_of_units_is_named_for_all_that_can_change_one(monkeypatch):
+    spec = Lesson(study="s", arm="a", seed=1, units=UNITS, lr=1.0)
+    assert unit_folder(spec) is None  # where no job runs, nothing is kept
+    for name, value in {"results": "out", "code": "1", "threads": 1}.items():
+        monkeypatch.setattr(JOB, name, value)
+    here = unit_folder(spec)
+    assert here.parent == Path("out/s/units/a")
+    assert here == unit_folder(spec.model_copy(update={"units": []}))
+    for name, value in {"lr": 2.0, "seed": 2}.items():
+        assert here != unit_folder(spec.model_copy(update={name: value}))
+    for name, value in {"code": "2", "threads": 2}.items():
+        with monkeypatch.context() as patched:
+            patched.setattr(JOB, name, value)
+            assert here != unit_folder(spec)
     for name in ("instruction_set", "versions"):
         with monkeypatch.context() as patched:
             patched.setattr(f"scripts.lib.units.{name}", lambda: "another")
-            assert here != unit_folder(tmp_path, spec, ["code@1"], 1)
+            assert here != unit_folder(spec)
 
 
 def test_arrays_are_told_apart_by_type_shape_and_where_they_end():

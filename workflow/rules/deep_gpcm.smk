@@ -1,56 +1,17 @@
-"""Deep-GPCM: fetch, load -> features (folds) -> train, baseline -> tables.
+"""Deep-GPCM: fetch, load -> folds -> train, baseline -> tables, ladder.
 
-Makes <results>/deep_gpcm/{fetched,data,folds,numba,runs,histories,losses,predictions,estimates,tables};
-announces its run files, measurement and chapter.
+Makes <results>/deep_gpcm/{fetched,data,folds,units,runs,histories,losses,predictions,estimates,tables}.
 """
 
-from scripts.deep_gpcm import design as gpcm_design
-from scripts.deep_gpcm import plan as gpcm_plan
-from scripts.deep_gpcm import names as gpcm_names
-from scripts.deep_gpcm.axes import AXES as GPCM_AXES
-from scripts.deep_gpcm.check import check_deep_gpcm
-from scripts.deep_gpcm.sequences.sources import fingerprint as gpcm_fingerprint
+from scripts.deep_gpcm import jobs as gpcm
+from scripts.deep_gpcm.settings import Section
 
 
 configfile: "config/deep_gpcm.yaml"
 
 
-GPCM = config["deep_gpcm"]
-# Also where the study is switched off: its rules are read in any case.
-try:
-    check_deep_gpcm(GPCM)
-except ConfigError as error:
-    raise WorkflowError(str(error)) from None
-# {(arm, data, block): specification of its training job}, {(arm, data): that of a baseline's}
-GPCM_JOBS, GPCM_BASELINES = {}, {}
-AXES["deep_gpcm"] = GPCM_AXES
-METRICS["deep_gpcm"], PHASES["deep_gpcm"] = gpcm_names.METRICS, gpcm_names.PHASES
-
-
-if "deep_gpcm" in STUDIES:
-    try:
-        for name in gpcm_design.active(GPCM):
-            gpcm_fingerprint(GPCM["sources"][name])
-    except LoadError as error:
-        raise WorkflowError(str(error)) from None
-    GPCM_JOBS = gpcm_design.training_jobs(GPCM, config["seed"])
-    GPCM_BASELINES = gpcm_design.baseline_jobs(GPCM, config["seed"])
-    RUNS["deep_gpcm"] = gpcm_design.made("runs", GPCM_JOBS, GPCM_BASELINES)
-    MEASURED["deep_gpcm"] = {
-        "data": gpcm_plan.data_files(GPCM, gpcm_design.measured(GPCM)),
-        "kernel": "<results>/deep_gpcm/numba",
-        "script": "scripts/deep_gpcm/measured.py",
-        "plan": partial(
-            measurement_plan,
-            GPCM["measure"],
-            partial(gpcm_plan.rounds, GPCM),
-            partial(gpcm_plan.measured_job, GPCM, config["seed"]),
-        ),
-    }
-    CHAPTERS["deep_gpcm"] = [
-        *expand("<results>/deep_gpcm/tables/{table}.csv", table=gpcm_design.CHAPTER),
-        "<results>/deep_gpcm/tables/figures.json",
-    ]
+GPCM = announce("deep_gpcm", Section, gpcm.study)
+GPCM_JOBS = gpcm.Jobs(GPCM, ROOT.seed)
 
 
 wildcard_constraints:
@@ -62,186 +23,95 @@ rule deep_gpcm_fetch:
     """A table of graded answers from a pinned package; no registry in reach is one sentence."""
     output:
         table="<results>/deep_gpcm/fetched/{table}.pt",
-    log:
-        "<results>/deep_gpcm/logs/fetch/{table}.log",
-    conda:
-        "../envs/isospeed.yaml"
     params:
-        *stamps("scripts/deep_gpcm/fetch.py"),
         spec=lambda w: canonical({"table": w.table}),
     shell:
-        "python -m scripts.deep_gpcm.fetch --job {params.job:q} --output {output.table:q}"
-        " 2> >(tee {log:q} >&2)"
+        call("deep_gpcm.fetch")
 
 
 rule deep_gpcm_load:
     """Answers, students and items of one data set; a fault is one sentence and no file."""
     input:
-        fetched=lambda w: expand(
-            "<results>/deep_gpcm/fetched/{table}.pt",
-            table=[s["table"] for s in [GPCM["sources"][w.data]] if s["kind"] == "irtorch"],
-        ),
+        fetched=lambda w: gpcm.fetched(GPCM.sources[w.data]),
     output:
         interactions="<results>/deep_gpcm/data/{data}/interactions.parquet",
         students="<results>/deep_gpcm/data/{data}/students.parquet",
         item_table="<results>/deep_gpcm/data/{data}/items.parquet",
-    log:
-        "<results>/deep_gpcm/logs/load/{data}.log",
-    conda:
-        "../envs/isospeed.yaml"
     params:
-        *stamps("scripts/deep_gpcm/load.py"),
-        spec=lambda w: canonical({"source": GPCM["sources"][w.data], "seed": config["seed"]}),
-        # Changes with the files that the source is read from.
-        read_from=lambda w: gpcm_fingerprint(GPCM["sources"][w.data]),
+        code=lambda w: stamps("scripts/deep_gpcm/load.py", only=[GPCM.sources[w.data].kind]),
+        spec=lambda w: canonical({"source": GPCM.sources[w.data], "seed": ROOT.seed}),
+        # Changes with the files that the answers are read from.
+        read_from=lambda w: gpcm.fingerprint(GPCM.sources[w.data]),
     shell:
-        "python -m scripts.deep_gpcm.load --job {params.job:q} --fetched {input.fetched:q}"
-        " --interactions {output.interactions:q} --students {output.students:q}"
-        " --items {output.item_table:q} 2> >(tee {log:q} >&2)"
+        call("deep_gpcm.load")
 
 
-rule deep_gpcm_features:
+rule deep_gpcm_folds:
     """Which students train, validate and test in each fold; a file per fold."""
     input:
         interactions="<results>/deep_gpcm/data/{data}/interactions.parquet",
         students="<results>/deep_gpcm/data/{data}/students.parquet",
     output:
-        folds=[
-            f"<results>/deep_gpcm/folds/{{data}}/{fold}.parquet"
-            for fold in range(gpcm_design.fold_count(GPCM))
-        ],
-    log:
-        "<results>/deep_gpcm/logs/features/{data}.log",
-    conda:
-        "../envs/isospeed.yaml"
+        folds=[f"<results>/deep_gpcm/folds/{{data}}/{k}.parquet" for k in range(GPCM.fold_count)],
     params:
-        *stamps("scripts/deep_gpcm/features.py"),
-        spec=lambda w: canonical(
-            {"seed": config["seed"], "data": w.data}
-            | {key: GPCM[key] for key in ("folds", "validation")}
-        ),
+        spec=lambda w: canonical(GPCM_JOBS.folds(w.data)),
     shell:
-        "python -m scripts.deep_gpcm.features --job {params.job:q}"
-        " --interactions {input.interactions:q} --students {input.students:q}"
-        " --folds {output.folds:q} 2> >(tee {log:q} >&2)"
-
-
-rule deep_gpcm_kernel:
-    """Compile the memory kernel once for all jobs."""
-    output:
-        compiled=directory("<results>/deep_gpcm/numba"),
-    log:
-        "<results>/deep_gpcm/logs/kernel.log",
-    conda:
-        "../envs/isospeed.yaml"
-    params:
-        *stamps("scripts/deep_gpcm/kernel.py"),
-        # Another processor is another code, which may sum in another order.
-        spec=canonical({"instruction_set": INSTRUCTIONS}),
-    shell:
-        "python -m scripts.deep_gpcm.kernel --job {params.job:q} --compiled {output.compiled:q}"
-        " 2> {log:q}"
+        call("deep_gpcm.folds")
 
 
 rule deep_gpcm_train:
-    """Train some folds of one data set by one arm and predict their test students."""
+    """Train some folds of one data set by one arm; finished folds survive a kill."""
     input:
-        folds=lambda w: [
-            f"<results>/deep_gpcm/folds/{w.data}/{fold}.parquet"
-            for fold in GPCM_JOBS[w.arm, w.data, int(w.block)]["folds"]
-        ],
+        folds=lambda w: GPCM_JOBS.fold_files(GPCM_JOBS.training[w.arm, w.data, int(w.block)]),
         item_table="<results>/deep_gpcm/data/{data}/items.parquet",
-        kernel="<results>/deep_gpcm/numba",
+        kernel=lambda w: GPCM_JOBS.kernel(w.arm),
     output:
         runs="<results>/deep_gpcm/runs/{arm}/{data}-{block}.parquet",
         histories="<results>/deep_gpcm/histories/{arm}/{data}-{block}.parquet",
         losses="<results>/deep_gpcm/losses/{arm}/{data}-{block}.parquet",
         predictions="<results>/deep_gpcm/predictions/{arm}/{data}-{block}.parquet",
         estimates="<results>/deep_gpcm/estimates/{arm}/{data}-{block}.parquet",
-    log:
-        "<results>/deep_gpcm/logs/train/{arm}/{data}-{block}.log",
-    conda:
-        "../envs/isospeed.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
     params:
-        *stamps("scripts/deep_gpcm/train.py"),
-        spec=lambda w: canonical(GPCM_JOBS[w.arm, w.data, int(w.block)]),
+        code=lambda w: stamps("scripts/deep_gpcm/train.py", only=GPCM_JOBS.choices(w.arm)),
+        spec=lambda w: canonical(GPCM_JOBS.training[w.arm, w.data, int(w.block)]),
     shell:
-        "NUMBA_CACHE_DIR={input.kernel:q} python -m scripts.deep_gpcm.train"
-        " --job {params.job:q} --threads {threads} --folds {input.folds:q}"
-        " --items {input.item_table:q} --runs {output.runs:q} --histories {output.histories:q} --losses {output.losses:q}"
-        " --predictions {output.predictions:q} --estimates {output.estimates:q}"
-        " 2> >(tee {log:q} >&2)"
+        call("deep_gpcm.train", "NUMBA_CACHE_DIR={input.kernel:q}")
 
 
 rule deep_gpcm_baseline:
     """All folds of one data set by a simple or classical model."""
     input:
-        folds=lambda w: [
-            f"<results>/deep_gpcm/folds/{w.data}/{fold}.parquet"
-            for fold in GPCM_BASELINES[w.arm, w.data]["folds"]
-        ],
+        folds=lambda w: GPCM_JOBS.fold_files(GPCM_JOBS.baselines[w.arm, w.data]),
         item_table="<results>/deep_gpcm/data/{data}/items.parquet",
         students="<results>/deep_gpcm/data/{data}/students.parquet",
     output:
         runs="<results>/deep_gpcm/runs/{arm}/{data}.parquet",
         predictions="<results>/deep_gpcm/predictions/{arm}/{data}.parquet",
         estimates="<results>/deep_gpcm/estimates/{arm}/{data}.parquet",
-    log:
-        "<results>/deep_gpcm/logs/baseline/{arm}/{data}.log",
-    conda:
-        "../envs/isospeed.yaml"
-    threads: 1
     params:
-        *stamps("scripts/deep_gpcm/baseline.py"),
-        spec=lambda w: canonical(GPCM_BASELINES[w.arm, w.data]),
+        code=lambda w: stamps("scripts/deep_gpcm/baseline.py", only=GPCM_JOBS.choices(w.arm)),
+        spec=lambda w: canonical(GPCM_JOBS.baselines[w.arm, w.data]),
     shell:
-        "OMP_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads}"
-        " python -m scripts.deep_gpcm.baseline --job {params.job:q} --threads {threads}"
-        " --folds {input.folds:q} --items {input.item_table:q} --students {input.students:q}"
-        " --runs {output.runs:q} --predictions {output.predictions:q}"
-        " --estimates {output.estimates:q} 2> >(tee {log:q} >&2)"
+        call("deep_gpcm.baseline")
 
 
 rule deep_gpcm_tables:
     """Scores, recovery of true parameters, calibration, confusion, convergence, learning curves."""
     input:
         runs="<results>/deep_gpcm/runs.parquet",
-        predictions=gpcm_design.made("predictions", GPCM_JOBS, GPCM_BASELINES),
-        estimates=gpcm_design.made("estimates", GPCM_JOBS, GPCM_BASELINES),
-        histories=gpcm_design.made("histories", GPCM_JOBS, GPCM_BASELINES),
-        students=expand(
-            "<results>/deep_gpcm/data/{data}/students.parquet", data=gpcm_design.active(GPCM)
-        ),
-        item_tables=expand(
-            "<results>/deep_gpcm/data/{data}/items.parquet", data=gpcm_design.active(GPCM)
-        ),
+        predictions=GPCM_JOBS.files("predictions"),
+        estimates=GPCM_JOBS.files("estimates"),
+        histories=GPCM_JOBS.files("histories"),
+        students=expand("<results>/deep_gpcm/data/{data}/students.parquet", data=GPCM.active),
+        item_tables=expand("<results>/deep_gpcm/data/{data}/items.parquet", data=GPCM.active),
     output:
-        scores="<results>/deep_gpcm/tables/scores.csv",
-        recovery="<results>/deep_gpcm/tables/recovery.csv",
-        points="<results>/deep_gpcm/tables/points.csv",
-        calibration="<results>/deep_gpcm/tables/calibration.csv",
-        confusion="<results>/deep_gpcm/tables/confusion.csv",
-        convergence="<results>/deep_gpcm/tables/convergence.csv",
-        categories="<results>/deep_gpcm/tables/categories.csv",
-        learning="<results>/deep_gpcm/tables/learning.csv",
-    log:
-        "<results>/deep_gpcm/logs/tables.log",
-    conda:
-        "../envs/isospeed.yaml"
+        written=expand("<results>/deep_gpcm/tables/{table}.csv", table=gpcm.TABLES),
     params:
-        *stamps("scripts/deep_gpcm/tables.py"),
-        spec=canonical(gpcm_design.tables_job(GPCM)),
+        spec=canonical(GPCM_JOBS.tables()),
     shell:
-        "python -m scripts.deep_gpcm.tables --job {params.job:q} --runs {input.runs:q}"
-        " --predictions {input.predictions:q} --estimates {input.estimates:q}"
-        " --histories {input.histories:q} --students {input.students:q}"
-        " --items {input.item_tables:q} --scores {output.scores:q} --recovery {output.recovery:q}"
-        " --points {output.points:q} --calibration {output.calibration:q}"
-        " --confusion {output.confusion:q} --convergence {output.convergence:q}"
-        " --categories {output.categories:q} --learning {output.learning:q} 2> {log:q}"
+        call("deep_gpcm.tables")
 
 
 rule deep_gpcm_ladder:
@@ -249,45 +119,10 @@ rule deep_gpcm_ladder:
     input:
         measurements="<results>/deep_gpcm/measurements.parquet",
         agreement="<results>/deep_gpcm/agreement.csv",
-        losses=gpcm_design.made("losses", GPCM_JOBS, GPCM_BASELINES),
+        losses=GPCM_JOBS.files("losses"),
     output:
         ladder="<results>/deep_gpcm/tables/ladder.csv",
-    log:
-        "<results>/deep_gpcm/logs/ladder.log",
-    conda:
-        "../envs/isospeed.yaml"
     params:
-        *stamps("scripts/deep_gpcm/ladder.py"),
-        spec=canonical(gpcm_design.ladder_job(GPCM)),
+        spec=canonical(GPCM_JOBS.ladder()),
     shell:
-        "python -m scripts.deep_gpcm.ladder --job {params.job:q}"
-        " --measurements {input.measurements:q} --agreement {input.agreement:q}"
-        " --losses {input.losses:q} --ladder {output.ladder:q} 2> {log:q}"
-
-
-rule deep_gpcm_draw:
-    """The chapter's figures from its tables."""
-    input:
-        scores="<results>/deep_gpcm/tables/scores.csv",
-        points="<results>/deep_gpcm/tables/points.csv",
-        calibration="<results>/deep_gpcm/tables/calibration.csv",
-        confusion="<results>/deep_gpcm/tables/confusion.csv",
-        convergence="<results>/deep_gpcm/tables/convergence.csv",
-        categories="<results>/deep_gpcm/tables/categories.csv",
-        learning="<results>/deep_gpcm/tables/learning.csv",
-        ladder="<results>/deep_gpcm/tables/ladder.csv",
-    output:
-        figures="<results>/deep_gpcm/tables/figures.json",
-    log:
-        "<results>/deep_gpcm/logs/draw.log",
-    conda:
-        "../envs/isospeed.yaml"
-    params:
-        *stamps("scripts/deep_gpcm/draw.py"),
-        spec=canonical({}),
-    shell:
-        "python -m scripts.deep_gpcm.draw --job {params.job:q} --scores {input.scores:q}"
-        " --points {input.points:q} --calibration {input.calibration:q}"
-        " --confusion {input.confusion:q} --convergence {input.convergence:q}"
-        " --categories {input.categories:q} --learning {input.learning:q}"
-        " --ladder {input.ladder:q} --figures {output.figures:q} 2> {log:q}"
+        call("deep_gpcm.ladder")

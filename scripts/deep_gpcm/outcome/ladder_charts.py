@@ -11,7 +11,7 @@ from scripts.lib.panels import WIDTH, grid, legend
 
 CURVES = {"loss": "training loss", "val_nll": "validation NLL"}
 COINCIDE = 1e-4  # largest difference of the epoch's loss that the eye cannot see
-LOOKS = {
+STYLES = {
     "reference": ("", "-", INK, True),
     "coincides": ("", "--", FIRST, True),
     "differs": ("", ":", SECOND, True),
@@ -27,9 +27,9 @@ def badge(row: pd.Series) -> str:
     return BADGES[str(row["agrees"]) == "True"]
 
 
-def rungs(axes: Axes, rows: pd.DataFrame) -> list[str]:
+def ratio_rows(axes: Axes, rows: pd.DataFrame) -> list[str]:
     """Bars of the ratios of one workload from the top down; returns them in words."""
-    told = []
+    alt_text = []
     for at, (_, row) in enumerate(rows.iterrows()):
         agrees, found = badge(row), not pd.isna(row["ratio"])
         words = (
@@ -37,7 +37,7 @@ def rungs(axes: Axes, rows: pd.DataFrame) -> list[str]:
             if found
             else "no ratio"
         )
-        told.append(f"{row['workload']} {row['contestant']}: {words}, {agrees}")
+        alt_text.append(f"{row['workload']} {row['contestant']}: {words}, {agrees}")
         end = 1.0
         if found:
             colour = FIRST if agrees == "agrees" else INK
@@ -47,7 +47,7 @@ def rungs(axes: Axes, rows: pd.DataFrame) -> list[str]:
         colour = SECOND if agrees == "FAILS" else INK
         axes.annotate(f"{words.split(' (')[0]}, {agrees}", (end, at), (4, 0), va="center",
                       textcoords="offset points", fontsize=7, color=colour)  # fmt: skip
-    return told
+    return alt_text
 
 
 @mpl.rc_context(STYLE)
@@ -65,10 +65,10 @@ def ratio_bars(ladder: pd.DataFrame) -> str:
     ratios = {"height_ratios": sizes}
     figure, panes = grid(len(panels), 1, WIDTH, height, sharex=True, gridspec_kw=ratios)
     reach = shown[["ratio", "low", "high"]].max().max()
-    told = ["Cost of the baseline over cost of the contestant"]
+    alt_text = ["Cost of the baseline over cost of the contestant"]
     for axes, (workload, rows) in zip(panes, panels, strict=True):
         axes.axvline(1, color=INK, lw=0.8)
-        told += rungs(axes, rows)
+        alt_text += ratio_rows(axes, rows)
         memory = (rows["quantity"] == "tensor_peak_mb").all()
         axes.set_yticks(range(len(rows)), rows["contestant"])
         axes.set(xscale="log", ylim=(len(rows) - 0.5, -0.5))
@@ -82,11 +82,11 @@ def ratio_bars(ladder: pd.DataFrame) -> str:
     panes[0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     panes[0].xaxis.set_minor_locator(NullLocator())
     panes[-1].set_xlabel("cost of the baseline over cost of the contestant")
-    return inline_svg(figure, "; ".join(told))
+    return inline_svg(figure, "; ".join(alt_text))
 
 
 def kind_of(arm: str, difference: float) -> str:
-    """How a learning curve is drawn: a key of LOOKS."""
+    """How a learning curve is drawn: a key of STYLES."""
     if arm == "reference":
         return arm
     if pd.isna(difference):
@@ -104,14 +104,14 @@ def learning_curves(learning: pd.DataFrame) -> str:
     if not names:
         return ""
     figure, panes = grid(2 * len(names), 2, WIDTH / 2, 1.9)
-    told, present = ["Learning curves, mean over folds of the first and last epoch"], set()
+    alt_text, present = ["Learning curves, mean over folds of the first and last epoch"], set()
     for place, (data, part) in enumerate(learning.groupby("data", sort=False)):
         ends = {curve: [] for curve in CURVES}
         for arm, rows in part.groupby("arm", sort=False):
             largest = rows["loss_difference"].max()
             kind = kind_of(arm, largest)
             present.add(kind)
-            _, line, colour, _ = LOOKS[kind]
+            _, line, colour, _ = STYLES[kind]
             width = 2.4 if kind == "reference" else 1.2
             for row, curve in enumerate(CURVES):
                 axes = panes[2 * place + row]
@@ -122,13 +122,13 @@ def learning_curves(learning: pd.DataFrame) -> str:
             words = f"loss {first['loss']:.3f} to {last['loss']:.3f}, "
             words += f"validation NLL {first['val_nll']:.3f} to {last['val_nll']:.3f}"
             off = "" if pd.isna(largest) else f", largest difference of loss {largest:.1e}"
-            told.append(f"{data} {arm}: {words}{off}")
+            alt_text.append(f"{data} {arm}: {words}{off}")
         for row, (curve, label) in enumerate(CURVES.items()):
             axes = panes[2 * place + row]
             name_ends(axes, part["epoch"].max(), ends[curve])
             axes.set(title=data, ylabel=label, xlabel="epoch" if place + 1 == len(names) else "")
-    legend(figure, {kind: look for kind, look in LOOKS.items() if kind in present}, marked=False)
-    return inline_svg(figure, "; ".join(told))
+    legend(figure, {kind: style for kind, style in STYLES.items() if kind in present}, marked=False)
+    return inline_svg(figure, "; ".join(alt_text))
 
 
 def name_ends(axes: Axes, x: float, ends: list[tuple[float, str]]) -> None:

@@ -1,21 +1,103 @@
-"""Estimates of the units beside the true parameters, where these are known."""
+"""How well estimates recover the true parameters, where known; linked by one linear map.
+
+docs/studies/deep_gpcm.md, Linking and recovery.
+"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from scripts.deep_gpcm.irt.linking import aligned, linked, mean_sigma
-from scripts.deep_gpcm.irt.parameters import Parameters
-from scripts.deep_gpcm.irt.recovery import last_of, ordered_share
-from scripts.deep_gpcm.irt.recovery import recovery as recovered
-from scripts.deep_gpcm.outcome.units import KEY, together
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters
+from scripts.deep_gpcm.outcome.rows import KEY, together
 
-KNOWING = ("bayes", "oracle")  # their items are the true ones
 NUMBERS = ["n", "correlation", "bias", "rmse", "slope"]
 RECOVERY = ["data", "arm", "parameter", "folds", *NUMBERS, "ordered_share"]
 POINTS = ["data", "arm", "parameter", "true", "estimate"]
+
+
+def aligned(estimates: Parameters, truth: Parameters) -> tuple[Parameters, Parameters]:
+    """Both with the students that both know, paired by id and never by place.
+
+    The original compares its test students with the first n true abilities, which belong to others
+    (docs/studies/deep_gpcm.md, Traps). Students whose estimate is NaN are left out.
+    """
+    known = estimates.student[~np.isnan(estimates.theta)]
+    common = np.intersect1d(known, truth.student)
+    return tuple(replace(p, student=common, theta=p.theta_of(common)) for p in (estimates, truth))
+
+
+def mean_sigma(theta: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
+    """(A, B) such that A theta + B has the mean and the standard deviation of `reference`.
+
+    NaN where theta (S,) does not vary: no map makes it the reference's scale.
+    """
+    if len(theta) < 2 or np.ptp(theta) == 0:
+        return np.nan, np.nan
+    slope = float(reference.std() / theta.std())
+    return slope, float(reference.mean() - slope * theta.mean())
+
+
+def linked(estimates: Parameters, slope: float, shift: float) -> Parameters:
+    """The estimates on another scale: A theta + B, alpha / A and A beta + B."""
+    return replace(
+        estimates,
+        theta=slope * estimates.theta + shift,
+        alpha=estimates.alpha / slope,
+        beta=slope * estimates.beta + shift,
+    )
+
+
+def last_of(student: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (S,) and each one's last value (S,) of rows (n,) in the order of time."""
+    ids, back = np.unique(student[::-1], return_index=True)
+    return ids, value[::-1][back]
+
+
+def ordered_share(beta: np.ndarray) -> float:
+    """Share of items whose thresholds (Q, K - 1) do not decrease; a GPCM need not have them so.
+
+    Items without thresholds (all NaN) do not count; NaN if there is no other.
+    """
+    known = ~np.isnan(beta).all(axis=1)
+    ordered = ~(np.diff(beta[known], axis=1) < 0).any(axis=1)
+    return float(ordered.mean()) if len(ordered) else np.nan
+
+
+def _columns(parameters: Parameters) -> dict[str, np.ndarray]:
+    beta = {f"beta_{h}": column for h, column in enumerate(parameters.beta.T, start=1)}
+    return {"theta": parameters.theta, "alpha": parameters.alpha, **beta}
+
+
+def _row(name: str, raw: np.ndarray, onto: np.ndarray, true: np.ndarray) -> dict:
+    """One parameter's estimates before and after linking, and its true values."""
+    known = ~np.isnan(raw) & ~np.isnan(true)
+    raw, error, true = raw[known], (onto - true)[known], true[known]
+    row = {"parameter": name, "n": len(raw)}
+    if len(raw) < 2 or np.ptp(raw) == 0 or np.ptp(true) == 0:
+        return row | dict.fromkeys(("correlation", "bias", "rmse", "slope"), np.nan)
+    spread, joint, true_spread = np.cov(raw, true).ravel()[[0, 1, 3]]
+    return row | {
+        "correlation": float(joint / np.sqrt(spread * true_spread)),
+        "bias": float(error.mean()),
+        "rmse": float(np.sqrt((error**2).mean())),
+        "slope": float(joint / true_spread),
+    }
+
+
+def recovery_of(estimates: Parameters, truth: Parameters) -> list[dict]:
+    """A row for theta, alpha, beta_1, ...: n, correlation, bias, rmse, slope.
+
+    theta is compared over the students that both know, the others over the questions. `bias` and
+    `rmse` are after linking by theta; `slope` (of the estimate on the truth) is before. All are
+    NaN where fewer than two values are known or where they do not vary.
+    """
+    raw, true = aligned(estimates, truth)
+    onto = linked(raw, *mean_sigma(raw.theta, true.theta))
+    before, after, known = _columns(raw), _columns(onto), _columns(true)
+    return [_row(name, before[name], after[name], known[name]) for name in known]
 
 
 class Fitted(NamedTuple):
@@ -46,11 +128,17 @@ def parameters(predictions: pd.DataFrame, estimates: pd.DataFrame, truth: Parame
 
 
 def fitted(
-    predictions: pd.DataFrame, estimates: pd.DataFrame, truths: dict[str, Parameters | None]
+    predictions: pd.DataFrame,
+    estimates: pd.DataFrame,
+    truths: dict[str, Parameters | None],
+    knowing: list[str],
 ) -> Iterator[Fitted]:
-    """Each unit with item estimates of its own, on data whose truth is known."""
-    own = ~estimates["arm"].isin(KNOWING)
-    known = estimates[own & estimates.groupby(KEY, observed=True)["alpha"].transform("any")]
+    """Each unit with item estimates of its own, on data whose truth is known.
+
+    Items of the arms `knowing` are the true ones.
+    """
+    estimates = estimates[~estimates["arm"].isin(knowing)]
+    known = estimates[estimates.groupby(KEY, observed=True)["alpha"].transform("any")]
     rows = dict(tuple(predictions.groupby(KEY, observed=True)))
     for key, items in known.groupby(KEY, observed=True):
         if (truth := truths[key[0]]) is not None and key in rows:
@@ -74,7 +162,7 @@ def first_fold(units: list[Fitted], arms: list[str]) -> list[Fitted]:
 
 
 def recovery(units: list[Fitted]) -> pd.DataFrame:
-    """A row per data set, arm and parameter: irt.recovery's numbers, means over folds.
+    """A row per data set, arm and parameter: numbers of `recovery_of`, means over folds.
 
     `ordered_share`: of items, those whose thresholds do not decrease.
     """
@@ -86,7 +174,7 @@ def recovery(units: list[Fitted]) -> pd.DataFrame:
             **row,
         }
         for one in units
-        for row in recovered(one.estimates, one.truth)
+        for row in recovery_of(one.estimates, one.truth)
     ]
     if not rows:
         return pd.DataFrame(columns=RECOVERY)

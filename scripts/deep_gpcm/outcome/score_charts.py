@@ -8,13 +8,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from scripts.deep_gpcm.outcome.panels import series
 from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg
 from scripts.lib.panels import WIDTH, draw, grid, legend
 
 ROLES = {"result": ("o", FIRST), "classical": ("D", SECOND), "ceiling": ("^", INK)}
 OTHER = ("o", INK)
 COUNTED = 1e-3  # nats by which an arm's NLL differs from that of the answers if it counts padding
+# Marker, line, colour and fill of the first arms of a table: result, classical, further ones.
+STYLES = [
+    ("o", "-", FIRST, True),
+    ("D", "--", SECOND, True),
+    ("^", ":", INK, False),
+    ("s", "-.", FIRST, False),
+]
+
+
+def styles_of(arms: list[str]) -> dict[str, tuple]:
+    """The style of each arm, by the order of their appearance."""
+    return {arm: STYLES[place % len(STYLES)] for place, arm in enumerate(dict.fromkeys(arms))}
 
 
 def score_row(axes: Axes, at: int, row: pd.Series) -> str:
@@ -42,16 +53,16 @@ def nll_by_arm(scores: pd.DataFrame) -> str:
     sizes = scores.groupby("data", sort=False).size().to_numpy()
     height = 0.6 + 0.17 * sizes.mean()
     figure, panes = grid(len(names), 1, WIDTH, height, gridspec_kw={"height_ratios": sizes + 2})
-    told = ["Mean NLL of the test answers by arm, lower is better"]
+    alt_text = ["Mean NLL of the test answers by arm, lower is better"]
     for axes, (data, part) in zip(panes, scores.groupby("data", sort=False), strict=True):
         part = part.sort_values("nll_answers", kind="stable")
         for value in part.loc[part["role"] == "ceiling", "nll"]:
             axes.axvline(value, color=INK, lw=0.8, ls="--")
-        told += [score_row(axes, at, row) for at, (_, row) in enumerate(part.iterrows())]
+        alt_text += [score_row(axes, at, row) for at, (_, row) in enumerate(part.iterrows())]
         axes.set_yticks(range(len(part)), part["arm"])
         axes.set(ylim=(len(part) - 0.5, -0.5), title=data, xlabel="NLL")
         axes.tick_params(axis="y", length=0)
-    return inline_svg(figure, "; ".join(told))
+    return inline_svg(figure, "; ".join(alt_text))
 
 
 @mpl.rc_context(STYLE)
@@ -61,21 +72,21 @@ def calibration_curves(calibration: pd.DataFrame) -> str:
     names = list(shown["data"].unique())
     if not names:
         return ""
-    looks = series(list(shown["arm"]))
+    styles = styles_of(list(shown["arm"]))
     figure, panes = grid(len(names), 3, WIDTH / min(3, len(names)), 2.5)
-    told = ["Accuracy by confidence, with the number of answers"]
+    alt_text = ["Accuracy by confidence, with the number of answers"]
     for axes, (data, part) in zip(panes, shown.groupby("data", sort=False), strict=True):
         axes.plot([0, 1], [0, 1], color=INK, lw=0.8, alpha=0.5)
         for arm, rows in part.groupby("arm", sort=False):
-            draw(axes, rows["confidence"], rows["accuracy"], looks[arm])
+            draw(axes, rows["confidence"], rows["accuracy"], styles[arm])
             bins = [f"{r.confidence:.2f} {r.accuracy:.2f} ({r.count})"
                     for r in rows.itertuples(index=False, name="Bin")]  # fmt: skip
-            told.append(f"{data} {arm}: {', '.join(bins)}")
+            alt_text.append(f"{data} {arm}: {', '.join(bins)}")
         low = max(0.0, 0.1 * math.floor(10 * part[["confidence", "accuracy"]].min().min()))
         axes.set(xlim=(low, 1), ylim=(low, 1), aspect="equal", title=data)
         axes.set(xlabel="mean confidence", ylabel="accuracy")
-    legend(figure, looks)
-    return inline_svg(figure, "; ".join(told))
+    legend(figure, styles)
+    return inline_svg(figure, "; ".join(alt_text))
 
 
 @mpl.rc_context(STYLE)
@@ -88,7 +99,7 @@ def confusion_squares(confusion: pd.DataFrame) -> str:
     if not panels:
         return ""
     figure, panes = grid(len(panels), 4, WIDTH / min(4, len(panels)), 1.9)
-    told = ["Share of each response that is predicted as category 0, 1, ..."]
+    alt_text = ["Share of each response that is predicted as category 0, 1, ..."]
     for axes, ((data, arm), part) in zip(panes, panels, strict=True):
         counts = part.pivot(index="response", columns="predicted", values="count").to_numpy(float)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -97,11 +108,13 @@ def confusion_squares(confusion: pd.DataFrame) -> str:
             axes.add_patch(Rectangle(corner, 1, 1, color=FIRST, alpha=0.75 * share, lw=0))
             axes.text(column, row, f"{share:.0%}", ha="center", va="center", fontsize=7)
         lines = [", ".join(f"{share:.0%}" for share in row) for row in shares]
-        told.append(f"{data} {arm}: " + "; ".join(f"{k}: {line}" for k, line in enumerate(lines)))
+        alt_text.append(
+            f"{data} {arm}: " + "; ".join(f"{k}: {line}" for k, line in enumerate(lines))
+        )
         size = len(shares)
         axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal")
         axes.set(title=f"{data}: {arm}", xlabel="predicted", ylabel="response")
         axes.set_xticks(range(size))
         axes.set_yticks(range(size))
         axes.tick_params(length=0)
-    return inline_svg(figure, ". ".join(told))
+    return inline_svg(figure, ". ".join(alt_text))

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from scripts.deep_gpcm.outcome.panels import series
+from scripts.deep_gpcm.outcome.score_charts import styles_of
 from scripts.lib.figures import INK, STYLE, inline_svg
 from scripts.lib.panels import WIDTH, draw, grid, legend
 
@@ -32,10 +32,10 @@ def recovery_scatter(points: pd.DataFrame) -> str:
         return ""
     parameters = list(points["parameter"].unique())
     rows = list(points.groupby(["data", "arm"], sort=False))
-    looks = series([arm for (_, arm), _ in rows])
+    styles = styles_of([arm for (_, arm), _ in rows])
     figure, panes = grid(len(rows) * len(parameters), len(parameters), WIDTH / len(parameters), 1.5)
     panes = np.reshape(panes, (len(rows), len(parameters)))
-    told = ["Linked estimates against true values"]
+    alt_text = ["Linked estimates against true values"]
     for line, ((data, arm), part) in zip(panes, rows, strict=True):
         for axes, name in zip(line, parameters, strict=True):
             shown = part[part["parameter"] == name]
@@ -47,9 +47,9 @@ def recovery_scatter(points: pd.DataFrame) -> str:
             limits = (true.min() - room, true.max() + room)
             axes.axline((limits[0], limits[0]), slope=1, color=INK, lw=0.8, alpha=0.6)
             inside = shown["estimate"].clip(*limits)
-            axes.plot(shown["true"], inside, ".", color=looks[arm][2], alpha=0.5, ms=4, mew=0)
+            axes.plot(shown["true"], inside, ".", color=styles[arm][2], alpha=0.5, ms=4, mew=0)
             outside = int((inside != shown["estimate"]).sum())
-            told.append(f"{data} {arm} {name}: {in_words(shown)}"
+            alt_text.append(f"{data} {arm} {name}: {in_words(shown)}"
                         + (f", {outside} beyond the frame" if outside else ""))  # fmt: skip
             axes.set(xlim=limits, ylim=limits, aspect="equal", title=name)
             axes.xaxis.set_major_locator(MaxNLocator(3))
@@ -58,7 +58,7 @@ def recovery_scatter(points: pd.DataFrame) -> str:
                           va="top", fontsize=7)  # fmt: skip
         line[0].set_ylabel(f"{data}: {arm}")
     figure.supxlabel("true value", fontsize=8)
-    return inline_svg(figure, "; ".join(told))
+    return inline_svg(figure, "; ".join(alt_text))
 
 
 @mpl.rc_context(STYLE)
@@ -67,27 +67,27 @@ def category_curves(categories: pd.DataFrame) -> str:
     panels = list(categories.groupby(["data", "item"], sort=False))
     if not panels:
         return ""
-    looks = series(list(categories["arm"]))
+    styles = styles_of(list(categories["arm"]))
     figure, panes = grid(len(panels), 3, WIDTH / min(3, len(panels)), 1.7, sharex=True, sharey=True)
-    told = ["Category response curves, largest distance from the truth"]
+    alt_text = ["Category response curves, largest distance from the truth"]
     for axes, ((data, item), part) in zip(panes, panels, strict=True):
         for arm, rows in part.groupby("arm", sort=False):
             off = (rows["estimate"] - rows["true"]).abs().max()
-            told.append(f"{data} item {item} {arm}: {off:.2f}")
+            alt_text.append(f"{data} item {item} {arm}: {off:.2f}")
             for category, curve in rows.groupby("category"):
                 if arm == part["arm"].iloc[0]:
                     axes.plot(curve["theta"], curve["true"], color=INK, **WIDE)
                     peak = curve.loc[curve["true"].idxmax()]
                     axes.annotate(f"{category}", (peak["theta"], peak["true"]), ha="center",
                                   va="bottom", fontsize=7)  # fmt: skip
-                draw(axes, curve["theta"], curve["estimate"], looks[arm], marked=False)
+                draw(axes, curve["theta"], curve["estimate"], styles[arm], marked=False)
         axes.set(title=f"{data}, item {item}", ylim=(0, 1.12))
         axes.set_yticks([0, 0.5, 1])
     for axes in panes[-min(3, len(panes)) :]:
         axes.set_xlabel("ability")
     figure.supylabel("probability", fontsize=8)
-    legend(figure, {"truth (wide)": TRUTH} | looks, marked=False)
-    return inline_svg(figure, "; ".join(told))
+    legend(figure, {"truth (wide)": TRUTH} | styles, marked=False)
+    return inline_svg(figure, "; ".join(alt_text))
 
 
 @mpl.rc_context(STYLE)
@@ -96,18 +96,18 @@ def ability_errors(convergence: pd.DataFrame) -> str:
     names = list(convergence["data"].unique())
     if not names:
         return ""
-    looks = series(list(convergence["arm"]))
+    styles = styles_of(list(convergence["arm"]))
     figure, panes = grid(len(names), 2, WIDTH / min(2, len(names)), 2.2, sharey=True)
-    told = ["RMSE of the linked ability after a number of answers"]
+    alt_text = ["RMSE of the linked ability after a number of answers"]
     for axes, (data, part) in zip(panes, convergence.groupby("data", sort=False), strict=True):
         for arm, rows in part.groupby("arm", sort=False):
-            draw(axes, rows["t"], rows["rmse"], looks[arm], marked=False)
+            draw(axes, rows["t"], rows["rmse"], styles[arm], marked=False)
             some = rows.iloc[sorted({0, len(rows) // 4, len(rows) // 2, len(rows) - 1})]
             values = [
                 f"{rmse:.2f} at {t:.0f}" for t, rmse in zip(some["t"], some["rmse"], strict=True)
             ]
-            told.append(f"{data} {arm}: {', '.join(values)}")
+            alt_text.append(f"{data} {arm}: {', '.join(values)}")
         axes.set(title=data, xlabel="answers so far", ylim=(0, 1.08 * convergence["rmse"].max()))
     panes[0].set_ylabel("RMSE of ability")
-    legend(figure, looks, marked=False)
-    return inline_svg(figure, "; ".join(told))
+    legend(figure, styles, marked=False)
+    return inline_svg(figure, "; ".join(alt_text))

@@ -1,4 +1,4 @@
-"""Arm `exact`: the source's estimator and draws, with closed-form gradients and no autograd."""
+"""Arm `exact`: the original's estimator and draws, with closed-form gradients and no autograd."""
 
 import torch
 

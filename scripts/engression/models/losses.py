@@ -1,6 +1,6 @@
-"""The energy loss: as the source writes it, by cdist, and with its gradient in closed form.
+"""The energy loss: as the original writes it, by cdist, and with its gradient in closed form.
 
-Per data point x_i with m draws y_ij (spec 2.1):
+Per data point x_i with m draws y_ij:
     term1_i = mean_j |x_i - y_ij|,  term2_i = mean_{j != j'} |y_ij - y_ij'|,
     loss = mean_i (term1_i - term2_i / 2).
 """
@@ -21,10 +21,10 @@ def broadcast_loss(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]
 
 
 def cdist_loss(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """(loss, term1, term2) by default-mode cdist: the source's "optimised" loss.
+    """(loss, term1, term2) by default-mode cdist: the original's "optimised" loss.
 
     Above 25 rows cdist switches to |x|^2 + |y|^2 - 2xy, whose gradient is 0.7-3.5 % off
-    (spec 2.5). Kept only for the arm that reproduces the source.
+    (docs/studies/engression.md, Loss). Kept only for the arm that reproduces the original.
     """
     m = y.shape[1]
     term1 = torch.cdist(x.unsqueeze(1), y, p=2).squeeze(1).mean(dim=1)
@@ -41,7 +41,7 @@ def rank_weights(count: int, dtype: torch.dtype) -> torch.Tensor:
 
 
 def grouped_gradient(x: torch.Tensor, y: torch.Tensor, batch: int):
-    """Closed form of the baseline loss in one dimension, O(m log m) per data point (spec 6.2).
+    """Closed form of the baseline loss in one dimension, O(m log m) per data point.
 
     x is (b,), y is (b, m): `b` data points of a batch of `batch`. Returns this part's sums
     (sum_i term1_i, sum_i term2_i) and d loss / d y, shape (b, m), scaled for the whole batch.
@@ -61,7 +61,7 @@ def pooled_gradient(x: torch.Tensor, y: torch.Tensor, antithetic: bool = False):
     """The loss with all N draws of the batch shared by all B data points, and d loss / d y.
 
     x is (B,), y is (N,). A U-statistic with the same expectation as the baseline loss for
-    N >= 2, because g takes no covariate (spec 6.2): O((B + N) log(B + N)).
+    N >= 2, because g takes no covariate: O((B + N) log(B + N)).
     With `antithetic`, draw j and draw j + N/2 share their noise up to sign; such pairs are not
     independent and are left out of term2, which keeps it unbiased.
     Returns (loss, term1, term2, gradient (N,)).

@@ -1,7 +1,7 @@
 """Arms `pooled*`: every draw of a batch serves every data point, so a few draws per point do.
 
 Same population loss and unbiased gradient as the reference, another Monte Carlo estimator
-(spec 6.2, 6.3): level `equivalent`, never the same numbers.
+(docs/studies/engression.md, Loss): level `equivalent`, never the same numbers.
 """
 
 import torch

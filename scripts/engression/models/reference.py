@@ -1,8 +1,9 @@
-"""Arm `reference`: the training loop as the source describes it, on our streams (spec 1.5, 2.2).
+"""Arm `reference`: the training loop as the original describes it, on our streams
+(docs/studies/engression.md, Training).
 
 Departs: data, initial weights, shuffling and noise come from labelled streams in place of the
 global generator, and the DataLoader gets a sampler with one `randperm` an epoch, so that all
-arms see the same numbers. The "best weights" that the source meant to restore and never did
+arms see the same numbers. The "best weights" that the original meant to restore and never did
 (its snapshot aliases the live parameters) are kept only with `restore: best`.
 """
 

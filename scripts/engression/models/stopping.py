@@ -1,4 +1,4 @@
-"""When training ends: the source's rule on the noisy training loss."""
+"""When training ends: the original's rule on the noisy training loss."""
 
 import math
 
@@ -7,7 +7,7 @@ class Patience:
     """Stop after `patience` epochs without a strictly lower training loss, or at a non-finite one.
 
     The criterion is the epoch mean of losses taken before each update; there is no validation
-    set (spec 1.5).
+    set.
     """
 
     def __init__(self, patience: int):

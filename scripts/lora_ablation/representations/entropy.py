@@ -11,8 +11,8 @@ BINS = 50
 def compute(x: np.ndarray) -> np.ndarray:
     """Entropy of 50 equal bins over [min, max], and its ratio to ln 50, of each tensor of x.
 
-    x float32 [n, p, q] -> float32 [n, 2]. A tensor of one value has entropy 0. Shared spec 2.1,
-    6.2. Bins are found in float64, because a value that rounding moves over an edge changes H.
+    x float32 [n, p, q] -> float32 [n, 2]. A tensor of one value has entropy 0. Bins
+    are found in float64, because a value that rounding moves over an edge changes H.
     """
     values = x.reshape(len(x), -1)
     n, size = values.shape

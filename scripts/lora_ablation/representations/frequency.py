@@ -13,9 +13,8 @@ def compute(x: np.ndarray) -> np.ndarray:
     """Ten largest magnitudes of the 2-D DFT, descending; mean, std (ddof 0), max, concentration.
 
     x float32 [n, p, q] -> float32 [n, 14]; concentration is the ten's part of the energy. Half of
-    the spectrum is computed, the other half is its mirror image (shared spec 2.1, 6.2). Fewer than
-    ten bins are padded with zeros.
-    Departs: scipy's rfft, because it transforms several rows at a time (3x numpy's).
+    the spectrum is computed, the other half is its mirror image. Fewer than ten bins are
+    padded with zeros. SciPy's rfft transforms several rows at a time (3x NumPy's).
     """
     n, p, q = x.shape
     if min(p, q) == 1:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from scripts.lora_ablation.layout import DOWN, UP, Layout, stem
+from scripts.lora_ablation.data.layout import DOWN, UP, Layout, stem
 
 # Measured: fewer numpy calls up to here, no slower cache until beyond.
 CHUNK_BYTES = 1 << 20

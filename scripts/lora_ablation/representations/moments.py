@@ -8,8 +8,8 @@ EPS = 1e-8
 def compute(x: np.ndarray) -> np.ndarray:
     """mean, std (ddof 1), skew, kurt, mad and cv of each tensor of x.
 
-    x float32 [n, p, q] -> float32 [n, 6]. Shared spec 2.1, 6.2. Centred sums in float64, so that
-    cv = std/(|mean| + eps) is right to float32 although mean is almost 0.
+    x float32 [n, p, q] -> float32 [n, 6]. Centred sums in float64, so that cv = std/(|mean| +
+    eps) is right to float32 although mean is almost 0.
     Departs: std of a single value is 0, not NaN.
     """
     z = x.reshape(len(x), -1).astype(np.float64)

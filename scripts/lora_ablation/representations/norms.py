@@ -6,7 +6,7 @@ import numpy as np
 def compute(x: np.ndarray) -> np.ndarray:
     """Frobenius norm, largest column sum (l1) and largest row sum (linf) of |x|, each tensor.
 
-    x float32 [n, p, q] -> float32 [n, 3]. Shared spec 2.1.
+    x float32 [n, p, q] -> float32 [n, 3].
     """
     n, p, q = x.shape
     flat = x.reshape(n, -1)

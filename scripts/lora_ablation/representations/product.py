@@ -1,6 +1,6 @@
 """Family `product`: numbers of the update D = scale * up @ down of a pair, without forming it.
 
-They depend on D alone: not on how it is factored (shared spec 5.2.14, 6.3).
+They depend on D alone: not on how it is factored (docs/studies/lora_ablation.md, Updates).
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def compute(down: np.ndarray, up: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """s1-s10, Frobenius and nuclear norm, mean, std (ddof 1), skew and kurt of D of each pair.
 
     down float32 [n, r, in], up float32 [n, out, r], scale [n] -> float32 [n, 16]; s is padded with
-    zeros, skew and kurt have the eps of the family `moments`. Shared spec 6.3.
+    zeros, skew and kurt have the eps of the family `moments`.
     """
     b, a = np.ascontiguousarray(up.swapaxes(1, 2), np.float64), down.astype(np.float64)
     core = triangle(b.swapaxes(1, 2)) @ triangle(a.swapaxes(1, 2)).swapaxes(1, 2)

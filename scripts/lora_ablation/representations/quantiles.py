@@ -10,7 +10,6 @@ def compute(x: np.ndarray) -> np.ndarray:
 
     x float32 [n, p, q] -> float32 [n, 14]. Linear interpolation at rank q (N - 1), the rank rounded
     to float32 as torch.quantile does; the median is the lower of the two middle values.
-    Shared spec 2.1, 6.2.
     """
     ordered = np.sort(x.reshape(len(x), -1), axis=1)
     last = ordered.shape[1] - 1

@@ -1,10 +1,10 @@
-"""Arm `reference`: the representations as the source computes them, layer by layer.
+"""Arm `reference`: the representations as the original computes them, layer by layer.
 
-A port of shared spec 2.1: every representation and selection for itself, everything recomputed.
-As in the source, moments and quantiles take all adapters of a layer at once; what needs an SVD, a
-DFT or a histogram is a loop over adapters (the costs in shared spec 6.4 and the limit in 2.4.8 show
-which). Works in the precision of its input; float64 is the truth of the tests.
-Departs: an exception is an error, where the source fills in zeros or drops the representation.
+Every representation and selection for itself, everything recomputed; the formulas are those of
+docs/studies/lora_ablation.md, Representations. As in the original, moments and quantiles take all
+adapters of a layer at once; what needs an SVD, a DFT or a histogram is a loop over adapters. Works
+in the precision of its input; float64 is the truth of the tests.
+Departs: an exception is an error, where the original fills in zeros or drops the representation.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 import scipy.fft
 import torch
 
-from scripts.lora_ablation.layout import Layout
+from scripts.lora_ablation.data.layout import Layout
 
 EPS = 1e-8
 BINS = 50
@@ -51,7 +51,7 @@ def stats(x: torch.Tensor) -> torch.Tensor:
 def spectral(x: torch.Tensor, svd: str = "full", legacy: bool = False) -> torch.Tensor:
     """Ten singular values, shares, gaps, entropy, cond, and the sum of the ten: [n, 32].
 
-    `svd`: "full", or "lowrank" for the randomised SVD of the source's optimised script, whose
+    `svd`: "full", or "lowrank" for the randomised SVD of the original's optimised script, whose
     `cond` is 1 where the tenth value is at most 1e-10; that only with `legacy`.
     """
     return torch.stack([_spectrum(w, svd, legacy) for w in x])
@@ -98,7 +98,7 @@ def distribution(x: torch.Tensor) -> torch.Tensor:
 def frequency(x: torch.Tensor) -> torch.Tensor:
     """Ten largest magnitudes of the 2-D DFT, mean, std, max, concentration: [n, 14].
 
-    Departs: fewer than ten bins are padded with zeros; the source's vector is shorter then.
+    Departs: fewer than ten bins are padded with zeros; the original's vector is shorter then.
     """
     return torch.stack([_fourier(w) for w in x])
 
@@ -151,7 +151,8 @@ def represent(
 
     matrix float32 [rows, layout.width] -> [rows, tensors * k] in `dtype`. `svd` and `legacy` as in
     `spectral`, which ensemble contains; the other representations have no such choice.
-    Departs: the randomised SVD draws from a generator seeded with `seed`; the source's is unseeded.
+    Departs: the randomised SVD draws from a generator seeded with `seed`; the original's is
+    unseeded.
     """
     extract = EXTRACTORS[representation]
     if representation in ("spectral", "ensemble"):

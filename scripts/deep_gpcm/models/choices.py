@@ -1,0 +1,169 @@
+"""What an arm chooses from: how the model is computed, its memory read, how it is fed and updated.
+
+Functions by name; those of memories, heads, loaders and steps have the kind behind the name, as
+`fused_memory`. Jobs are stamped with those that they call.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import torch
+
+from scripts.deep_gpcm.data.fold import Sequences
+from scripts.deep_gpcm.models import network
+from scripts.deep_gpcm.models.batches import Batch
+from scripts.deep_gpcm.models.network import Forward, Heads, Network
+from scripts.deep_gpcm.options import Training
+from scripts.lib.implementations import implementation, implementations
+
+MemoryRead = Callable[..., torch.Tensor]
+Step = Callable[[float], None]
+
+
+def evaluation(model: str, memory: str, heads: str = "eager") -> Forward:
+    """`forward(network, batch)` of these names; only the model `tables` has `heads`."""
+    return implementations(__name__)[model](memory, heads)
+
+
+def memory_of(name: str) -> MemoryRead:
+    """The memory read of this name; what it takes and gives: scripts/deep_gpcm/models/memory/."""
+    return implementations(__name__)[f"{name}_memory"]()
+
+
+def heads_of(name: str) -> Callable[..., Heads]:
+    """The heads of this name, of the model `tables`."""
+    return implementations(__name__)[f"{name}_heads"]()
+
+
+def loader_of(name: str, part: Sequences, train: Training, rng: torch.Generator) -> Iterable[Batch]:
+    """The loader of this name: iterated, it gives the batches of another epoch."""
+    return implementations(__name__)[f"{name}_loader"](part, train, rng)
+
+
+def step_of(name: str, parameters: list[torch.Tensor], train: Training) -> Step:
+    """`step(lr)` of this name: an update of the parameters by their gradients."""
+    return implementations(__name__)[f"{name}_step"](parameters, train)
+
+
+@implementation
+def stepwise(memory: str, heads: str) -> Forward:
+    """The original's, with a memory and heads of its own."""
+    from scripts.deep_gpcm.models.reference import forward
+
+    return forward
+
+
+@implementation
+def hoisted(memory: str, heads: str) -> Forward:
+    """All but the memory for all answers at once, each answer by itself."""
+    memory_read = memory_of(memory)
+
+    def forward(net: Network, batch: Batch) -> Heads:
+        key = network.key(net, batch.question)
+        value = network.one_hot_value(net, batch.question, batch.response)
+        gates = network.gates(net, value)
+        weight = network.attention(net, key)
+        read = memory_read(weight, *gates, net.value_memory, batch.lengths)
+        return network.heads(net, read, key)
+
+    return forward
+
+
+@implementation
+def tables(memory: str, heads: str) -> Forward:
+    """What depends on question and response only is computed once for each."""
+    from scripts.deep_gpcm.models.lookup import forward
+
+    return partial(forward, memory_read=memory_of(memory), heads=heads_of(heads))
+
+
+@implementation
+def loop_memory() -> MemoryRead:
+    from scripts.deep_gpcm.models.memory.autograd import memory_read
+
+    return memory_read
+
+
+@implementation
+def function_memory() -> MemoryRead:
+    from scripts.deep_gpcm.models.memory.function import memory_read
+
+    return memory_read
+
+
+@implementation
+def fused_memory() -> MemoryRead:
+    from scripts.deep_gpcm.models.memory.fused import memory_read
+
+    return memory_read
+
+
+@implementation
+def no_erase_memory() -> MemoryRead:
+    """A wrong twin: the memory only adds, so that the order of answers does not matter."""
+    from scripts.deep_gpcm.models.memory.fused import memory_read
+
+    def no_erase(w, e, a, m0, lengths):
+        return memory_read(w, 0 * e, a, m0, lengths)
+
+    return no_erase
+
+
+@implementation
+def first_memory_memory() -> MemoryRead:
+    """A wrong twin: reads of the memory that every sequence starts from."""
+
+    def first_memory(w, e, a, m0, lengths):
+        # Erase and add vectors stay in the graph, with a gradient of zero.
+        return w @ m0 + 0 * (e + a)
+
+    return first_memory
+
+
+@implementation
+def eager_heads() -> Callable[..., Heads]:
+    from scripts.deep_gpcm.models.lookup import heads
+
+    return heads
+
+
+@implementation
+def compiled_heads() -> Callable[..., Heads]:
+    from scripts.deep_gpcm.models.lookup import heads
+
+    return torch.compile(heads, dynamic=True)
+
+
+@implementation
+def int8_heads() -> Callable[..., Heads]:
+    from scripts.deep_gpcm.models.lookup import heads, int8_linear
+
+    return partial(heads, product=int8_linear)
+
+
+@implementation
+def lists_loader(part: Sequences, train: Training, rng: torch.Generator) -> Iterable[Batch]:
+    from scripts.deep_gpcm.models.reference import ListLoader
+
+    return ListLoader(part, train, rng)
+
+
+@implementation
+def resident_loader(part: Sequences, train: Training, rng: torch.Generator) -> Iterable[Batch]:
+    from scripts.deep_gpcm.models.batches import ResidentLoader
+
+    return ResidentLoader(part, train, rng)
+
+
+@implementation
+def module_step(parameters: list[torch.Tensor], train: Training) -> Step:
+    from scripts.deep_gpcm.models import reference
+
+    return reference.module_step(parameters, train)
+
+
+@implementation
+def fused_step(parameters: list[torch.Tensor], train: Training) -> Step:
+    from scripts.deep_gpcm.models import optimizer
+
+    return optimizer.fused_step(parameters, train)

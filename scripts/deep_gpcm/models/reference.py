@@ -1,0 +1,112 @@
+"""Deep-GPCM as the original runs it: step by step, from Python lists, by PyTorch's optimizer."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from scripts.deep_gpcm.data.fold import Sequences
+from scripts.deep_gpcm.models import network
+from scripts.deep_gpcm.models.batches import Batch, order, packed, padded
+from scripts.deep_gpcm.models.network import Heads, Network
+from scripts.deep_gpcm.options import Training
+
+
+def forward(net: Network, batch: Batch) -> Heads:
+    """Heads of every row of the batch, everything anew at each step of the padded batch."""
+    question, response = (padded(x, batch.lengths) for x in (batch.question, batch.response))
+    memory = net.value_memory.expand(len(question), *net.value_memory.shape)
+    steps = []
+    for q, r in zip(question.T, response.T, strict=True):
+        key = network.key(net, q)
+        weight = network.attention(net, key)
+        value = network.one_hot_value(net, q, r)
+        read = torch.bmm(weight.unsqueeze(1), memory).squeeze(1)
+        steps.append(network.heads(net, read, key))
+        erase, add = network.gates(net, value)
+        erased = torch.bmm(weight.unsqueeze(2), erase.unsqueeze(1))
+        added = torch.bmm(weight.unsqueeze(2), add.unsqueeze(1))
+        memory = memory * (1 - erased) + added
+    stacked = (torch.stack(parts, 1) for parts in zip(*steps, strict=True))
+    return Heads(*(packed(x, batch.lengths) for x in stacked))
+
+
+class Lists(Dataset):
+    """Questions and responses of each sequence as Python lists, as the original keeps them."""
+
+    def __init__(self, part: Sequences):
+        cuts = np.cumsum(part.lengths)[:-1]
+        self.rows = [
+            (q.tolist(), r.tolist())
+            for q, r in zip(
+                np.split(part.question, cuts), np.split(part.response, cuts), strict=True
+            )
+        ]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> tuple[list[int], list[int]]:
+        return self.rows[number]
+
+
+class Batches(Sampler):
+    """The batches of `order`, drawn when an epoch's first batch is asked for.
+
+    Not before: with workers, DataLoader makes an iterator that it never uses.
+    """
+
+    def __init__(self, lengths: torch.Tensor, train: Training, rng: torch.Generator):
+        self.lengths, self.train, self.rng = lengths, train, rng
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for chosen in order(self.lengths, self.train, self.rng):
+            yield chosen.tolist()
+
+
+def pad(rows: list[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, ...]:
+    """Questions and responses (B, T), padded with zeros in Python, and lengths (B,)."""
+    lengths = [len(question) for question, _ in rows]
+    longest = max(lengths)
+    columns = [
+        [side + [0] * (longest - len(side)) for side in sides] for sides in zip(*rows, strict=True)
+    ]
+    return *(torch.tensor(column) for column in columns), torch.tensor(lengths)
+
+
+class ListLoader:
+    """The original's: lists padded in Python by a DataLoader with so many processes."""
+
+    def __init__(self, part: Sequences, train: Training, rng: torch.Generator):
+        workers = train.workers
+        self.loader = DataLoader(
+            Lists(part),
+            batch_sampler=Batches(torch.from_numpy(part.lengths), train, rng),
+            collate_fn=pad,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        for question, response, lengths in self.loader:
+            yield Batch(packed(question, lengths), packed(response, lengths), lengths)
+
+
+def module_step(parameters: list[torch.Tensor], train: Training) -> Callable[[float], None]:
+    """`step(lr)` by `torch.optim.Adam` or `AdamW`."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[train.optimizer]
+    optimizer = kind(
+        parameters,
+        lr=train.lr,
+        betas=tuple(train.betas),
+        eps=train.adam_eps,
+        weight_decay=train.weight_decay,
+    )
+
+    def step(lr: float) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        optimizer.step()
+
+    return step

@@ -1,0 +1,221 @@
+"""What config/deep_gpcm.yaml may hold: keys with meaning and bounds, and what goes together."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, create_model
+
+from scripts.deep_gpcm.options import (
+    KNOWING,
+    Baseline,
+    DataSource,
+    Evaluation,
+    Generated,
+    Heads,
+    Loader,
+    Memory,
+    NetworkSettings,
+    Step,
+    Training,
+)
+from scripts.lib.config import check_member, check_size
+from scripts.lib.contract import check_rounds
+from scripts.lib.faults import ConfigError
+from scripts.lib.sections import Arm, Measure, StudySettings, Workload
+from scripts.lib.settings import Model, Name, Unique, setting, text_like
+
+DataName = text_like("^[A-Za-z0-9_]+$", "letters, digits and _")
+AT = "deep_gpcm"
+# Jobs and files of folds whose names stand together, up to four times, on one command line.
+FILES = 400
+# Keys of an arm that an evaluation does not use.
+IDLE = {"stepwise": ("memory", "heads", "inference"), "hoisted": ("heads", "inference")}
+
+
+def changes_of(model: type[Model]) -> type[Model]:
+    """A model with the keys of another, all of which may be left out."""
+    fields: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        for bound in info.metadata:
+            kind = Annotated[kind, bound]
+        fields[name] = (kind | None, setting(info.description or "", default=None))
+    return create_model(f"{model.__name__}Changes", __base__=Model, **fields)
+
+
+NetworkChanges, TrainingChanges = changes_of(NetworkSettings), changes_of(Training)
+
+
+class Limits(Model):
+    """Folds that an arm computes."""
+
+    data: Annotated[Unique[str], Field(min_length=1)] | None = setting(
+        "Only these data sets, where they are studied or compared on.", default=None
+    )
+    folds: int | None = setting(
+        "Only the first folds; 0 switches the arm off.", default=None, ge=0, le=500
+    )
+    block: int | None = setting("Folds per job of this arm.", default=None, ge=1, le=10**6)
+
+
+class GpcmArm(Arm):
+    """A network, computed and trained in some way, or a simple or classical model."""
+
+    evaluation: Evaluation | None = setting(
+        "How the model is computed (scripts/deep_gpcm/models/choices.py).", default=None
+    )
+    memory: Memory = setting("How the memory is read (same file).", default="loop")
+    heads: Heads = setting("Heads of the evaluation `tables`.", default="eager")
+    inference: Heads = setting("The same for the test predictions.", default="eager")
+    loader: Loader = setting("How batches are delivered.", default="resident")
+    step: Step = setting("Implementation of Adam.", default="fused")
+    model: NetworkChanges = setting("Over those of `model`.", default=NetworkChanges())
+    train: TrainingChanges = setting("Over those of `train`.", default=TrainingChanges())
+    baseline: Baseline | None = setting("A model in place of the network.", default=None)
+    run: Limits = setting("Folds that it computes; all, if left out.", default=Limits())
+
+
+class GpcmWorkload(Workload):
+    """What is timed, and on what."""
+
+    data: str = setting("Data set on which.")
+    where: str = setting("Data set whose agreement counts.")
+
+
+class Steps(GpcmWorkload):
+    """Training steps on batches that are there already."""
+
+    work: Literal["step"] = setting("What is timed (scripts/deep_gpcm/measured.py).")
+    steps: int = setting("Training steps per round.", ge=1, le=100_000)
+
+
+class Folds(GpcmWorkload):
+    """Whole folds, loading and validation included."""
+
+    work: Literal["folds"] = setting("What is timed.")
+    epochs: int = setting("Epochs of each fold.", ge=1, le=100_000)
+
+
+class Part(GpcmWorkload):
+    """An epoch's batches without training, or predictions for the test students of a fold."""
+
+    work: Literal["loading", "inference"] = setting("What is timed.")
+
+
+class GpcmMeasure(Measure):
+    """What is timed."""
+
+    workloads: dict[Name, Annotated[Steps | Folds | Part, Field(discriminator="work")]] = setting(
+        "What each contestant does in a round.", min_length=1
+    )
+
+
+class Section(StudySettings):
+    """The section deep_gpcm."""
+
+    data: Annotated[Unique[str], Field(min_length=1)] = setting("Data sets to study, of `sources`.")
+    comparison: str = setting("Data set on which slow arms are compared with the reference.")
+    sources: dict[DataName, DataSource] = setting(
+        "Places that answers can come from, by name.", min_length=1
+    )
+    folds: int = setting("Folds over students; 0: one split, the first 80 % train.", ge=0, le=500)
+    block: int = setting("Folds per job; changes no number.", ge=1, le=10**6)
+    validation: float = setting(
+        "Share of a fold's training students held out for choices.", gt=0, le=0.5
+    )
+    model: NetworkSettings = setting("Sizes and variants of the network.")
+    train: Training = setting("Training options shared by all arms.")
+    arms: dict[Name, GpcmArm] = setting("The network in many ways, and other models.", min_length=1)
+    measure: GpcmMeasure = setting("What is timed.")
+
+    @property
+    def active(self) -> list[str]:
+        """Data sets that are studied or compared on."""
+        return list(dict.fromkeys([*self.data, self.comparison]))
+
+    @property
+    def fold_count(self) -> int:
+        """Folds per data set: one for the original's single split."""
+        return self.folds or 1
+
+    def measured_data(self) -> list[str]:
+        """Data sets that workloads read."""
+        workloads = self.measure.workloads.values()
+        return list(dict.fromkeys(workload.data for workload in workloads if workload.repeats))
+
+    def folds_of(self, name: str) -> dict[str, int]:
+        """Data sets that an arm runs on, with the number of their first folds that it computes."""
+        arm, most = self.arms[name], self.fold_count
+        count = most if arm.run.folds is None else min(arm.run.folds, most)
+        names = arm.run.data or self.active
+        if arm.baseline in KNOWING:
+            names = [data for data in names if self.sources[data].has_truth]
+        return {data: count for data in self.active if data in names and count}
+
+
+def check(section: Section) -> None:
+    """Raise ConfigError with one sentence for the first fault of the section."""
+    if section.folds == 1:
+        raise ConfigError(f"Config: {AT}.folds is 1: nobody would train; use 0 or 2.")
+    for name in section.data:
+        check_member(name, section.sources, f"{AT}.data")
+    check_member(section.comparison, section.sources, f"{AT}.comparison")
+    for name, source in section.sources.items():
+        if isinstance(source, Generated) and source.lengths[0] >= source.lengths[1]:
+            raise ConfigError(
+                f"Config: {AT}.sources.{name}.lengths is {source.lengths}; the first must be "
+                "smaller."
+            )
+    for name, arm in section.arms.items():
+        _check_arm(f"{AT}.arms.{name}", section, arm)
+    for name in section.with_role("result"):
+        if list(section.folds_of(name)) != section.active:
+            raise ConfigError(
+                f"Config: {AT}.arms.{name}.run must have all data sets: {name} is the result."
+            )
+    _check_sizes(section)
+    for name, workload in section.measure.workloads.items():
+        _check_workload(f"{AT}.measure.workloads.{name}", section, workload)
+
+
+def _check_arm(where: str, section: Section, arm: GpcmArm) -> None:
+    if (arm.evaluation is None) == (arm.baseline is None):
+        raise ConfigError(f"Config: {where} must have either an evaluation or a baseline.")
+    others = arm.model_fields_set - {"about", "role", "claim", "baseline", "run"}
+    if arm.baseline and others:
+        raise ConfigError(
+            f"Config: {where} is a baseline, which takes no other key, as {min(others)}."
+        )
+    for key in IDLE.get(arm.evaluation or "", ()):
+        if getattr(arm, key) != GpcmArm.model_fields[key].default:
+            raise ConfigError(
+                f"Config: {where}.{key} has no effect on the evaluation {arm.evaluation}; "
+                "use tables."
+            )
+    for name in arm.run.data or ():
+        check_member(name, section.sources, f"{where}.run.data")
+    if (arm.run.folds or 0) > section.fold_count:
+        raise ConfigError(f"Config: {where}.run.folds is {arm.run.folds}, more than folds.")
+
+
+def _check_sizes(section: Section) -> None:
+    jobs = sum(
+        -(-count // (arm.run.block or section.block))
+        for name, arm in section.arms.items()
+        for count in section.folds_of(name).values()
+    )
+    check_size(jobs, FILES, "jobs", f"{AT}.arms", "ask for fewer folds or use larger blocks")
+    files = section.fold_count * max(1, len(section.measured_data()))
+    check_size(files, 2 * FILES, "files of folds to measure on", f"{AT}.folds", "ask for fewer")
+
+
+def _check_workload(where: str, section: Section, workload: GpcmWorkload) -> None:
+    check_member(workload.data, section.sources, f"{where}.data")
+    check_member(workload.where, section.sources, f"{where}.where")
+    for name in workload.contestants or ():
+        contestant = section.contestants.get(name)
+        arm = section.arms.get(contestant.arm) if contestant else None
+        if arm and arm.evaluation is None:
+            raise ConfigError(
+                f"Config: {where} measures {name}, but the arm {contestant.arm} trains nothing."
+            )
+    check_rounds(where, workload, section.fold_count if isinstance(workload, Folds) else 1)

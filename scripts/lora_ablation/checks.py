@@ -1,0 +1,96 @@
+"""What of the configuration must go together: names that exist, sizes that can be planned."""
+
+from typing import TYPE_CHECKING
+
+from scripts.lib.config import JOBS, UNITS, check_member, check_size
+from scripts.lib.contract import check_rounds
+from scripts.lib.faults import ConfigError
+from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS
+from scripts.lora_ablation.specs import STUDY
+
+if TYPE_CHECKING:
+    from scripts.lora_ablation.settings import LoraWorkload, Section
+
+WEIGHTS = "flat_vec"  # the representation that is the tensor store itself
+SHARDS = 100  # whose files stand on one command line, for every family
+
+
+def check(section: "Section") -> None:
+    """Raise ConfigError with one sentence for the first value that does not go with another."""
+    check_member(section.source, section.sources, f"{STUDY}.source")
+    for name in section.representations:
+        check_member(name, [*REPRESENTATIONS, WEIGHTS], f"{STUDY}.representations")
+    for name in section.curves.representations:
+        check_member(name, section.representations, f"{STUDY}.curves.representations")
+    for arm in section.arms:
+        _check_arm(f"{STUDY}.arms.{arm}", section, arm)
+    if section.with_role("reference"):  # else the contract says so
+        _check_sizes(section)
+        _check_prepare(section)
+    for name, workload in section.measure.workloads.items():
+        _check_workload(f"{STUDY}.measure.workloads.{name}", section, workload)
+
+
+def _check_arm(where: str, section: "Section", name: str) -> None:
+    arm = section.arms[name]
+    section.train_of(name)
+    if arm.trainer is None and "run" in arm.model_fields_set and arm.run.runs != 0:
+        raise ConfigError(f"Config: {where}.run is to train cells, but the arm has no trainer.")
+    for key in ("representations", "selections") if section.runs_of(name) else ():
+        for value in getattr(arm.run, key) or ():
+            check_member(value, getattr(section, key), f"{where}.run.{key}")
+    if section.runs_of(name) > section.runs:
+        raise ConfigError(f"Config: {where}.run.runs is {arm.run.runs}, more than runs.")
+
+
+def _check_sizes(section: "Section") -> None:
+    """The result arm trains something, and there are not too many cells or runs to tell."""
+    result = section.result
+    if not section.cells(result):
+        raise ConfigError(
+            f"Config: {STUDY}.arms.{result}.run computes nothing, but {result} is the result of "
+            "the study."
+        )
+    cells = sum(len(section.cells(name)) for name in section.arms)
+    check_size(cells, JOBS, "cells of all arms", f"{STUDY}.arms", "ask for fewer")
+    runs = len(section.cells(result)) * section.runs_of(result)
+    check_size(runs, UNITS, "runs of the result arm", f"{STUDY}.runs", "ask for fewer")
+
+
+def _check_prepare(section: "Section") -> None:
+    where = f"{STUDY}.prepare.arms"
+    for arm in section.prepared:
+        check_member(arm, section.arms, where)
+        if not (section.arms[arm].load or section.arms[arm].features):
+            raise ConfigError(
+                f"Config: {where} has {arm}, which neither loads nor computes features."
+            )
+    if section.reference not in section.prepared:
+        raise ConfigError(
+            f"Config: {where} is without {section.reference}, with which others are compared."
+        )
+
+
+def _check_workload(where: str, section: "Section", workload: "LoraWorkload") -> None:
+    if workload.repeats:
+        check_member(workload.where, ["load", *section.stages, "train"], f"{where}.where")
+    known = section.contestants
+    for name in section.taking_part(workload) if workload.repeats else workload.contestants or ():
+        arm = known[name].arm if name in known else None  # the contract says what is wrong
+        if arm in section.arms and getattr(section.arms[arm], workload.stage) is None:
+            raise ConfigError(
+                f"Config: {where} measures {name}, but the arm {arm} has no {workload.stage}."
+            )
+        if arm is not None and workload.arms:
+            check_member(arm, workload.arms, f"{where}: an arm of the work {workload.work}")
+    check_rounds(where, workload, workload.units())
+    # The work `total` makes its features itself.
+    known = REPRESENTATIONS if workload.work == "total" else section.representations
+    for name in getattr(workload, "representations", ()):
+        check_member(name, known, f"{where}.representations")
+
+
+def check_shards(shards: int) -> None:
+    """Raise ConfigError if the adapters are too many shards."""
+    remedy = "use larger shards or fewer adapters"
+    check_size(shards, SHARDS, "shards", f"{STUDY}.shard", remedy)

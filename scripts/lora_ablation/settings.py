@@ -1,0 +1,216 @@
+"""The section `lora_ablation` of the configuration: what may stand in it."""
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from scripts.lib.sections import Arm, Measure, StudySettings, Workload
+from scripts.lib.settings import Model, Name, Text, Unique, read_settings, setting, text_like
+from scripts.lora_ablation.checks import check
+from scripts.lora_ablation.specs import (
+    STUDY,
+    Count,
+    DataSource,
+    Extractor,
+    Loader,
+    Selection,
+    SplitKind,
+    Train,
+    Trainer,
+)
+
+FULL = 100  # per cent of the training rows
+Representations = Annotated[Unique[str], Field(min_length=1)]
+Selections = Annotated[Unique[Selection], Field(min_length=1)]
+Rank = Annotated[int, Field(ge=1, le=768)]
+Measured = Annotated[int, Field(ge=2, le=10_000)]  # adapters
+Where = text_like("^(load|train|features_r[0-9]+)$", "load, train, features_r1, features_r4, ...")
+CellLabels = tuple[str, str, int]  # representation, selection, share
+
+
+class Limits(Model):
+    """Cells that an arm trains."""
+
+    renamed: ClassVar = {"layers": "selections"}
+    representations: Representations | None = setting("Only these.", default=None)
+    selections: Selections | None = setting("Only these.", default=None)
+    runs: int | None = setting(
+        "Only the first runs; 0 switches the arm off.", default=None, ge=0, le=100_000
+    )
+
+
+class LoraArm(Arm):
+    """An implementation of a stage or of several."""
+
+    renamed: ClassVar = {"layers": "selection"}
+    load: Loader | None = setting("Way of loading.", default=None)
+    features: Extractor | None = setting("Way of computing features.", default=None)
+    trainer: Trainer | None = setting("Which trainer.", default=None)
+    selection: Selection | None = setting("Selection that replaces the cell's.", default=None)
+    train: dict[str, Any] = setting("Options of this arm, over those of `train`.", default={})
+    repair: Text | None = setting("The repair of the original that it undoes.", default=None)
+    run: Limits = setting("Cells that it trains; all, if left out.", default=Limits())
+
+
+class Curves(Model):
+    """Learning curves of the result arm, all tensors."""
+
+    representations: Unique[str] = setting("Representations.")
+    shares: Unique[Annotated[int, Field(ge=1, le=99)]] = setting("Percent of the training rows.")
+
+
+class Prepare(Model):
+    """Generated adapters on which loading and features of the arms are compared."""
+
+    arms: Unique[Name] | None = setting(
+        "Arms to compare; all that load or compute features, if left out.", default=None
+    )
+    adapters: int = setting("Adapters.", ge=1, le=1000)
+    ranks: Annotated[Unique[Rank], Field(min_length=1)] = setting("Ranks of the features.")
+
+
+class LoraWorkload(Workload):
+    """A kind of work; `where` is a stage."""
+
+    # The stage whose choice an arm needs to take part, and the arms that can, where not all can.
+    stage: ClassVar[str] = "trainer"
+    arms: ClassVar[tuple[str, ...]] = ()
+    where: Where = setting("Stage whose agreement counts.")
+
+    def units(self) -> int:
+        """Units of a round."""
+        return 2
+
+
+class LoadWorkload(LoraWorkload):
+    """Tensors of adapters from nested lists."""
+
+    stage: ClassVar = "load"
+    work: Literal["load"]
+    adapters: Measured = setting("Adapters per round.")
+
+
+class FeaturesWorkload(LoraWorkload):
+    """All hand-crafted representations, all and visual."""
+
+    stage: ClassVar = "features"
+    work: Literal["features"]
+    adapters: Measured = setting("Adapters per round.")
+
+
+class MatrixWorkload(LoraWorkload):
+    """Matrices of one rank."""
+
+    stage: ClassVar = "features"
+    rank: Rank = setting("Rank of the matrices.")
+    matrices: int = setting("Matrices per round.", ge=1, le=10_000)
+
+
+class SvdWorkload(MatrixWorkload):
+    """Singular values."""
+
+    arms: ClassVar = ("reference", "lowrank", "resident")
+    work: Literal["svd"]
+
+
+class FftWorkload(MatrixWorkload):
+    """Fourier transforms."""
+
+    arms: ClassVar = ("reference", "resident")
+    work: Literal["fft"]
+
+
+class FitWorkload(LoraWorkload):
+    """Standardisation (scaler) or training of cells, all tensors."""
+
+    work: Literal["scaler", "train"]
+    representations: Representations = setting("Cells, all tensors.")
+    max_epochs: Count | None = setting("Cap on epochs, if another.", default=None)
+
+    def units(self) -> int:
+        return len(self.representations)
+
+
+class TotalWorkload(FitWorkload):
+    """Load, features and training, all and visual."""
+
+    work: Literal["total"]
+    adapters: Measured = setting("Adapters per round.")
+
+
+class LoraMeasure(Measure):
+    """What is timed."""
+
+    workloads: dict[
+        Name,
+        Annotated[
+            LoadWorkload | FeaturesWorkload | SvdWorkload | FftWorkload | FitWorkload
+            | TotalWorkload,
+            Field(discriminator="work"),
+        ],
+    ] = setting("What is computed, by name.", min_length=1)  # fmt: skip
+
+
+class Section(StudySettings):
+    """The section of the study."""
+
+    renamed: ClassVar = StudySettings.renamed | {"layers": "selections"}
+    source: Text = setting("Which of `sources` the adapters come from.")
+    sources: dict[Name, DataSource] = setting("Data sources, by name.", min_length=1)
+    shard: int = setting("Adapters per shard.", ge=1, le=10_000)
+    keep_tensors: bool = setting("Keep the tensor store once the features are made.")
+    split: SplitKind = setting("How adapters are split.")
+    representations: Representations = setting("Representations.")
+    selections: Selections = setting("Selections of tensors.")
+    runs: int = setting("Initialisation seeds per cell.", ge=1, le=100_000)
+    block: Count = setting("Cells of one representation per job.")
+    curves: Curves = setting("Learning curves of the result arm, all tensors.")
+    train: Train = setting("Training options shared by all arms.")
+    arms: dict[Name, LoraArm] = setting("Implementations, by name.", min_length=1)
+    prepare: Prepare = setting("Generated adapters on which loading and features are compared.")
+    measure: LoraMeasure = setting("What is timed.")
+
+    @property
+    def adapters_from(self) -> DataSource:
+        """The data source of this run."""
+        return self.sources[self.source]
+
+    @property
+    def stages(self) -> dict[str, int]:
+        """Stages at which features are compared, with the rank of each."""
+        return {f"features_r{rank}": rank for rank in self.prepare.ranks}
+
+    @property
+    def prepared(self) -> list[str]:
+        """Arms whose loading and features are compared."""
+        named = self.prepare.arms
+        return [n for n, a in self.arms.items() if a.load or a.features] if named is None else named
+
+    def train_of(self, arm: str, **changes: Any) -> Train:
+        """Training options of an arm."""
+        at = f"{STUDY}.arms.{arm}.train"
+        return read_settings(Train, self.train.model_dump() | self.arms[arm].train | changes, at)
+
+    def cells(self, arm: str) -> list[CellLabels]:
+        """Every cell of an arm, limited as its `run` says."""
+        options, curves = self.arms[arm], self.curves
+        if options.trainer is None or options.run.runs == 0:
+            return []
+        grid = [
+            (representation, selection, FULL)
+            for representation in options.run.representations or self.representations
+            for selection in options.run.selections or self.selections
+        ]
+        if arm == self.result:
+            grid += [(name, "all", s) for name in curves.representations for s in curves.shares]
+        return grid
+
+    def runs_of(self, arm: str) -> int:
+        """Runs of each cell of an arm."""
+        runs = self.arms[arm].run.runs
+        return self.runs if runs is None else runs
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        check(self)
+        return self

@@ -1,0 +1,46 @@
+"""Schemas of the configuration for editors, from the models: python -m scripts.spine.schemas.
+
+workflow/schemas/<study>.schema.yaml describes config/<study>.yaml, config.schema.yaml the root. The
+workflow itself checks with the models; a test keeps the files equal to them.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.lib.code import ROOT
+from scripts.lib.config import Root
+from scripts.lib.files import replacing
+from scripts.lib.sections import StudySettings
+from scripts.lib.yaml_files import LOADER
+from scripts.spine.two_stage import two_stage, two_stage_studies
+
+FOLDER = ROOT / "workflow/schemas"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def section_of(study: str) -> type[StudySettings]:
+    """The model of a study's section."""
+    if study in two_stage_studies([study]):
+        return two_stage(study).section
+    return importlib.import_module(f"scripts.{study}.settings").Section
+
+
+def schemas() -> dict[Path, dict[str, Any]]:
+    """Content of each file."""
+    shipped = yaml.load((ROOT / "config/config.yaml").read_bytes(), Loader=LOADER)["studies"]
+    found = {FOLDER / "config.schema.yaml": Root.model_json_schema()}
+    for study in shipped:
+        schema = section_of(study).model_json_schema()
+        definitions = {"$defs": schema.pop("$defs")}
+        whole = {"type": "object", "required": [study], "properties": {study: schema}}
+        found[FOLDER / f"{study}.schema.yaml"] = whole | definitions
+    return {path: {"$schema": DIALECT} | schema for path, schema in found.items()}
+
+
+if __name__ == "__main__":
+    for path, schema in schemas().items():
+        with replacing(path) as temporary:
+            temporary.write_text(yaml.safe_dump(schema, sort_keys=False, width=100), "utf-8")

@@ -1,0 +1,135 @@
+"""The floor plan: one role, one name; typed things flow; code cites what is in the repository."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.lib.code import ROOT
+
+SCRIPTS = sorted(path for path in (ROOT / "scripts").rglob("*.py") if path.read_text().strip())
+STUDIES = ("engression", "lora_ablation", "deep_gpcm", "tep_bp")
+# Modules of a study, from their names to the role that they have in every study.
+ROLES = {
+    "settings": "models of the section of the configuration",
+    "jobs": "axes, jobs, what is measured",
+    "unit": "one unit: inputs to a row",
+    "measured": "what is timed",
+    "fetch": "stage: download what is pinned",
+    "load": "stage: data as read",
+    "train": "stage: units of an arm",
+    "tables": "stage: tables of the chapter",
+    "draw": "stage: figures of the chapter",
+    "kernel": "stage: compile what is compiled",
+    "sources": "data sources: the one door to what users bring",
+    "generator": "generated data",
+    "split": "who trains, validates and tests",
+    "store": "the study's data on disk",
+    "reference": "the reference implementation",
+    "fit": "the loop that trains one unit",
+    "network": "the network",
+    "metrics": "metrics of a unit",
+    "stacked": "many units of a shape in one array",
+}
+# In lib or the spine a name may be that of the same role, written for all studies.
+SHARED = {"settings", "jobs", "load", "train"}
+CITATION = re.compile(r"\b(shared )?spec(ification)?,? (section )?\d|\btrap \d", re.IGNORECASE)
+
+
+def functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
+    """All public functions and methods, and the public methods of classes."""
+    for path in SCRIPTS:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                yield path, node
+
+
+def test_what_flows_between_functions_has_a_type():
+    """Rows and tables are `dict[str, Any]`; a bare `dict` says nothing of its keys."""
+    bare = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}({argument.arg})"
+        for path, node in functions()
+        for argument in [*node.args.args, *node.args.kwonlyargs]
+        if getattr(argument.annotation, "id", "") == "dict"
+    ]
+    assert len(bare) <= 40, bare
+
+
+def test_settings_are_read_by_attribute_and_not_by_text():
+    looked_up = re.compile(r'\b(spec|train|config|options|workload|job|settings)\["')
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in SCRIPTS
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        for _ in looked_up.findall(line)
+    ]
+    assert len(found) <= 60, found
+
+
+def test_a_module_name_has_one_meaning():
+    places = defaultdict(set)
+    for path in SCRIPTS:
+        places[path.stem].add(path.relative_to(ROOT / "scripts").parts[0])
+    several = {
+        name: folders
+        for name, folders in places.items()
+        if len(folders) > 1 and name != "__init__" and not (name in ROLES and folders <= {*STUDIES})
+    }
+    assert {name for name in several if not (name in SHARED and "lib" not in several[name])} <= {
+        "settings"
+    }, several
+    within = defaultdict(list)
+    for path in SCRIPTS:
+        within[path.relative_to(ROOT / "scripts").parts[0], path.stem].append(path)
+    twice = {key: paths for key, paths in within.items() if len(paths) > 1 and key[1] != "__init__"}
+    assert not twice
+
+
+@pytest.mark.parametrize(
+    ("study", "most"),
+    [("engression", 15), ("lora_ablation", 45), ("deep_gpcm", 48), ("tep_bp", 60)],
+)
+def test_a_study_has_rooms_and_not_closets(study, most):
+    modules = [path for path in SCRIPTS if path.is_relative_to(ROOT / "scripts" / study)]
+    assert len(modules) <= most
+
+
+@pytest.mark.parametrize("study", STUDIES[1:])
+def test_every_study_with_rules_of_its_own_has_the_same_floor_plan(study):
+    folder = ROOT / "scripts" / study
+    for name in ("settings", "jobs", "unit", "measured", "load", "train", "tables", "draw"):
+        assert (folder / f"{name}.py").is_file(), name
+    for room in ("data", "models", "outcome"):
+        assert (folder / room).is_dir(), room
+    assert (folder / "models/reference.py").is_file() or (folder / "models/reference").is_dir()
+    assert (ROOT / f"docs/studies/{study}.md").is_file()
+
+
+def test_nothing_cites_a_document_that_is_not_in_the_repository():
+    files = [*SCRIPTS, *(ROOT / "tests").rglob("*.py"), *(ROOT / "config").glob("*.yaml")]
+    files += [*(ROOT / "workflow").rglob("*.smk"), *(ROOT / "workflow/report").iterdir()]
+    cited = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in files
+        if path != Path(__file__)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if CITATION.search(line)
+    ]
+    assert not cited
+    pages = re.compile(r"docs/[\w/-]+\.md")
+    named = {page for path in files for page in pages.findall(path.read_text(encoding="utf-8"))}
+    assert [page for page in named if not (ROOT / page).is_file()] == []
+
+
+def test_a_rule_is_short():
+    rules = re.compile(r"^ *rule ?\w*:\n((?:(?: +.*)?\n)+)", re.MULTILINE)
+    long = {}
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        for body in rules.findall(path.read_text()):
+            lines = [line for line in body.splitlines() if line.strip()]
+            if len(lines) > 20:
+                long[path.name] = lines[0]
+    assert not long

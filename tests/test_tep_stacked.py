@@ -11,7 +11,7 @@ from scripts.tep_bp.models.stacked.fit import batch, training
 from scripts.tep_bp.models.stacked.optimiser import contract
 from scripts.tep_bp.models.stacked.rules import GRADIENTS, probabilities
 from scripts.tep_bp.plans.space import Trial
-from tests.tep_nets import PLAIN, RULE_NAMES, TRAIN, digits, trial
+from tests.tep_nets import PLAIN, RULE_NAMES, TRAIN, changed, digits, trial
 
 SINGLE, DOUBLE = torch.float32, torch.float64
 
@@ -47,7 +47,7 @@ def test_the_recurrent_weights_stay_symmetric_and_below_the_cap():
     data, trials = digits(SINGLE, 125), mixed("tep", 32, lr=0.05)
     norms = {}
     for cap, steps in ((0.9, 1000), (0.9, 2), (1e3, 2)):
-        train = TRAIN | {"spectral_cap": cap, "power_steps": steps}
+        train = changed(TRAIN, spectral_cap=cap, power_steps=steps)
         with torch.inference_mode():
             *_, (own, _) = training(data, trials, train, PLAIN, Phases())
             assert torch.equal(own.W, own.W.mT)
@@ -83,6 +83,8 @@ def test_flops_are_those_of_the_table_in_the_documentation(rule):
     data = digits(SINGLE, 1149)
     assert (len(data.x), len(data.held_x)) == (1149, 288)
     for hidden, printed in TABLE[rule].items():
-        found = trial_flops(trial(rule, hidden=hidden), data, TRAIN | {"epochs": 30}, PLAIN) / 1e9
+        found = (
+            trial_flops(trial(rule, hidden=hidden), data, changed(TRAIN, epochs=30), PLAIN) / 1e9
+        )
         half = 0.5 * 10 ** -len(printed.partition(".")[2])
         assert found == pytest.approx(float(printed), rel=0.03, abs=half)

@@ -13,11 +13,7 @@ TRAININGS = 100_000  # of repeats: rows of one plan
 def check_section(section: Section) -> None:
     """Raise ConfigError with one sentence for the first fault of the section."""
     check_member(section.task, section.tasks, f"{HERE}.task")
-    check_order(section.space.lr, f"{HERE}.space.lr")
-    check_order(section.space.beta, f"{HERE}.space.beta")
     check_order(section.search.halving.epochs, f"{HERE}.search.halving.epochs", strictly=True)
-    for name, span in section.band:
-        check_order(span or [], f"{HERE}.band.{name}")
     _check_search(section)
     for name, solver in section.solvers:
         if solver.tol is not None and (solver.omega, solver.mu) != (1, 0):

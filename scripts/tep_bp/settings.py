@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
-from scripts.lib.settings import Model, Name, Text, Unique, setting, text_like
+from scripts.lib.settings import Model, Name, Rising, Text, Unique, setting, text_like
 from scripts.tep_bp.plans.space import Activation, Space
 
 Rule = Literal["tep", "bp", "rbp"]
@@ -19,7 +19,7 @@ Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Iterations = Annotated[int, Field(ge=1, le=100_000)]
 Trials = Annotated[int, Field(ge=0, le=2**20)]
 Block = Annotated[int, Field(ge=1, le=10**6)]
-Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
+Interval = Annotated[Rising, Field(min_length=2, max_length=2)]
 TaskName = text_like("^[A-Za-z0-9_]+$", "letters, digits and _")
 
 

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from scripts.lib.settings import Model, Unique, setting
 
@@ -11,7 +12,19 @@ Activation = Literal["tanh", "relu"]
 Width = Annotated[int, Field(ge=8, le=100_000, multiple_of=8)]
 Batch = Annotated[int, Field(ge=1, le=100_000)]
 Decay = Annotated[float, Field(ge=0)]
-Range = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2)]
+
+
+def _rising(bounds: list[float]) -> list[float]:
+    if bounds[0] > bounds[1]:
+        raise PydanticCustomError("order", "the numbers must rise")
+    return bounds
+
+
+Range = Annotated[
+    list[Annotated[float, Field(gt=0)]],
+    Field(min_length=2, max_length=2),
+    AfterValidator(_rising),
+]
 
 RANGES = ("lr", "beta")  # [lowest, highest], log-uniform; the others are lists of equal shares
 # In the order of a plan's dimensions, so that a point means the same in every version.

@@ -6,15 +6,35 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter
 
+from scripts.tep_bp.data import sources
+from scripts.tep_bp.data.store import Task
+from scripts.tep_bp.settings import TaskSettings
 from tests.stages import one_sentence, run_stage
 
 SIZES = {"train-images": 3, "train-labels": 1, "t10k-images": 3, "t10k-labels": 1}
 
 
+def settings(task: dict) -> TaskSettings:
+    """The task as the configuration describes it."""
+    return TypeAdapter(TaskSettings).validate_python(task)
+
+
+def read(task: dict, split_seed: int, fetched: Path | None = None) -> Task:
+    """The task, read and split."""
+    return sources.read(settings(task), split_seed, fetched)
+
+
+def fingerprint(task: dict) -> str:
+    """Digest of the task's own files."""
+    return sources.fingerprint(settings(task))
+
+
 def load(monkeypatch, task: dict, output: Path, seed: int = 0, fetched: tuple = ()) -> str | None:
     spec = {"task": task, "split_seed": seed}
-    return run_stage(monkeypatch, "tep_bp/load.py", spec, "--fetched", *fetched, "--task", output)
+    files = {"input": {"fetched": list(fetched)}, "output": {"task": output}}
+    return run_stage(monkeypatch, "tep_bp/load.py", spec, **files)
 
 
 def refusal(monkeypatch, tmp_path, task: dict, fetched: tuple = ()) -> str:

@@ -5,11 +5,12 @@ from torch import nn
 from torch.nn.functional import cross_entropy, elu, gelu, one_hot
 
 from scripts.lib.torch_rng import torch_rng
-from scripts.tep_bp.training.data import Data, numbers
-from scripts.tep_bp.training.initial import batch_orders
-from scripts.tep_bp.training.legacy.block import Block, flattened, initial_block, viewed
-from scripts.tep_bp.training.legacy.phases import Step
-from scripts.tep_bp.trial import Trial
+from scripts.tep_bp.models.initial import batch_orders
+from scripts.tep_bp.models.interface import Data, numbers
+from scripts.tep_bp.models.legacy.phases import Step
+from scripts.tep_bp.models.legacy.transformer_block import Block, flattened, initial_block, viewed
+from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Faults, Training
 
 HEADS = 4
 
@@ -34,7 +35,7 @@ def stacked(chosen: list[Trial], inputs: int = 5, classes: int = 3) -> Block:
     return viewed(torch.stack([flattened(block) for block in own]), own[0])
 
 
-def step(chosen: list[Trial], x: torch.Tensor, y: torch.Tensor, classes: int, switches: dict):
+def step(chosen: list[Trial], x: torch.Tensor, y: torch.Tensor, classes: int, switches: Faults):
     """All phases of a step on the same samples x (B, D) and classes y (B,)."""
     t, hot = len(chosen), one_hot(y, 16).to(x.dtype)
     beta = torch.tensor([trial.beta for trial in chosen], dtype=x.dtype).view(-1, 1, 1)
@@ -87,44 +88,44 @@ class NaiveBlock(nn.Module):
         for step in range(1, steps + 1):
             f = self(h, embedded).detach().requires_grad_()
             if strength:
-                mean = switches["nudge"] == "batch_mean"
+                mean = switches.nudge == "batch_mean"
                 loss = cross_entropy(self.head(f), y, reduction="mean" if mean else "sum")
                 f = f - strength * torch.autograd.grad(loss, f)[0]
-            new = ((1 - switches["damping"]) * h + switches["damping"] * f).detach()
-            close = (f - new).abs().max() < switches["tol"]
+            new = ((1 - switches.damping) * h + switches.damping * f).detach()
+            close = (f - new).abs().max() < switches.tol
             h = new
-            if switches["stop"] == "early" and step % every == 0 and close:
+            if switches.stop == "early" and step % every == 0 and close:
                 break
         return h
 
-    def loss(self, x, y, beta: float, switches: dict) -> torch.Tensor:
+    def loss(self, x, y, beta: float, switches: Faults) -> torch.Tensor:
         """What is differentiated once: a proxy of the block, and the head's cross-entropy."""
         zero = torch.zeros(len(x), self.v.in_features, dtype=x.dtype)
-        h = self.solve(x, y, 0, zero, switches["free_steps"], switches)
-        plus = self.solve(x, y, beta, h, switches["nudged_steps"], switches)
+        h = self.solve(x, y, 0, zero, switches.free_steps, switches)
+        plus = self.solve(x, y, beta, h, switches.nudged_steps, switches)
         f = self(h, self.embedding(x))
-        if switches["difference"] == "one_sided":
+        if switches.difference == "one_sided":
             proxy = ((f - plus) ** 2).mean() / beta
         else:
-            minus = self.solve(x, y, -beta, h, switches["nudged_steps"], switches)
-            size = len(x) if switches["nudge"] == "per_sample" else 1
+            minus = self.solve(x, y, -beta, h, switches.nudged_steps, switches)
+            size = len(x) if switches.nudge == "per_sample" else 1
             proxy = -((plus - minus) / (2 * beta * size) * f).sum()
         return proxy + cross_entropy(self.head(h), y)
 
 
-def naive_losses(data: Data, trial: Trial, train: dict, switches: dict) -> list[float]:
+def naive_losses(data: Data, trial: Trial, train: Training, switches: Faults) -> list[float]:
     """Held cross-entropy after each epoch of training by torch.optim.Adam."""
     net = NaiveBlock(initial_block(trial, data.x.shape[1], data.classes), data.classes)
-    adam = torch.optim.Adam(net.parameters(), trial.lr, train["betas"], train["adam_eps"])
+    adam = torch.optim.Adam(net.parameters(), trial.lr, train.betas, train.adam_eps)
     orders, losses = batch_orders(trial), []
-    for _ in range(train["epochs"]):
+    for _ in range(train.epochs):
         order = torch.randperm(len(data.x), generator=orders)
         for rows in order.split(trial.batch):
             adam.zero_grad()
             net.loss(numbers(data.x[rows]), data.y[rows], trial.beta, switches).backward()
             adam.step()
         zero = torch.zeros(len(data.held_x), trial.hidden, dtype=data.dtype)
-        h = net.solve(numbers(data.held_x), None, 0, zero, switches["free_steps"], switches)
+        h = net.solve(numbers(data.held_x), None, 0, zero, switches.free_steps, switches)
         losses.append(cross_entropy(net.head(h), data.held_y).item())
     return losses
 

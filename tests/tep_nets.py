@@ -1,34 +1,45 @@
 """Digits, trials and half-trained networks for the tests of the learning rules."""
 
 import functools
+from typing import Any, TypeVar
 
 import torch
 
+from scripts.lib.settings import Model
 from scripts.lib.timing import Phases
-from scripts.tep_bp.tasks.sources import read
-from scripts.tep_bp.training.data import Data, data_of
-from scripts.tep_bp.training.reference.fit import adam, loader, network
-from scripts.tep_bp.training.reference.networks import Perceptron
-from scripts.tep_bp.training.reference.rules import RULES
-from scripts.tep_bp.trial import Trial
+from scripts.tep_bp.models.interface import Data, data_of
+from scripts.tep_bp.models.reference.fit import adam, loader, network
+from scripts.tep_bp.models.reference.networks import Perceptron
+from scripts.tep_bp.models.reference.rules import RULES
+from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Solver, Training
+from tests.tep_files import read
 
 RULE_NAMES = ["tep", "rbp", "bp"]
 LOOP, HEAD = ("W_x", "b", "W"), ("W_o", "b_o")
-PLAIN = {"omega": 1.0, "mu": 0.0, "free": 20, "nudged": 10}
-ECONOMY = {"omega": 1.2, "mu": 0.2, "free": 8, "nudged": 4}
-SETTLED = {**PLAIN, "free": 400, "nudged": 400}
-TRAIN = {
-    "epochs": 2,
-    "betas": [0.9, 0.999],
-    "adam_eps": 1e-8,
-    "spectral_cap": 0.9,
-    "power_steps": 2,
-    "watch": True,
-    "workers": 0,
-    "persistent": False,
-    "proposal": "none",
-    "difference": "centred",
-}
+PLAIN = Solver(omega=1.0, mu=0.0, free=20, nudged=10)
+ECONOMY = Solver(omega=1.2, mu=0.2, free=8, nudged=4)
+M = TypeVar("M", bound=Model)
+
+
+def changed(model: M, **changes: Any) -> M:
+    """The model with some of its values changed, unchecked."""
+    return model.model_copy(update=changes)
+
+
+SETTLED = changed(PLAIN, free=400, nudged=400)
+TRAIN = Training(
+    epochs=2,
+    betas=[0.9, 0.999],
+    adam_eps=1e-8,
+    spectral_cap=0.9,
+    power_steps=2,
+    watch=True,
+    workers=0,
+    persistent=False,
+    proposal="none",
+    difference="centred",
+)
 
 
 def trial(rule: str = "tep", **changes) -> Trial:
@@ -50,7 +61,9 @@ def batch(n: int = 64, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor
     return digits(dtype).x[:n], digits(dtype).y[:n]
 
 
-def half_trained(one: Trial, solver: dict, data: Data | None = None, epochs: int = 8) -> Perceptron:
+def half_trained(
+    one: Trial, solver: Solver, data: Data | None = None, epochs: int = 8
+) -> Perceptron:
     """The network of a trial after some epochs by `rbp` or `bp`, in the dtype of the data."""
     data = data or digits()
     net = network(one, data, PLAIN)
@@ -68,7 +81,7 @@ def half_trained(one: Trial, solver: dict, data: Data | None = None, epochs: int
 
 def gradients(net: Perceptron, one: Trial, x, y, **changes) -> dict[str, torch.Tensor]:
     """What the rule of a trial leaves in `.grad`."""
-    RULES[one.rule](net, x, y, one, TRAIN | changes, Phases())
+    RULES[one.rule](net, x, y, one, changed(TRAIN, **changes), Phases())
     return {name: p.grad.clone() for name, p in net.named_parameters()}
 
 

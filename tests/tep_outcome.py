@@ -3,19 +3,21 @@
 import numpy as np
 import pandas as pd
 
-from scripts.tep_bp.search.plan import trials
-from scripts.tep_bp.tables import tables
+from scripts.tep_bp.plans.sampling import trials
+from scripts.tep_bp.settings import Band
+from scripts.tep_bp.specs import TablesJob
+from scripts.tep_bp.tables import all_tables
+from tests.tep_nets import changed
 from tests.tep_space import SPACE
 
 RULES = ("tep", "bp", "rbp")
 LEGACY = ("legacy", "legacy_per_sample", "legacy_no_stop", "legacy_centred", "legacy_repaired")
 TRIALS, REPEATS, TOP, SAMPLES = 32, 4, 3, 40
-SPEC = {
-    "arm": "gated", "reference": "reference", "rules": list(RULES), "legacy": list(LEGACY),
-    "stage": "search", "trials": TRIALS, "repeats": REPEATS, "top": TOP, "space": SPACE, "seed": 42,
-    "band": {"best": [0.9, 1.0], "median": [0.99, 1.0], "difference": [-0.01, 0.01],
-             "test": [0.5, 1.0]},
-}  # fmt: skip
+SPEC = TablesJob(
+    arm="gated", rules=list(RULES), original=list(LEGACY), stage="search", trials=TRIALS,
+    repeats=REPEATS, top=TOP, space=SPACE, seed=42,
+    band=Band(best=[0.9, 1.0], median=[0.99, 1.0], test=[0.5, 1.0], difference=[-0.01, 0.01]),
+)  # fmt: skip
 GATE = {
     "solver": "economy", "passed": True, "reasons": [], "trials": 60, "mean_difference": 0.0006,
     "low": -0.0014, "high": 0.0026, "top_overlap": 8, "top": 10, "networks": 12,
@@ -94,4 +96,4 @@ def searched(rows: pd.DataFrame, rule: str = "tep", arm: str = "gated") -> pd.Da
 
 def outcome(rows: pd.DataFrame | None = None, gate: dict = GATE, **spec) -> dict[str, pd.DataFrame]:
     """All tables by name."""
-    return tables(SPEC | spec, runs() if rows is None else rows, gate, gradient())
+    return all_tables(changed(SPEC, **spec), runs() if rows is None else rows, gate, gradient())

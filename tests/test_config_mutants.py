@@ -15,14 +15,14 @@ from tests.rule_files import STUDIES, read, shipped
 HANGS = 5  # seconds after which planning counts as endless
 GONE = object()
 # Mappings whose keys are names of the user's.
-NAMED = re.compile(r"\b(arms|run|sources|tasks|contestants|workloads)\.[A-Za-z0-9_]+")
+NAMED = re.compile(r"\b(arms|sources|tasks|contestants|workloads)\.[A-Za-z0-9_]+")
 Place = tuple[str | int, ...]
 OTHER = ("next", "large", "huge", "fraction", "zero", "integral", "negative")
 RATES = "lr|adam_eps|weight_decay|ability_scale|clip|lr_factor|dropout|mmd_gamma|ks_alpha"
 RATES += "|spectral_cap|omega|mu|tol|damping|beta|attn1|attn2|leaf|validation"
 # Why a mutant is a configuration like any other: (mutations, places).
 REASONS = {
-    "margin or expected band": (OTHER, r"^agreement\.arms\.\w+\.\w+\.\w+$|^gate\.|^band\."),
+    "margin or expected band": (OTHER, r"^arms\.\w+\.claim\.\w+\.\w+$|^gate\.|^band\."),
     "number of pairs": (OTHER, r"min_pairs$"),
     "seed": (OTHER, r"split_seed$"),
     "rate, strength or share": (OTHER, rf"({RATES}|(betas|lr|beta|weight_decay|shares)\.\d)$"),
@@ -36,27 +36,27 @@ REASONS = {
     ),
     "label": (
         ("misspelt", "numeric text", "a letter more", "with a space"),
-        r"^report\.(title|figure\.label)$",
+        r"^report\.(title|figure\.label)$|^arms\.\w+\.(about|repair)$",
     ),
     "switch": (("bool", "switched"), r"(train|contestants|workloads)\.|keep_tensors$"),
     "entry less": (("removed",), r"\.\d+$"),
     "entry of names less": (
         ("removed",),
-        r"^(run|agreement\.arms|measure\.(workloads|contestants)|sources|tasks|arms)\.\w+$",
+        r"^(measure\.(workloads|contestants)|sources|tasks|arms)\.\w+$|^arms\.\w+\.(claim|run|options|train|model)$",
     ),
     "default in place of it": (
         ("removed", "empty mapping"),
-        r"^(arms|run|measure\.(workloads|contestants))\.\w+\.\w+|^tasks\.\w+\.samples$"
-        r"|^run\.\w+$|^solvers\.\w+\.tol$",
+        r"^(arms|measure\.(workloads|contestants))\.\w+\.\w+|^tasks\.\w+\.samples$"
+        r"|^solvers\.\w+\.tol$",
     ),
     "test not asked for": (
         ("removed", "empty mapping", "empty list"),
-        r"^agreement\.arms\.\w+\.(close|mostly|at_most|equivalent|not_worse|reported)"
+        r"^arms\.\w+\.claim\.(close|mostly|at_most|equivalent|not_worse|reported)"
         r"|^summary\.|^curves\.",
     ),
     "nothing known, nothing limited": (
         ("null", "removed", "empty mapping"),
-        r"^band|^report\.only|^agreement\.arms$",
+        r"^band|^report\.only",
     ),
 }
 

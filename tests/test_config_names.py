@@ -39,7 +39,9 @@ def refusal(changes: dict, *studies: str) -> str:
 
 def off(study: str, key: str, but: tuple[str, ...] = ()) -> dict:
     """Changes that switch off every arm of a study, but some."""
-    return {f"{study}.run.{arm}": {key: 0} for arm in shipped()[study]["run"] if arm not in but}
+    return {
+        f"{study}.arms.{arm}.run": {key: 0} for arm in shipped()[study]["arms"] if arm not in but
+    }
 
 
 # {what is wrong: (changes, words of the sentence)}
@@ -51,16 +53,16 @@ NAMES = {
         "proportions is 'excess_loss'",
     ),
     "metric of a test": (
-        {"engression.agreement.arms.exact.close": {"early_los": 1}},
-        "agreement.arms.exact.close is 'early_los' (did you mean 'early_loss'?)",
+        {"engression.arms.exact.claim.close": {"early_los": 1.0}},
+        "arms.exact.claim.close is 'early_los' (did you mean 'early_loss'?)",
     ),
     "metric without a test": (
-        {"deep_gpcm.agreement.arms.fused.reported": ["nosuch"]},
-        "agreement.arms.fused.reported is 'nosuch'",
+        {"deep_gpcm.arms.fused.claim.reported": ["nosuch"]},
+        "arms.fused.claim.reported is 'nosuch'",
     ),
     "list for a test of means": (
-        {"tep_bp.agreement.arms.fused.equivalent": {"early_losses": 0.1}},
-        "arms.fused.equivalent is 'early_losses'",
+        {"tep_bp.arms.fused.claim.equivalent": {"early_losses": 0.1}},
+        "arms.fused.claim.equivalent is 'early_losses'",
     ),
     "metric of the figure": (
         {"lora_ablation.report.figure.metric": "nosuch"},
@@ -108,20 +110,20 @@ NAMES = {
         "is without reference, with which antithetic_jobs is compared",
     ),
     "only the reference runs": (
-        off("engression", "reps", but=("reference",)) | {"engression.report.arm": "reference"},
-        "engression.run has none of engression.agreement.arms",
+        off("engression", "reps", but=("reference",)) | {"engression.arms.antithetic.role": "peer"},
+        "engression.arms that claim something compute nothing",
     ),
     "result arm of engression off": (
-        {"engression.run.antithetic": {"reps": 0}},
-        "engression.run.antithetic computes nothing",
+        {"engression.arms.antithetic.run": {"reps": 0}},
+        "engression.arms.antithetic.run computes nothing",
     ),
     "result arm of LoRA off": (
-        {"lora_ablation.run.resident": {"runs": 0}},
-        "lora_ablation.run.resident trains nothing",
+        {"lora_ablation.arms.resident.run": {"runs": 0}},
+        "lora_ablation.arms.resident.run trains nothing",
     ),
     "result arm of Deep-GPCM off": (
-        {"deep_gpcm.run.fused": {"folds": 0}},
-        "deep_gpcm.run.fused must have all data sets",
+        {"deep_gpcm.arms.fused.run": {"folds": 0}},
+        "deep_gpcm.arms.fused.run must have all data sets",
     ),
     "preparation without the reference": (
         {"lora_ablation.prepare.arms": ["resident"]},
@@ -145,7 +147,7 @@ NAMES = {
         {"lora_ablation.measure.workloads.mine": {
             "work": "svd", "where": "load", "rank": 1, "repeats": 1, "contestants": ["reference"],
         }},
-        "workloads.mine.matrices is missing; the work svd needs it",
+        "workloads.mine.matrices is missing; svd needs it",
     ),
     "work without representations": (
         {"lora_ablation.measure.workloads.mine": {
@@ -155,14 +157,13 @@ NAMES = {
         "workloads.mine.representations is missing",
     ),
     "arm without a way of its own": (
-        {"lora_ablation.arms.mine": {"features": "union"},
-         "lora_ablation.measure.contestants.mine": {"arm": "mine"},
+        {"lora_ablation.arms.mine": {"about": "Mine.", "role": "peer", "features": "union"},
          "lora_ablation.measure.workloads.fft.contestants": ["reference", "mine"]},
         "an arm of the work fft is 'mine'. Use one of: reference, resident",
     ),
     "steps without their number": (
         {"deep_gpcm.measure.workloads.inference.work": "step"},
-        "workloads.inference.steps is missing; the work step needs it",
+        "workloads.inference.steps is missing; step needs it",
     ),
 }  # fmt: skip
 
@@ -181,7 +182,7 @@ WORDS = {
     ),
     "count in quotes": ({"deep_gpcm.folds": "5"}, "write 5 without quotes"),
     "name that YAML takes for a switch": (
-        {"engression.arms": {True: {"trainer": "exact"}}},
+        {"engression.arms": {True: {"role": "peer"}}},
         "engression.arms has the key true, which YAML does not read as text; put it in quotes",
     ),
     "text that YAML takes for a switch": (
@@ -189,7 +190,7 @@ WORDS = {
         "(YAML reads on, off, yes and no as true and false): put it in quotes",
     ),
     "name with a space": (
-        {"engression.arms.my arm": {"trainer": "exact"}},
+        {"engression.arms.my arm": {"about": "Mine.", "role": "peer"}},
         "arms has the name 'my arm'; it must be made of lower-case letters, digits and _.",
     ),
     "three moments": (
@@ -241,18 +242,12 @@ def test_the_configurations_that_ship_are_planned(overlay):
     config = shipped()
     if overlay:
         update_config(config, yaml.safe_load((ROOT / f"config/{overlay}.yaml").read_text()))
-    assert set(read(config)["RUNS"]) == set(config["studies"])
+    found = read(config)
+    assert {name for name, study in found["STUDY"].items() if study.runs} == set(config["studies"])
 
 
 def test_the_reference_may_be_off():
-    read(changed({"engression.run.reference": {"reps": 0}}))
-
-
-def test_a_study_that_announces_nothing_is_told_what_to_announce():
-    found = read(shipped())
-    del found["METRICS"]["engression"]
-    with pytest.raises(ConfigError, match=r"must announce METRICS\['engression'\]"):
-        found["check_announced"]("engression", METRICS=found["METRICS"])
+    read(changed({"engression.arms.reference.run": {"reps": 0}}))
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ import torch
 
 from scripts.lib.faults import LoadError
 from scripts.lora_ablation.data.tabular import save_nested
-from scripts.tep_bp.tasks import sources as tasks
 from tests import gpcm_files, lora_files, tep_files
+from tests import tep_files as tasks
 
 SMALL = lora_files.small()
 PEFT = '{"r": 2, "lora_alpha": 8, "alpha_pattern": {"attn1.to_q": 4}, "use_rslora": false}'

@@ -12,8 +12,8 @@ from scripts.lib.faults import LoadError
 from scripts.lib.parts import check_parts, rows_of
 from scripts.lora_ablation.data.cell import parts_of
 from scripts.lora_ablation.data.split import enough, split
-from scripts.tep_bp.tasks.samples import Samples
-from scripts.tep_bp.tasks.split import split as task_split
+from scripts.tep_bp.data.samples import Samples
+from scripts.tep_bp.data.split import split as task_split
 
 PARTS = ("train", "val", "test")
 TRIES = 60  # random sizes, classes and seeds of each split

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import time
-from textwrap import indent
 
 import optuna
 import pandas as pd
@@ -14,27 +13,21 @@ from optuna.importance import get_param_importances
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
-from scripts.tep_bp.search.importance import importances
-from scripts.tep_bp.search.ranking import ranked
+from scripts.tep_bp.outcome.distribution import importances
+from scripts.tep_bp.plans.ranking import ranked
 from tests.project import Project, copy_code, job_counts
-from tests.tep_searches import STACKED, Search, configuration
+from tests.tep_searches import STACKED, Search, configuration, with_more
 
-ARM = configuration()["report"]["arm"]
+ARM = configuration().result
 SPINE = {"aggregate": 1, "agree": 1, "ledger": 1, "report": 1}
 MEASURED = {"measure": 1}
-AFTER = SPINE | {"tep_bp_tables": 1, "tep_bp_draw": 1}
+AFTER = SPINE | {"tep_bp_tables": 1, "draw": 1}
 RULES = ("tep", "bp")
 
 
 def trained(project: Project) -> int:
     """Run files of all arms: each is a training job."""
     return len(list((project.results / "runs").glob("*/*.parquet")))
-
-
-def with_more(project: Project, lines: str) -> str:
-    """The tiny configuration, and keys of the study (YAML lines) over it."""
-    (project.folder / "more.yaml").write_text(f"tep_bp:\n{indent(lines, '  ')}\n")
-    return f"{project.tiny} more.yaml"
 
 
 def planned(project: Project, lines: str) -> tuple[dict, set[str]]:
@@ -58,7 +51,9 @@ def test_the_second_run_of_the_search_has_nothing_to_do(finished_tep):
 
 def test_comments_and_time_stamps_rerun_nothing(finished_tep):
     finished_tep.edit(
-        "scripts/tep_bp/training/rules/tep.py", "sign[:n] = -1", "# Towards it.\n    sign[:n] = -1"
+        "scripts/tep_bp/models/stacked/rules.py",
+        "sign[:n] = -1",
+        "# Towards it.\n    sign[:n] = -1",
     )
     later = time.time() + 60
     for path in (finished_tep.folder / "scripts").rglob("*.py"):
@@ -66,7 +61,7 @@ def test_comments_and_time_stamps_rerun_nothing(finished_tep):
     assert finished_tep.jobs() == {}
 
 
-def test_more_trials_run_their_wave_alone_and_choose_again_whom_to_repeat(finished_tep):
+def test_more_trials_run_their_block_alone_and_choose_again_whom_to_repeat(finished_tep):
     jobs, files = planned(finished_tep, "search: {trials: 6}")
     assert jobs == {"tep_bp_propose": 3, "tep_bp_train": 4} | AFTER
     plans = {"search-002", *(f"{rule}-repeat" for rule in RULES)}
@@ -86,14 +81,39 @@ def test_halving_trains_rungs_and_repeats_and_spares_the_other_arms(finished_tep
     assert files == plans | own("rung0-000", "rung0-001", "rung1-000", "repeat-000")
 
 
-def test_an_edit_of_a_rule_trains_everything_and_samples_and_loads_nothing(finished_tep):
-    finished_tep.edit("scripts/tep_bp/training/rules/tep.py", "mul_(0.5)", "mul_(0.25)")
+def test_an_edit_of_the_start_trains_everything_and_samples_and_loads_nothing(finished_tep):
+    finished_tep.edit(
+        "scripts/tep_bp/models/initial.py", "SPECTRAL_NORM = 0.5", "SPECTRAL_NORM = 0.4"
+    )
     trainings = {"tep_bp_train": trained(finished_tep), "tep_bp_propose": len(RULES)}
     # The gate and the picture of the gradient train networks of their own.
-    assert (
-        finished_tep.jobs()
-        == trainings | {"tep_bp_gate": 1, "tep_bp_gradient": 1} | AFTER | MEASURED
-    )
+    others = {"compile": 1, "tep_bp_gate": 1, "tep_bp_gradient": 1}
+    assert finished_tep.jobs() == trainings | others | AFTER | MEASURED
+
+
+# Those that wait for the gate.
+GATED_JOBS = {f"{ARM}/tep-{name}" for name in ("000", "001", "repeat-000")}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        (
+            *("models/reference/rules.py", "(2 * span)", "(span * 2)"),
+            {"reference/tep-000", "reference/bp-000"},
+        ),
+        ("models/legacy/phases.py", "// 10", "// 11", {"legacy/tep-000"}),
+        ("models/stacked/rules.py", "mul_(0.5)", "mul_(0.25)", GATED_JOBS),
+        ("unit.py", "Trainer(groups, lambda", "Trainer((groups), lambda", set()),
+    ],
+    ids=["module of an arm", "of another", "of an arm that is off, and of the gate", "layout"],
+)
+def test_an_edit_of_one_implementation_trains_its_arms_alone(
+    finished_tep, file, old, new, expected
+):
+    finished_tep.edit(f"scripts/tep_bp/{file}", old, new)
+    _, files = planned(finished_tep, "{}")
+    assert {name for name in files if "/" in name} == expected
 
 
 def test_an_option_of_a_legacy_arm_trains_that_arm_alone(finished_tep):
@@ -113,13 +133,13 @@ def test_another_task_keeps_the_sampled_plans_alone(finished_tep):
 def test_a_margin_of_the_gate_judges_again_and_trains_who_waits_for_it(finished_tep):
     jobs, files = planned(finished_tep, "gate: {margin: 0.01}")
     assert jobs == {"tep_bp_gate": 1, "tep_bp_train": 3, "tep_bp_propose": 1} | AFTER | MEASURED
-    assert files == {"tep-repeat", *(f"{ARM}/tep-{name}" for name in ("000", "001", "repeat-000"))}
+    assert files == {"tep-repeat"} | GATED_JOBS
 
 
 # The search alone, in rounds, of as many trials as importances need.
-OFF = {arm: {"trials": 0} for arm in configuration()["run"] if arm != ARM} | {ARM: {}}
+OFF = {arm: {"run": {"trials": 0}} for arm in configuration().arms if arm != ARM}
 ROUNDS = {"mode": "rounds", "trials": 24, "block": 12}
-ALONE = {"search": ROUNDS, "run": OFF, "arms": {ARM: STACKED}, "repeats": {"top": 0}}
+ALONE = {"search": ROUNDS, "arms": OFF | {ARM: STACKED}, "repeats": {"top": 0}}
 TARGETS = [f"results/tep_bp/{name}" for name in ("runs.parquet", "optuna.db", "optuna.log")]
 
 
@@ -184,7 +204,7 @@ def test_the_exported_storage_opens_with_the_same_choice_and_importances(in_roun
     path = in_rounds.results / f"optuna.{ending}"
     storage = RDBStorage(f"sqlite:///{path}") if ending == "db" else None
     storage = storage or JournalStorage(JournalFileBackend(str(path)))
-    space = configuration()["space"]
+    space = configuration().space
     for rule in RULES:
         study, table = optuna.load_study(study_name=rule, storage=storage), rows_of(in_rounds, rule)
         best = ranked(table).iloc[0]

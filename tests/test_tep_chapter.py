@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from scripts.lib.page import extras
-from scripts.tep_bp.design import TABLES
 from scripts.tep_bp.draw import CHARTS
+from scripts.tep_bp.jobs import TABLES
 from tests.chapters import rendered, words
 from tests.tep_outcome import FAILED, outcome, runs
 

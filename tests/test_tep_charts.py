@@ -8,12 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.tep_bp.design import DRAWN
-from scripts.tep_bp.draw import CHARTS, figures
-from scripts.tep_bp.outcome.model_charts import gradient_errors, residuals_by_width, time_by_width
-from scripts.tep_bp.outcome.panels import RULES, series
-from scripts.tep_bp.outcome.result_charts import accuracy_by_rank, ranges_by_arm
-from scripts.tep_bp.outcome.search_charts import anytime_curves, heat_maps
+from scripts.tep_bp.draw import CHARTS, drawn
+from scripts.tep_bp.jobs import DRAWN
+from scripts.tep_bp.outcome.model_charts import (
+    gradient_errors,
+    ranges_by_arm,
+    residuals_by_width,
+    time_by_width,
+)
+from scripts.tep_bp.outcome.search_charts import accuracy_by_rank, anytime_curves, heat_maps
+from scripts.tep_bp.outcome.styles import RULES, styles_of
 from tests.stages import run_stage
 from tests.svgs import assert_self_contained, assert_well_formed_and_apart
 from tests.tep_outcome import outcome
@@ -26,7 +30,7 @@ def tables() -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def svgs(tables) -> dict[str, str]:
-    return figures(tables)
+    return drawn(tables)
 
 
 def name_of(svg: str) -> str:
@@ -80,24 +84,24 @@ def test_the_accessible_names_have_the_numbers_of_the_tables(tables, svgs):
 
 
 def test_the_same_tables_give_the_same_text(tables, svgs):
-    assert figures(tables) == svgs
+    assert drawn(tables) == svgs
 
 
 def test_tables_without_rows_have_no_figure(tables):
-    assert set(figures({name: table.iloc[:0] for name, table in tables.items()}).values()) == {""}
+    assert set(drawn({name: table.iloc[:0] for name, table in tables.items()}).values()) == {""}
 
 
 def test_a_rule_looks_the_same_whichever_others_there_are():
-    assert series(["rbp", "bp"]) == {name: RULES[name] for name in ("rbp", "bp")}
-    assert len({str(look) for look in series(list("abcdefgh")).values()}) == 8
+    assert styles_of(["rbp", "bp"]) == {name: RULES[name] for name in ("rbp", "bp")}
+    assert len({str(style) for style in styles_of(list("abcdefgh")).values()}) == 8
 
 
 def test_one_rule_alone_is_drawn_too(tables):
     alone = {name: table[table["rule"] == "bp"] if "rule" in table else table
              for name, table in tables.items()}  # fmt: skip
-    drawn = figures(alone)
-    assert [name for name, svg in drawn.items() if not svg] == ["residuals"]
-    assert re.findall(r">(tep|bp|rbp)<", visible(drawn["anytime"])) == ["bp"]
+    found = drawn(alone)
+    assert [name for name, svg in found.items() if not svg] == ["residuals"]
+    assert re.findall(r">(tep|bp|rbp)<", visible(found["anytime"])) == ["bp"]
 
 
 def test_a_budget_that_was_not_recorded_has_no_panel(tables):
@@ -163,8 +167,8 @@ def test_the_stage_writes_one_file_with_all_figures(monkeypatch, tables, svgs, t
     paths = [tmp_path / f"{name}.csv" for name in DRAWN]
     for path in paths:
         tables[path.stem].to_csv(path, index=False)
-    flags = ["--tables", *paths, "--figures", tmp_path / "figures.json"]
-    assert run_stage(monkeypatch, "tep_bp/draw.py", {}, *flags) is None
+    files = {"input": {"tables": paths}, "output": {"figures": tmp_path / "figures.json"}}
+    assert run_stage(monkeypatch, "tep_bp/draw.py", {}, **files) is None
     found = json.loads((tmp_path / "figures.json").read_text())
     assert {name: name_of(svg) for name, svg in found.items()} == {
         name: name_of(svg) for name, svg in svgs.items()

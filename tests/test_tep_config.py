@@ -4,13 +4,23 @@ import pytest
 import yaml
 
 from scripts.lib.code import ROOT
-from scripts.tep_bp.check import check_tep_bp as checked
+from scripts.lib.contract import check_contract
+from scripts.lib.settings import read_settings
+from scripts.tep_bp.jobs import study
+from scripts.tep_bp.settings import Section
 from tests.mistakes import assert_refused
 from tests.tep_searches import merged
 
 STUDY = "tep_bp"
 CONFIG = yaml.safe_load((ROOT / "config/tep_bp.yaml").read_text())[STUDY]
+ARM = {"about": "An arm.", "role": "implementation"}
 FAULTS = CONFIG["arms"]["legacy"]["faults"]
+
+
+def checked(section: dict) -> None:
+    """As the workflow checks a section before the first job."""
+    check_contract(study(read_settings(Section, section, STUDY), 42, True))
+
 
 # Through Snakemake: sections as YAML text, and what the sentence says.
 MISTAKES = {
@@ -22,15 +32,19 @@ MISTAKES = {
 CHANGES = {
     "NaN bound": ({"space.lr": [float("nan"), 0.1]}, "space.lr[0] is nan", "finite"),
     "endless bound": ({"space.beta": [0.1, float("inf")]}, "space.beta[1] is inf", "finite"),
-    "bounds upside down": ({"space.lr": [0.1, 0.01]}, "space.lr is [0.1, 0.01]", "[lowest,"),
-    "bound of zero": ({"space.beta": [0, 1.0]}, "space.beta is [0, 1.0]", "above 0"),
-    "impossible width": ({"space.hidden": [8, 12]}, "hidden lists 12", "multiples of 8"),
-    "no width": ({"space.hidden": []}, "space.hidden is []", "one value or more"),
-    "half a batch": ({"space.batch": [32.5]}, "space.batch lists 32.5", "whole numbers from 1"),
+    "bounds upside down": (
+        {"space.lr": [0.1, 0.01]},
+        "space.lr is [0.1, 0.01]",
+        "numbers that rise",
+    ),
+    "bound of zero": ({"space.beta": [0, 1.0]}, "space.beta[0] is 0", "greater than 0"),
+    "impossible width": ({"space.hidden": [8, 12]}, "hidden[1] is 12", "multiple of 8"),
+    "no width": ({"space.hidden": []}, "space.hidden is []", "at least 1"),
+    "half a batch": ({"space.batch": [32.5]}, "space.batch[0] is 32.5", "type integer"),
     "unknown activation": (
         {"space.activation": ["gelu"]},
-        "space.activation lists 'gelu'",
-        "one of tanh, relu",
+        "space.activation[0] is 'gelu'",
+        "Use one of: tanh, relu",
     ),
     "misspelt hyperparameter": ({"space.width": [8]}, "space.width", "Use one of: hidden"),
     "unknown kind of task": (
@@ -40,7 +54,7 @@ CHANGES = {
     ),
     "key of another kind of task": (
         {"tasks.digits.path": "digits.npz"},
-        "tasks.digits: a key of digits is 'path'",
+        "tasks.digits.path is no key",
         "Use one of: kind",
     ),
     "unknown key of a task": (
@@ -60,6 +74,8 @@ CHANGES = {
         "search.trials is 310",
         "multiple of search.block, 150",
     ),
+    "unknown sampler": ({"search.sampler": "halton"}, "sampler is 'halton'", "sobol, random"),
+    "too many trials": ({"search.trials": 2**20 + 1}, "trials is 1048577", "at most 1048576"),
     "no trials": ({"search.trials": 0}, "search.trials is 0", "at least 1"),
     "unknown mode": ({"search.mode": "halved"}, "search.mode is 'halved'", "mean 'halving'?"),
     "unknown rule": ({"search.rules": ["tep", "bptt"]}, "search.rules[1] is 'bptt'", "Use one of"),
@@ -78,9 +94,19 @@ CHANGES = {
     ),
     "unstable solver": ({"solvers.economy.omega": 2}, "solvers.economy.omega is 2", "less than 2"),
     "unknown solver": ({"arms.stacked.solver": "fast"}, "stacked.solver is 'fast'", "plain, econ"),
-    "no solver": ({"arms.mine": {"trainer": "stacked"}}, "tep_bp.arms.mine", "others the reverse"),
+    "no solver": (
+        {"arms.mine": ARM | {"implementation": "stacked"}},
+        "tep_bp.arms.mine",
+        "others the reverse",
+    ),
+    "implementation of another name": (
+        {"arms.stacked.implementation": "stack"},
+        "arms.stacked.implementation is 'stack'",
+        "did you mean 'stacked'?",
+    ),
+    "trainer": ({"arms.stacked.trainer": "stacked"}, "stacked.trainer", "stacked.implementation"),
     "faults and solver": (
-        {"arms.mine": {"trainer": "legacy", "solver": "plain", "faults": FAULTS}},
+        {"arms.mine": ARM | {"implementation": "legacy", "solver": "plain", "faults": FAULTS}},
         "tep_bp.arms.mine",
         "faults and no solver",
     ),
@@ -110,8 +136,8 @@ CHANGES = {
         "did you mean 'compiled'?",
     ),
     "proposal for a rule without it": (
-        {"run.warm_start": {"rules": ["tep", "bp"], "trials": 2}},
-        "run.warm_start.rules must be [tep]",
+        {"arms.warm_start.run": {"rules": ["tep", "bp"], "trials": 2}},
+        "arms.warm_start.run.rules must be [tep]",
         "warm_start is proposed for its free phase",
     ),
     "heavy ball that stops": (
@@ -119,7 +145,7 @@ CHANGES = {
         "solvers.adaptive has a tol",
         "needs omega 1 and mu 0",
     ),
-    "proposal to the source's block": (
+    "proposal to the original's block": (
         {"arms.legacy.train": {"proposal": "compiled"}},
         "arms.legacy.train.proposal is compiled",
         "legacy has only none",
@@ -127,35 +153,39 @@ CHANGES = {
     "stack that cannot stop": (
         {"arms.stacked.solver": "adaptive"},
         "arms.stacked.solver is adaptive, which has a tol",
-        "only the trainer reference stops",
+        "only the implementation reference stops",
     ),
-    "unknown arm": ({"run.stackd": {"trials": 1}}, "run: arm is 'stackd'", "mean 'stacked'?"),
-    "keys of the result arm": ({"run.gated.trials": 3}, "run.gated takes no keys", "the search"),
-    "arm without trials": ({"run.stacked": {}}, "run.stacked needs the key trials", "."),
+    "old section": ({"run": {"stacked": {"trials": 1}}}, "tep_bp.run", "tep_bp.arms.<name>.run"),
+    "keys of the result arm": (
+        {"arms.gated.run": {"trials": 3}},
+        "arms.gated.run takes no keys",
+        "the search",
+    ),
+    "arm without trials": ({"arms.stacked.run": {}}, "arms.stacked.run needs the key trials", "."),
     "sample beyond the first block": (
-        {"run.stacked.trials": 151},
-        "run.stacked.trials is 151",
+        {"arms.stacked.run.trials": 151},
+        "arms.stacked.run.trials is 151",
         "first block of the search has 150",
     ),
     "sample of few trials": (
         {"search.trials": 20},
-        "run.reference.trials is 30",
+        "arms.reference.run.trials is 30",
         "first block of the search has 20",
     ),
     "rule that is not searched": (
-        {"search.rules": ["tep", "bp"], "run.stacked.rules": ["rbp"]},
-        "run.stacked.rules is 'rbp'",
+        {"search.rules": ["tep", "bp"], "arms.stacked.run.rules": ["rbp"]},
+        "arms.stacked.run.rules is 'rbp'",
         "Use one of: tep, bp",
     ),
     "gate of an arm that is off": (
-        {"run.economy.trials": 0},
+        {"arms.economy.run.trials": 0},
         "gate.economy is economy, which trains no trial of tep",
         "give it some",
     ),
     "gate without tep": (
-        {"run.fused.rules": ["bp"]},
+        {"arms.fused.run.rules": ["bp"]},
         "gate.exact is fused, which trains no trial of tep",
-        "tep_bp.run",
+        "tep_bp.arms.fused.run",
     ),
     "gate of an unknown arm": ({"gate.exact": "plain"}, "gate.exact is 'plain'", "Use one of"),
     "measurement of an unknown task": (
@@ -168,8 +198,9 @@ CHANGES = {
         "workloads.bp.contestants is 'stackd'",
         "did you mean 'stacked'?",
     ),
-    "unknown result": ({"report.arm": "gate"}, "report.arm is 'gate'", "did you mean 'gated'?"),
-    "agreement by no axis": ({"agreement.split": "fold"}, "agreement.split is 'fold'", "rule"),
+    "result by name": ({"report.arm": "gated"}, "report.arm", "tep_bp.arms.<name>.role"),
+    "two results": ({"arms.fused.role": "result"}, "the role result: gated, fused", "to one"),
+    "agreement by no axis": ({"agreement.strata": "fold"}, "agreement.strata is 'fold'", "rule"),
     "band of an unknown quantity": ({"band.worst": [0, 1]}, "band.worst", "Use one of: best"),
 }
 
@@ -196,11 +227,12 @@ def test_a_change_for_the_worse_is_one_sentence(mistake):
 
 def test_an_arm_that_is_off_may_name_a_rule_that_is_not_searched():
     off = {
-        arm: {"trials": 0}
-        for arm, chosen in CONFIG["run"].items()
-        if "bp" in chosen.get("rules", [])
+        name: {"run": {"trials": 0}}
+        for name, arm in CONFIG["arms"].items()
+        if "bp" in arm.get("run", {}).get("rules", [])
     }
-    checked(merged(CONFIG, {"search": {"rules": ["tep", "rbp"]}, "run": off}))
+    rules, workloads = {"rules": ["tep", "rbp"]}, {"bp": {"repeats": 0}}
+    checked(merged(CONFIG, {"search": rules, "arms": off, "measure": {"workloads": workloads}}))
 
 
 def test_a_missing_file_of_the_task_is_one_sentence_before_any_job(fresh_tep):

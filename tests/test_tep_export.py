@@ -11,11 +11,13 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from scripts.tep_bp.search.export import export
-from scripts.tep_bp.search.importance import importances
-from scripts.tep_bp.search.optuna_trials import study_of
-from scripts.tep_bp.search.plan import trials
-from scripts.tep_bp.search.ranking import ranked
+from scripts.tep_bp.export import export
+from scripts.tep_bp.outcome.distribution import importances
+from scripts.tep_bp.plans.optuna_trials import study_of
+from scripts.tep_bp.plans.ranking import ranked
+from scripts.tep_bp.plans.sampling import trials
+from scripts.tep_bp.plans.space import DIMENSIONS
+from tests.tep_nets import changed
 from tests.tep_space import SPACE
 
 EPOCHS = 3
@@ -70,7 +72,7 @@ def test_every_trial_is_there_with_its_number_state_and_score(study):
         failed = row["status"] == "failed"
         assert trial.state == (TrialState.FAIL if failed else TrialState.COMPLETE)
         assert trial.value == (None if failed else row["val_accuracy"])
-        assert trial.params == {key: row[key] for key in SPACE}
+        assert trial.params == {key: row[key] for key in DIMENSIONS}
     assert study.trials[5].value == 0.1
 
 
@@ -117,7 +119,7 @@ def test_importances_from_the_file_are_ours(study):
 def test_a_rule_is_exported_without_what_it_does_not_read(study):
     other = optuna.load_study(study_name="bp", storage=study._storage)
     assert all("beta" not in trial.params for trial in other.trials)
-    assert importances(results("bp"), SPACE, "bp").keys() == SPACE.keys() - {"beta"}
+    assert importances(results("bp"), SPACE, "bp").keys() == {*DIMENSIONS} - {"beta"}
     assert {trial.user_attrs["rule"] for trial in other.trials} == {"bp"}
 
 
@@ -152,7 +154,7 @@ def test_an_export_replaces_a_file_whole_or_leaves_it(end, tmp_path):
         export(path, {"tep": results("tep", n)}, SPACE)
     before = path.read_bytes()
     with pytest.raises(ValueError, match="not in"):
-        export(path, {"tep": results("tep", 8)}, SPACE | {"hidden": [8]})
+        export(path, {"tep": results("tep", 8)}, changed(SPACE, hidden=[8]))
     assert path.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
     if end == ".log":

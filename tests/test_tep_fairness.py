@@ -10,10 +10,10 @@ from scipy import stats
 
 from scripts.lib.comparison import NO_DIFFERENCE, NOT_COMPARABLE
 from scripts.lib.seeds import numpy_rng
-from scripts.tep_bp.search.anytime import anytime, expected_best, weights, within
-from scripts.tep_bp.search.comparable import refusal
-from scripts.tep_bp.search.pairs import bootstrap, compare, signed_rank
-from scripts.tep_bp.search.robustness import distribution, robustness
+from scripts.tep_bp.outcome.anytime import anytime, expected_best, weights, within
+from scripts.tep_bp.outcome.distribution import distribution, robustness
+from scripts.tep_bp.outcome.reevaluation import bootstrap, compare, signed_rank
+from scripts.tep_bp.outcome.row_selection import refusal
 
 
 def rows(accuracy, rule="tep", **columns) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The compiled trainer against the reference: the same steps but for rounding (spec 7.2)."""
+"""The compiled trainer against the reference: the same steps but for rounding."""
 
 import dataclasses
 
@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.tep_bp.training.data import Data
-from scripts.tep_bp.training.fit import Fit
-from scripts.tep_bp.training.fused.fit import fit_fused
-from scripts.tep_bp.training.fused.network import Network, Samples
-from scripts.tep_bp.training.reference.fit import fit_trial, network
-from scripts.tep_bp.trial import Trial
+from scripts.tep_bp.models.fused.fit import fit_fused
+from scripts.tep_bp.models.fused.network import Network, Samples
+from scripts.tep_bp.models.interface import Data, Fit
+from scripts.tep_bp.models.reference.fit import fit_trial, network
+from scripts.tep_bp.plans.space import Trial
 from tests.tep_nets import (
     ECONOMY,
     PLAIN,
     RULE_NAMES,
     TRAIN,
+    changed,
     digits,
     gradients,
     relative,
@@ -25,7 +25,7 @@ from tests.tep_nets import (
 
 SINGLE = torch.float32
 # So large an eps leaves of Adam a step along the gradient, whose length then counts.
-DESCENT = TRAIN | {"adam_eps": 1e4, "epochs": 1}
+DESCENT = changed(TRAIN, adam_eps=1e4, epochs=1)
 SOLVERS, ACTIVATIONS = [PLAIN, ECONOMY], ["tanh", "relu"]
 
 
@@ -93,7 +93,7 @@ def test_recurrent_weights_stay_exactly_symmetric_and_within_the_cap(rule, monke
     for hidden in (8, 40, 128):
         norms = []
         for cap in (0.9, 1e9):
-            train = TRAIN | {"spectral_cap": cap, "epochs": 8}
+            train = changed(TRAIN, spectral_cap=cap, epochs=8)
             fit_fused(part(100), [trial(rule, hidden=hidden, lr=0.03)], train, ECONOMY)
             norms.append(torch.linalg.matrix_norm(kept[-1]["W"], 2))
             assert torch.equal(kept[-1]["W"], kept[-1]["W"].T)
@@ -104,7 +104,7 @@ def test_recurrent_weights_stay_exactly_symmetric_and_within_the_cap(rule, monke
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("rule", RULE_NAMES)
 def test_the_first_epoch_is_the_same_but_for_rounding(rule, solver, activation):
-    for a, b in both(part(300), some(rule, activation), TRAIN | {"epochs": 1}, solver):
+    for a, b in both(part(300), some(rule, activation), changed(TRAIN, epochs=1), solver):
         assert gap([(a, b)]) <= 1e-5
         counts = [(f.n_steps, f.n_parameters, f.flops, f.diverged_epoch) for f in (a, b)]
         assert counts[0] == counts[1]
@@ -113,7 +113,7 @@ def test_the_first_epoch_is_the_same_but_for_rounding(rule, solver, activation):
 
 @pytest.mark.parametrize("rule", RULE_NAMES)
 def test_after_thirty_epochs_accuracies_agree(rule):
-    train = TRAIN | {"epochs": 30, "watch": False}
+    train = changed(TRAIN, epochs=30, watch=False)
     trials = [
         trial(rule, seed=seed, lr=1e-2, batch=128, activation=activation)
         for seed in range(3)
@@ -130,7 +130,7 @@ def test_after_thirty_epochs_accuracies_agree(rule):
 @pytest.mark.parametrize("rule", RULE_NAMES)
 def test_any_batch_will_do_and_the_incomplete_last_one_is_kept(rule, batch):
     trials = some(rule, batch=batch)[:1]
-    pairs = both(part(45), trials, TRAIN | {"epochs": 1}, ECONOMY)
+    pairs = both(part(45), trials, changed(TRAIN, epochs=1), ECONOMY)
     assert gap(pairs) <= 1e-5
     assert pairs[0][1].n_steps == -(-45 // batch)
 
@@ -151,7 +151,7 @@ def test_exclusive_or_is_learnt():
     x = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     y = torch.tensor([0, 1, 1, 0])
     data = Data(x, y, x, y, 2)
-    train = TRAIN | {"epochs": 300, "watch": False}
+    train = changed(TRAIN, epochs=300, watch=False)
     fits = fit_fused(data, [trial(rule, lr=1e-2, batch=3) for rule in RULE_NAMES], train, PLAIN)
     assert [fit.accuracy for fit in fits] == [1, 1, 1]
 
@@ -193,7 +193,8 @@ def test_a_trial_diverges_in_the_same_epoch_and_alone(rule, activation):
 @pytest.mark.parametrize("rule", RULE_NAMES)
 def test_unwatched_trials_are_scored_once(rule):
     watched, once = (
-        fit_fused(part(100), some(rule), TRAIN | {"watch": watch}, PLAIN) for watch in (True, False)
+        fit_fused(part(100), some(rule), changed(TRAIN, watch=watch), PLAIN)
+        for watch in (True, False)
     )
     for a, b in zip(watched, once, strict=True):
         assert (len(a.losses), a.losses[-1:], a.curve[-1:]) == (2, b.losses, b.curve)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.tep_bp.training.fused import elementwise
-from scripts.tep_bp.training.fused.elementwise import mapped, relu_of, tanh_of
-from scripts.tep_bp.training.fused.lanes import LANES
-from scripts.tep_bp.training.fused.products import onto_tile, onto_tiles
+from scripts.tep_bp.models.fused import elementwise
+from scripts.tep_bp.models.fused.elementwise import mapped, relu_of, tanh_of
+from scripts.tep_bp.models.fused.lanes import LANES
+from scripts.tep_bp.models.fused.products import onto_tile, onto_tiles
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,17 +93,20 @@ train_and_hash()
 
 def train_and_hash() -> None:
     """Train a trial of each rule and activation; print hashes, and how much had to be compiled."""
-    from scripts.tep_bp.training.data import Data
-    from scripts.tep_bp.training.fused import steps, update
-    from scripts.tep_bp.training.fused.fit import fit_fused
-    from scripts.tep_bp.trial import Trial
+    from scripts.tep_bp.models.fused import steps, update
+    from scripts.tep_bp.models.fused.fit import fit_fused
+    from scripts.tep_bp.models.interface import Data
+    from scripts.tep_bp.plans.space import Trial
+    from scripts.tep_bp.settings import Solver, Training
 
     rng = torch.Generator().manual_seed(0)
     x, y = torch.rand(40, 20, generator=rng), torch.randint(0, 3, (40,), generator=rng)
     data = Data(x[:30], y[:30], x[30:], y[30:], 3)
-    train = {"epochs": 2, "betas": (0.9, 0.999), "adam_eps": 1e-8, "spectral_cap": 0.9}
-    train |= {"power_steps": 2, "watch": True}
-    solver = {"omega": 1.2, "mu": 0.2, "free": 8, "nudged": 4}
+    train = Training(
+        epochs=2, betas=[0.9, 0.999], adam_eps=1e-8, spectral_cap=0.9, power_steps=2,
+        difference="centred", workers=0, persistent=False, proposal="none",
+    )  # fmt: skip
+    solver = Solver(omega=1.2, mu=0.2, free=8, nudged=4)
     kinds = [(rule, kind) for rule in ("tep", "rbp", "bp") for kind in ("tanh", "relu")]
     trials = [
         Trial(rule, i, 16, 16, 0.01, 0.0, kind, 0.1, 7) for i, (rule, kind) in enumerate(kinds)

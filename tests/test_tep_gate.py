@@ -7,19 +7,24 @@ import pandas as pd
 import pytest
 import torch
 
-from scripts.tep_bp.gate import judged, result
-from scripts.tep_bp.search.plan import trials
-from scripts.tep_bp.solver import chosen_solver
-from scripts.tep_bp.tasks.sources import read
-from scripts.tep_bp.training.bias import biases
-from scripts.tep_bp.training.cosines import cosines
-from tests.tep_nets import ECONOMY, PLAIN, TRAIN, digits, trial
+from scripts.tep_bp.gate import cosines, judged, result
+from scripts.tep_bp.gradient import biases
+from scripts.tep_bp.jobs import trials_job
+from scripts.tep_bp.plans.sampling import trials
+from scripts.tep_bp.settings import Gate, Gradient
+from scripts.tep_bp.specs import GateJob, GradientJob
+from scripts.tep_bp.unit import solved
+from tests.tep_files import read
+from tests.tep_nets import ECONOMY, PLAIN, TRAIN, changed, digits, trial
 from tests.tep_searches import configuration
 from tests.tep_space import SPACE
 
 N = 60
 SOLVERS = {"plain": PLAIN, "economy": ECONOMY}
-SPEC = {"exact": "stacked", "economy": "economy", "margin": 0.003, "overlap": 5, "cosine": 0.999}
+GATE = Gate(
+    exact="stacked", economy="economy", margin=0.003, overlap=5, cosine=0.999, networks=2, epochs=1,
+    beta=0.2,
+)  # fmt: skip
 NETWORKS = pd.DataFrame({"economy": [0.9995] * 12, "exact": [0.99] * 12})
 SCORES = np.linspace(0.98, 0.50, N)  # trial 0 is the best
 
@@ -48,7 +53,7 @@ def wide() -> np.ndarray:
 
 
 def test_equal_runs_pass():
-    found = judged(SPEC, runs(SCORES, SCORES), NETWORKS)
+    found = judged(GATE, runs(SCORES, SCORES), NETWORKS)
     assert (found["solver"], found["passed"], found["reasons"]) == ("economy", True, [])
     assert (found["trials"], found["top"], found["top_overlap"]) == (N, 10, 10)
     assert (found["mean_difference"], found["low"], found["high"]) == (0, 0, 0)
@@ -59,7 +64,7 @@ def test_small_changes_of_either_sign_pass_and_one_bad_network_is_told():
     change = np.where(np.arange(N) % 2, 0.002, -0.002)
     networks = NETWORKS.copy()
     networks.loc[3] = 0.5, 0.4
-    found = judged(SPEC, runs(SCORES, SCORES + change), networks)
+    found = judged(GATE, runs(SCORES, SCORES + change), networks)
     assert found["passed"]
     assert found["low"] < 0 < found["high"]
     assert (found["cosine"], found["cosine_worst"], found["cosine_of_exact_worst"]) == (
@@ -82,7 +87,7 @@ FAILURES = {
 @pytest.mark.parametrize("criterion", FAILURES)
 def test_each_criterion_refuses_by_itself_and_says_why(criterion):
     (scores, networks), reason = FAILURES[criterion]
-    found = judged(SPEC, runs(SCORES, scores), networks)
+    found = judged(GATE, runs(SCORES, scores), networks)
     assert (found["solver"], found["passed"]) == ("plain", False)
     (said,) = found["reasons"]
     assert reason in said
@@ -94,7 +99,7 @@ def test_a_trial_that_one_side_lacks_is_no_pair():
     failed = whole.copy()
     failed.loc[lost, ["status", "val_accuracy"]] = "failed", np.nan
     for rest in (whole[~lost], failed):
-        found = judged(SPEC, rest, NETWORKS)
+        found = judged(GATE, rest, NETWORKS)
         assert found["passed"]
         assert found["trials"] == N - 1
         assert found["mean_difference"] == pytest.approx(-0.002 / (N - 11))  # 5 cut on each side
@@ -103,25 +108,26 @@ def test_a_trial_that_one_side_lacks_is_no_pair():
 def test_a_trial_that_collapses_does_not_decide():
     change = np.where(np.arange(N) % 2, 0.002, -0.002)
     change[40] = -0.45
-    found = judged(SPEC, runs(SCORES, SCORES + change), NETWORKS)
+    found = judged(GATE, runs(SCORES, SCORES + change), NETWORKS)
     assert found["passed"]
     change[31:45] = -0.45
-    assert not judged(SPEC, runs(SCORES, SCORES + change), NETWORKS)["passed"]
+    assert not judged(GATE, runs(SCORES, SCORES + change), NETWORKS)["passed"]
 
 
 @pytest.mark.parametrize("left", [0, 1])
 def test_too_few_pairs_or_networks_prove_nothing(left):
     whole = runs(SCORES, SCORES)
     few = whole[(whole["arm"] != "economy") | (whole["trial"] < left)]
-    assert judged(SPEC, few, NETWORKS)["solver"] == "plain"
-    assert judged(SPEC, whole, NETWORKS[:0])["reasons"] == [
+    assert judged(GATE, few, NETWORKS)["solver"] == "plain"
+    assert judged(GATE, whole, NETWORKS[:0])["reasons"] == [
         "median cosine of gradients nan, 0.999 needed"
     ]
 
 
 def test_the_verdict_is_that_of_trained_networks_of_weak_nudges():
-    spec = SPEC | {"networks": 2, "epochs": 1, "beta": 0.2, "train": TRAIN, "solvers": SOLVERS}
-    plan = trials(SPACE | {"hidden": [16]}, "sobol", 12, 7)
+    train = changed(TRAIN, epochs=1, watch=False)
+    spec = GateJob(gate=GATE, plain=PLAIN, economy=ECONOMY, train=train)
+    plan = trials(changed(SPACE, hidden=[16]), "sobol", 12, 7)
     task, both = read({"kind": "digits"}, 0), runs(SCORES, SCORES)
     found = result(spec, both, plan, task)
     assert found["networks"] == 2
@@ -132,34 +138,38 @@ def test_the_verdict_is_that_of_trained_networks_of_weak_nudges():
     assert result(spec, both, plan[plan["beta"] > 0.2], task)["networks"] == 0
 
 
-GATED = {"solver_name": "gated", "solvers": SOLVERS}
-
-
 def test_the_solver_is_the_one_that_the_gate_names(tmp_path):
     gate = tmp_path / "gate.json"
+    gated = trials_job(configuration(arms={"gated": {"solver": "gated"}}), 42, "gated", "tep")
+    assert gated.solvers == SOLVERS
     for name, solver in SOLVERS.items():
         gate.write_text(json.dumps({"solver": name, "passed": name == "economy"}))
-        assert chosen_solver(GATED, [gate]) == GATED | {"solver_name": name, "solver": solver}
-        own = {"solver_name": name, "solvers": SOLVERS}
-        assert chosen_solver(own, []) == own | {"solver": solver}
-    none = {"solver_name": "none", "solvers": {}}
-    assert chosen_solver(none, []) == none | {"solver": None}
+        expected = changed(gated, solver=name, solvers={name: solver})
+        assert solved(gated, [gate]) == expected
+        assert solved(expected, []) == expected
+        assert expected.iterations == solver
+    none = trials_job(configuration(), 42, "gated", "bp")
+    assert solved(none, []) == none
+    assert none.iterations is None
 
 
 def test_gradients_of_identical_solvers_are_parallel_and_of_a_short_one_are_not():
     one, data = trial(hidden=16, activation="relu"), digits(torch.float32)
-    same, settled = cosines(data, one, TRAIN, {"plain": PLAIN, "economy": PLAIN})
+    same, settled = cosines(data, one, TRAIN, PLAIN, PLAIN)
     assert same == pytest.approx(1, abs=1e-6)
-    near, again = cosines(data, one, TRAIN, SOLVERS)
+    near, again = cosines(data, one, TRAIN, PLAIN, ECONOMY)
     assert 0.99 < near < 1 - 1e-6
     assert again == settled
-    short, _ = cosines(data, one, TRAIN, SOLVERS | {"economy": PLAIN | {"free": 1, "nudged": 1}})
+    short, _ = cosines(data, one, TRAIN, PLAIN, changed(PLAIN, free=1, nudged=1))
     assert short < near - 0.01
 
 
 def test_the_error_falls_a_hundredfold_a_decade_centred_and_tenfold_one_sided():
-    one = trial(hidden=16)._asdict()
-    spec = {"trial": one, "train": TRAIN, "solver": PLAIN, "steps": 400, "betas": [0.1, 0.01, 1e-3]}
+    shown = Gradient(
+        hidden=16, batch=64, lr=3e-3, activation="tanh", beta=0.2, epochs=2, steps=400,
+        betas=[0.1, 0.01, 1e-3],
+    )  # fmt: skip
+    spec = GradientJob(gradient=shown, train=TRAIN, solver=PLAIN, seed=11)
     found = pd.DataFrame(biases(digits(torch.float32), spec))
     assert found["difference"].value_counts().to_dict() == {"one_sided": 3, "centred": 3}
     for difference, order in (("centred", 2), ("one_sided", 1)):
@@ -183,7 +193,7 @@ def test_a_gate_that_fails_leaves_the_plain_solver_to_every_row_and_cries_out(fi
     (reason,) = gate["reasons"]
     assert reason.startswith("median cosine of gradients 0.999")
     found = pd.DataFrame(finished_tep.rows())
-    own = (found["arm"] == configuration()["report"]["arm"]) & (found["rule"] == "tep")
+    own = (found["arm"] == configuration().result) & (found["rule"] == "tep")
     assert set(before.loc[own, "solver"]) == {"economy"}
     assert set(found.loc[own, "solver"]) == {"plain"}
     assert not set(found.loc[own, "parameter_hash"]) & set(before.loc[own, "parameter_hash"])

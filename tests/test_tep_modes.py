@@ -6,10 +6,11 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
-from scripts.tep_bp.design import gate_reads, jobs, plans, result_stage
-from scripts.tep_bp.outcome.fixed_points import economy
-from scripts.tep_bp.search.plan import COLUMNS, trials
-from scripts.tep_bp.search.ranking import ranked
+from scripts.tep_bp.jobs import gate_reads, jobs
+from scripts.tep_bp.outcome.model_tables import economy
+from scripts.tep_bp.plans.ranking import ranked
+from scripts.tep_bp.plans.sampling import COLUMNS, trials
+from scripts.tep_bp.plans.stages import plans, search_stages
 from tests.tep_searches import SEED, Search, configuration
 
 RULES = ("tep", "bp")
@@ -31,24 +32,29 @@ def test_every_plan_reads_runs_that_a_job_makes_and_every_job_a_plan(mode):
     config = configuration(search=MODES[mode], repeats={"top": 3, "seeds": 5, "block": 4})
     made = {f"<results>/tep_bp/runs/{arm}/{block}.parquet" for arm, block in jobs(config, SEED)}
     found = plans(config, SEED)
-    assert {job["plan"] for job in jobs(config, SEED).values()} <= found.keys()
-    assert all(set(plan["reads"]) <= made for plan in found.values())
+    assert {job.rows.plan for job in jobs(config, SEED).values()} <= found.keys()
+    assert all(set(plan.reads) <= made for plan in found.values())
     # The workflow's constraints of wildcards.
     assert all(re.fullmatch("[a-z0-9-]+", block) for _, block in jobs(config, SEED))
     assert all(re.fullmatch("[a-z0-9_-]+", plan) for plan in found)
     repeats = [job for (_, block), job in jobs(config, SEED).items() if "tep-repeat" in block]
-    assert [(job["start"], job["count"]) for job in repeats] == [(0, 4), (4, 4), (8, 4), (12, 3)]
-    assert {job["plan"] for job in repeats} == {"tep-repeat"}
+    assert [(job.rows.start, job.rows.count) for job in repeats] == [
+        (0, 4),
+        (4, 4),
+        (8, 4),
+        (12, 3),
+    ]
+    assert {job.rows.plan for job in repeats} == {"tep-repeat"}
 
 
 def test_the_gate_reads_jobs_of_tep_by_both_arms_and_is_absent_without_them():
     config = configuration()
-    arms = [config["gate"][side] for side in ("exact", "economy")]
+    arms = [config.gate.exact, config.gate.economy]
     assert gate_reads(config) == [f"<results>/tep_bp/runs/{arm}/tep-000.parquet" for arm in arms]
     assert {(arm, "tep-000") for arm in arms} <= jobs(config, SEED).keys()
     for arm in arms:
-        assert gate_reads(configuration(run={arm: {"trials": 0}})) == []
-        assert gate_reads(configuration(run={arm: {"rules": ["bp"], "trials": 2}})) == []
+        assert gate_reads(configuration(arms={arm: {"run": {"trials": 0}}})) == []
+        assert gate_reads(configuration(arms={arm: {"run": {"rules": ["bp"], "trials": 2}}})) == []
     assert gate_reads(configuration(search={"rules": ["bp", "rbp"]})) == []
     assert economy({}).empty
 
@@ -101,7 +107,7 @@ def test_a_promoted_trial_is_bit_for_bit_that_of_the_plain_search(rule):
 def test_rounds_are_the_same_twice_and_leave_the_plan_after_the_first(rule):
     first, second = (search(mode="rounds", trials=30, block=10).rows(rule) for _ in range(2))
     same(first, second)
-    plan = trials(configuration()["space"], "sobol", 30, SEED)
+    plan = trials(configuration().space, "sobol", 30, SEED)
     same(first[COLUMNS][:10], plan[:10])
     assert not (first["lr"][10:] == plan["lr"][10:]).any()
     assert first["seed"].tolist() == plan["seed"].tolist()
@@ -115,7 +121,7 @@ def test_the_best_are_repeated_with_seeds_that_rules_share(mode):
     seeds = []
     for rule in RULES:
         again = found.rows(rule, "repeat")
-        best = ranked(found.rows(rule, result_stage(config)))["trial"][:2].tolist()
+        best = ranked(found.rows(rule, search_stages(config)[-1][0]))["trial"][:2].tolist()
         assert again["trial"].tolist() == list(range(6))
         assert again["chosen"].tolist() == [trial for trial in best for _ in range(3)]
         assert again["rank"].tolist() == [0, 0, 0, 1, 1, 1]

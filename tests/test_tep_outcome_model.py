@@ -1,4 +1,4 @@
-"""Tables of the source's faults, of fixed points and of time."""
+"""Tables of the original's faults, of fixed points and of time."""
 
 import math
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from scripts.tep_bp.outcome.fixed_points import bias
+from scripts.tep_bp.outcome.model_tables import bias
 from tests.tep_outcome import LEGACY, gradient, outcome, runs, searched
 
 

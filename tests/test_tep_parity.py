@@ -1,4 +1,4 @@
-"""Stacked trials against the reference: the same steps, and so the same curves (spec 7.2)."""
+"""Stacked trials against the reference: the same steps, and so the same curves."""
 
 import dataclasses
 
@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.tep_bp.training.data import Data
-from scripts.tep_bp.training.fit import Fit
-from scripts.tep_bp.training.reference.fit import fit_trial
-from scripts.tep_bp.training.stacked import fit_stack
-from scripts.tep_bp.trial import Trial
-from tests.tep_nets import ECONOMY, PLAIN, RULE_NAMES, TRAIN, digits, trial
+from scripts.tep_bp.models.interface import Data, Fit
+from scripts.tep_bp.models.reference.fit import fit_trial
+from scripts.tep_bp.models.stacked.fit import fit_stack
+from scripts.tep_bp.plans.space import Trial
+from tests.tep_nets import ECONOMY, PLAIN, RULE_NAMES, TRAIN, changed, digits, trial
 
 SINGLE, DOUBLE = torch.float32, torch.float64
 ROUNDING = {SINGLE: 1e-6, DOUBLE: 1e-12}
 # So large an eps leaves of Adam a step along the gradient, whose length then counts.
-DESCENT = TRAIN | {"adam_eps": 1e4}
+DESCENT = changed(TRAIN, adam_eps=1e4)
 
 
 def some(rule: str, **changes) -> list[Trial]:
@@ -48,14 +47,14 @@ def gap(pairs: list[tuple[Fit, Fit]]) -> float:
 @pytest.mark.parametrize("rule", RULE_NAMES)
 def test_the_first_step_is_the_same_but_for_rounding(rule, solver, dtype):
     trials = some(rule, lr=3e3, weight_decay=1e-5)
-    pairs = both(one_batch(dtype), trials, DESCENT | {"epochs": 1}, solver)
+    pairs = both(one_batch(dtype), trials, changed(DESCENT, epochs=1), solver)
     assert gap(pairs) <= ROUNDING[dtype]
     for a, b in pairs:
         assert b.audit == pytest.approx(a.audit, rel=1e3 * ROUNDING[dtype], abs=ROUNDING[dtype])
 
 
 def test_the_comparison_of_first_steps_sees_a_gradient_that_is_slightly_wrong():
-    data, train = one_batch(SINGLE), DESCENT | {"epochs": 1}
+    data, train = one_batch(SINGLE), changed(DESCENT, epochs=1)
     right = fit_trial(data, trial(lr=3e3, beta=0.2), train, PLAIN)
     for wrong in (trial(lr=3e3 * 1.0001, beta=0.2), trial(lr=3e3, beta=0.21)):
         assert gap([(right, fit_trial(data, wrong, train, PLAIN))]) > ROUNDING[SINGLE]
@@ -64,7 +63,7 @@ def test_the_comparison_of_first_steps_sees_a_gradient_that_is_slightly_wrong():
 @pytest.mark.parametrize("solver", [PLAIN, ECONOMY])
 @pytest.mark.parametrize("rule", RULE_NAMES)
 def test_in_double_precision_ten_epochs_have_the_same_curves(rule, solver):
-    for a, b in both(digits(), some(rule), TRAIN | {"epochs": 10}, solver):
+    for a, b in both(digits(), some(rule), changed(TRAIN, epochs=10), solver):
         assert a.curve == b.curve
         assert b.losses == pytest.approx(a.losses, abs=1e-8)
         assert np.array_equal(a.predicted, b.predicted)
@@ -76,7 +75,7 @@ def test_in_double_precision_ten_epochs_have_the_same_curves(rule, solver):
 
 @pytest.mark.parametrize("rule", RULE_NAMES)
 def test_in_single_precision_accuracies_agree_within_two_samples(rule):
-    pairs = both(digits(SINGLE), some(rule), TRAIN | {"epochs": 10}, PLAIN)
+    pairs = both(digits(SINGLE), some(rule), changed(TRAIN, epochs=10), PLAIN)
     assert max(abs(a.accuracy - b.accuracy) for a, b in pairs) <= 2.01 / 288
 
 
@@ -85,7 +84,7 @@ def test_bytes_are_learnt_alike(rule):
     whole = digits()
     pixels, held = ((x * 16).byte() for x in (whole.x, whole.held_x))
     data = Data(pixels, whole.y, held, whole.held_y, 10)
-    assert gap(both(data, some(rule), TRAIN | {"epochs": 1}, PLAIN)) <= 1e-4
+    assert gap(both(data, some(rule), changed(TRAIN, epochs=1), PLAIN)) <= 1e-4
 
 
 @pytest.mark.parametrize("rule", RULE_NAMES)
@@ -100,7 +99,7 @@ def test_a_trial_diverges_in_the_same_epoch(rule):
 
 @pytest.mark.parametrize("rule", RULE_NAMES)
 def test_unwatched_trials_are_scored_once(rule):
-    train = TRAIN | {"watch": False, "epochs": 3}
+    train = changed(TRAIN, watch=False, epochs=3)
     for a, b in both(digits(), some(rule), train, PLAIN):
         assert len(a.curve) == len(b.curve) == len(b.losses) == 1
         assert a.curve == b.curve

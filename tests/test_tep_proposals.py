@@ -1,11 +1,11 @@
-"""What the source proposes for the free phase: what each does to the states and the gradient."""
+"""What the original proposes for the free phase: what each does to the states and the gradient."""
 
 import pytest
 import torch
 
-from scripts.tep_bp.training.reference.fit import fit_trial, loader, network
-from scripts.tep_bp.training.reference.networks import until
-from scripts.tep_bp.training.reference.proposals import (
+from scripts.tep_bp.models.reference.fit import fit_trial, loader, network
+from scripts.tep_bp.models.reference.networks import until
+from scripts.tep_bp.models.reference.proposals import (
     LastStates,
     compile_free,
     gradient_cosine,
@@ -15,17 +15,18 @@ from tests.tep_nets import (
     SETTLED,
     TRAIN,
     batch,
+    changed,
     digits,
     gradients,
     half_trained,
     trial,
 )
 
-ADAPTIVE = {**PLAIN, "free": 200, "tol": 1e-6}
+ADAPTIVE = changed(PLAIN, free=200, tol=1e-6)
 
 
 def warm(**changes) -> dict:
-    return TRAIN | {"proposal": "warm_start"} | changes
+    return changed(TRAIN, proposal="warm_start", **changes)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -36,14 +37,14 @@ def test_the_adaptive_solver_stops_at_its_tolerance_near_the_fixed_point(activat
         drive = net.drive(x)
         h = net.free(drive)
         taken = net.taken
-        assert 5 < taken < ADAPTIVE["free"]
-        assert (net.loop(drive, h) - h).abs().max() <= ADAPTIVE["tol"]
+        assert 5 < taken < ADAPTIVE.free
+        assert (net.loop(drive, h) - h).abs().max() <= ADAPTIVE.tol
         net.solver = SETTLED
         # |W| <= 0.9, so the distance left is at most nine times the last step.
-        assert (net.free(drive) - h).abs().max() <= 10 * ADAPTIVE["tol"]
-        net.solver = {**PLAIN, "free": taken - 2}
+        assert (net.free(drive) - h).abs().max() <= 10 * ADAPTIVE.tol
+        net.solver = changed(PLAIN, free=taken - 2)
         short = net.free(drive)
-        assert (net.loop(drive, short) - short).abs().max() > ADAPTIVE["tol"]
+        assert (net.loop(drive, short) - short).abs().max() > ADAPTIVE.tol
 
 
 def test_the_most_iterations_are_never_passed():
@@ -84,7 +85,7 @@ def test_other_samples_states_would_not_do():
 def test_a_slow_training_takes_fewer_iterations_from_the_last_states():
     one = trial(lr=1e-4)
     cold, hot = (
-        fit_trial(digits(), one, TRAIN | {"epochs": 4, "proposal": proposal}, ADAPTIVE)
+        fit_trial(digits(), one, changed(TRAIN, epochs=4, proposal=proposal), ADAPTIVE)
         for proposal in ("none", "warm_start")
     )
     assert hot.n_steps == cold.n_steps
@@ -95,7 +96,8 @@ def test_a_slow_training_takes_fewer_iterations_from_the_last_states():
 
 def test_the_first_epoch_of_a_warm_start_is_a_cold_one():
     cold, hot = (
-        fit_trial(digits(), trial(), train | {"epochs": 1}, ADAPTIVE) for train in (TRAIN, warm())
+        fit_trial(digits(), trial(), changed(train, epochs=1), ADAPTIVE)
+        for train in (TRAIN, warm())
     )
     assert hot.parameter_hash == cold.parameter_hash
     assert hot.cost["n_iterations"] == cold.cost["n_iterations"]
@@ -110,7 +112,7 @@ def test_row_numbers_name_the_samples_of_a_batch():
 
 def test_the_plain_solver_counts_its_iterations():
     fitted = fit_trial(digits(), trial(), TRAIN, PLAIN)
-    assert fitted.cost["n_iterations"] == fitted.n_steps * PLAIN["free"]
+    assert fitted.cost["n_iterations"] == fitted.n_steps * PLAIN.free
     assert "n_iterations" not in fit_trial(digits(), trial("bp"), TRAIN, PLAIN).cost
 
 
@@ -137,7 +139,7 @@ def test_without_a_proposal_the_gradient_is_the_same_bits_and_in_float32():
 
 def test_the_cosine_is_reported_with_a_training_in_bfloat16():
     data = digits(torch.float32)
-    fitted = fit_trial(data, trial(), TRAIN | {"proposal": "bfloat16"}, PLAIN)
+    fitted = fit_trial(data, trial(), changed(TRAIN, proposal="bfloat16"), PLAIN)
     assert 0.9 < fitted.audit["gradient_cosine"] < 1
     assert "gradient_cosine" not in fit_trial(data, trial(), TRAIN, PLAIN).audit
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from scripts.lib.timing import Phases
-from scripts.tep_bp.training.audit import audit
-from scripts.tep_bp.training.data import Data
-from scripts.tep_bp.training.initial import batch_orders, initial
-from scripts.tep_bp.training.reference.fit import adam, fit_trial, loader, network
-from scripts.tep_bp.training.reference.rules import RULES
+from scripts.tep_bp.models.audit import audit
+from scripts.tep_bp.models.initial import batch_orders, initial
+from scripts.tep_bp.models.interface import Data
+from scripts.tep_bp.models.reference.fit import adam, fit_trial, loader, network
+from scripts.tep_bp.models.reference.rules import RULES
 from tests.tep_nets import (
     HEAD,
     LOOP,
@@ -21,6 +21,7 @@ from tests.tep_nets import (
     SETTLED,
     TRAIN,
     batch,
+    changed,
     digits,
     gradients,
     half_trained,
@@ -41,7 +42,7 @@ def test_the_first_step_of_adam_is_the_formula_and_only_matrices_decay(rule):
     optimizer.step()
     for name, p in net.named_parameters():
         g, decay = slopes[name], 0.1 if name in ("W_x", "W", "W_o") else 0.0
-        expected = start[name] * (1 - one.lr * decay) - one.lr * g / (g.abs() + TRAIN["adam_eps"])
+        expected = start[name] * (1 - one.lr * decay) - one.lr * g / (g.abs() + TRAIN.adam_eps)
         assert (p - expected).abs().max() <= 1e-12
 
 
@@ -87,7 +88,7 @@ def test_a_small_matrix_is_left_as_it_is_but_for_symmetry():
 @pytest.mark.parametrize("rule", RULE_NAMES)
 def test_a_trial_learns_and_its_books_balance(rule):
     one, data = trial(rule), digits(torch.float32)
-    fit = fit_trial(data, one, TRAIN | {"epochs": 6}, PLAIN)
+    fit = fit_trial(data, one, changed(TRAIN, epochs=6), PLAIN)
     assert fit.status == "ok"
     assert fit.curve[0] < 0.5
     assert fit.accuracy > 0.7
@@ -107,7 +108,7 @@ def test_a_trial_learns_and_its_books_balance(rule):
 @pytest.mark.parametrize("rule", RULE_NAMES)
 def test_watching_changes_nothing_but_what_is_reported(rule):
     watched = fit_trial(digits(), trial(rule), TRAIN, PLAIN)
-    blind = fit_trial(digits(), trial(rule), TRAIN | {"watch": False}, PLAIN)
+    blind = fit_trial(digits(), trial(rule), changed(TRAIN, watch=False), PLAIN)
     assert blind.curve == watched.curve[-1:]
     assert blind.losses == watched.losses[-1:]
     assert blind.parameter_hash == watched.parameter_hash
@@ -149,15 +150,19 @@ def test_batches_come_in_the_order_of_the_seed_whatever_the_rule(rule):
     ids=str,
 )
 def test_every_setting_counts(change):
-    train = TRAIN | {"spectral_cap": 0.4}  # lower than where W starts
-    changed = [which | {k: v for k, v in change.items() if k in which} for which in (train, PLAIN)]
-    fits = [fit_trial(digits(), trial(), *settings) for settings in ((train, PLAIN), changed)]
+    train = changed(TRAIN, spectral_cap=0.4)  # lower than where W starts
+    others = [
+        changed(which, **{key: value for key, value in change.items() if hasattr(which, key)})
+        for which in (train, PLAIN)
+    ]
+    fits = [fit_trial(digits(), trial(), *settings) for settings in ((train, PLAIN), others)]
     assert fits[0].parameter_hash != fits[1].parameter_hash
 
 
 def test_processes_that_load_the_data_change_no_bit():
     fits = [
-        fit_trial(digits(torch.float32), trial("bp"), TRAIN | {"workers": n}, PLAIN) for n in (0, 1)
+        fit_trial(digits(torch.float32), trial("bp"), changed(TRAIN, workers=n), PLAIN)
+        for n in (0, 1)
     ]
     assert fits[0].parameter_hash == fits[1].parameter_hash
 
@@ -178,7 +183,7 @@ def test_bytes_are_learnt_as_fractions(rule):
 @pytest.mark.parametrize("rule", RULE_NAMES)
 def test_a_trial_that_diverges_has_its_real_accuracy_and_no_loss(rule):
     one = trial(rule, lr=1e37, activation="relu")
-    fit = fit_trial(digits(torch.float32), one, TRAIN | {"epochs": 3}, PLAIN)
+    fit = fit_trial(digits(torch.float32), one, changed(TRAIN, epochs=3), PLAIN)
     assert (fit.status, fit.diverged_epoch, fit.loss) == ("diverged", 1, None)
     assert 0 <= fit.accuracy <= 1
     assert len(fit.curve) == 3
@@ -201,7 +206,7 @@ def parameters(net: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def test_the_audit_measures_the_fixed_points_of_the_held_samples():
     one, data = trial(), digits()
-    brief = {**PLAIN, "free": 4, "nudged": 2}
+    brief = changed(PLAIN, free=4, nudged=2)
     net = half_trained(one, brief)
     found = audit(parameters(net), data, one, brief)
     w_x, b, w, w_o, b_o = (p.detach() for p in net.parameters())

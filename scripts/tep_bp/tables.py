@@ -9,21 +9,32 @@ from pathlib import Path
 import pandas as pd
 
 from scripts.lib.files import replacing
-from scripts.lib.stage import arguments
+from scripts.lib.stage import stage
 from scripts.tep_bp.outcome.ablation import ablation_rows, by_batch, legacy
-from scripts.tep_bp.outcome.again import pairs, repeats
-from scripts.tep_bp.outcome.budgets import budgets, curves, thinned
-from scripts.tep_bp.outcome.fixed_points import bias, economy, residuals
-from scripts.tep_bp.outcome.rows import beside_rows, complete, reasons, repeat_rows, result_rows
+from scripts.tep_bp.outcome.anytime import budgets, curves, thinned
+from scripts.tep_bp.outcome.distribution import (
+    distribution_table,
+    heat_table,
+    importance_table,
+    robustness_table,
+)
+from scripts.tep_bp.outcome.model_tables import bias, economy, residuals, widths
+from scripts.tep_bp.outcome.reevaluation import pairs, repeats
+from scripts.tep_bp.outcome.row_selection import (
+    beside_rows,
+    complete,
+    reasons,
+    repeat_rows,
+    result_rows,
+)
 from scripts.tep_bp.outcome.sanity import sanity
-from scripts.tep_bp.outcome.trials import heat, shares, spread, what_matters
-from scripts.tep_bp.outcome.widths import widths
+from scripts.tep_bp.specs import Row, TablesJob
 
 
-def tables(
-    spec: dict, runs: pd.DataFrame, gate: dict, gradient: pd.DataFrame
+def all_tables(
+    spec: TablesJob, runs: pd.DataFrame, gate: Row, gradient: pd.DataFrame
 ) -> dict[str, pd.DataFrame]:
-    """All tables by name. spec: arm, rules, legacy, stage, trials, repeats, top, space, seed, band.
+    """All tables by name; `gate` is what the gate found, empty if there is none.
 
     `runs` in any order give the same tables. Random: bootstraps, by streams of the seed.
     """
@@ -31,14 +42,14 @@ def tables(
     results, again = result_rows(runs, spec), repeat_rows(runs, spec)
     beside, ablated = beside_rows(runs, spec), ablation_rows(runs, spec)
     why_not = reasons(results, spec)
-    found = curves(results, why_not, spec["seed"])
-    made = {
-        "anytime": thinned(found),
-        "budgets": budgets(found, why_not),
-        "robustness": spread(results, why_not, spec),
-        "distribution": shares(results, why_not),
-        "importances": what_matters(results, spec["space"]),
-        "heat": heat(results, spec["space"]),
+    anytime = curves(results, why_not, spec.seed)
+    named = {
+        "anytime": thinned(anytime),
+        "budgets": budgets(anytime, why_not),
+        "robustness": robustness_table(results, why_not, spec),
+        "distribution": distribution_table(results, why_not),
+        "importances": importance_table(results, spec.space),
+        "heat": heat_table(results, spec.space),
         "repeats": repeats(again, results, spec),
         "pairs": pairs(again, why_not, spec),
         "legacy": legacy(ablated),
@@ -48,13 +59,16 @@ def tables(
         "bias": bias(gradient),
         "economy": economy(gate),
     }
-    return made | {"sanity": sanity(spec["band"], made)}
+    return named | {"sanity": sanity(spec.band, named)}
+
+
+def main(spec: TablesJob, runs: Path, gate: list[Path], gradient: Path, tables: list[Path]) -> None:
+    verdict = json.loads(gate[0].read_text(encoding="utf-8")) if gate else {}
+    named = all_tables(spec, pd.read_parquet(runs), verdict, pd.read_parquet(gradient))
+    for path in tables:
+        with replacing(path) as temporary:
+            named[path.stem].to_csv(temporary, index=False)
 
 
 if __name__ == "__main__":
-    args = arguments(runs=Path, gate=[Path], gradient=Path, tables=[Path])
-    gate = json.loads(args.gate[0].read_text(encoding="utf-8")) if args.gate else {}
-    made = tables(args.spec, pd.read_parquet(args.runs), gate, pd.read_parquet(args.gradient))
-    for path in args.tables:
-        with replacing(path) as temporary:
-            made[path.stem].to_csv(temporary, index=False)
+    stage(main)

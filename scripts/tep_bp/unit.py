@@ -1,84 +1,130 @@
-"""The trainings of a job: trials of one rule by one implementation, and their run rows."""
+"""The trainings of a job: trials of one rule by one implementation, and their run rows.
 
-from collections.abc import Callable
+A unit is a trial: its row depends on no other trial of its job or stack. Implementations import
+their modules where they are called, so that an edit of one trains no other again.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import torch
 
-from scripts.tep_bp.search.groups import groups, stacks
-from scripts.tep_bp.task import Task
-from scripts.tep_bp.training.data import Data, data_of
-from scripts.tep_bp.training.fit import Fit
-from scripts.tep_bp.training.stacked import fit_stack
-from scripts.tep_bp.trial import Trial
+from scripts.lib.implementations import implementation, implementations
+from scripts.lib.progress import progress
+from scripts.lib.run_rows import run_row
+from scripts.lib.spec import array_digest, digest
+from scripts.lib.units import finished, unit_folder
+from scripts.tep_bp.data.store import Task
+from scripts.tep_bp.models.interface import Data, Fit, data_of
+from scripts.tep_bp.plans.sampling import groups, stacks
+from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.specs import AXES, GATED, Row, TrainJob, TrialsJob
 
 EARLY_EPOCHS = 3  # whose losses are compared: before rounding has grown
-Trained = list[tuple[Trial, Fit]]
+Stacks = list[list[Trial]]
+J = TypeVar("J", bound=TrialsJob)
 
 
-def by_stack(data: Data, trials: list[Trial], spec: dict) -> Trained:
-    """Stacks of equal shape."""
-    stacked = stacks(trials, spec["elements"])
-    return _paired(stacked, lambda stack: fit_stack(data, stack, spec["train"], spec["solver"]))
+class Trainer(NamedTuple):
+    """How an implementation trains: which trials at once, and the fits of such a stack."""
+
+    stacks: Callable[[list[Trial]], Stacks]
+    fit: Callable[[Data, list[Trial]], list[Fit]]
 
 
-def fused(data: Data, trials: list[Trial], spec: dict) -> Trained:
-    """One by one, in compiled steps."""
-    from scripts.tep_bp.training.fused.fit import fit_fused
-
-    return _paired([trials], lambda all: fit_fused(data, all, spec["train"], spec["solver"]))
+def one_by_one(trials: list[Trial]) -> Stacks:
+    """Each trial by itself."""
+    return [[trial] for trial in trials]
 
 
-def one_by_one(data: Data, trials: list[Trial], spec: dict) -> Trained:
-    """The reference, whose imports take as long as many a stack."""
-    from scripts.tep_bp.training.reference.fit import fit_trial
+@implementation
+def reference(job: TrialsJob) -> Trainer:
+    from scripts.tep_bp.models.reference.fit import fit_trial
 
-    train, solver = spec["train"], spec["solver"]
-    return _paired([trials], lambda all: [fit_trial(data, one, train, solver) for one in all])
-
-
-def by_legacy_stack(data: Data, trials: list[Trial], spec: dict) -> Trained:
-    """The source's block, with the faults that the arm has."""
-    from scripts.tep_bp.training.legacy.fit import fit_legacy
-
-    faults = spec["faults"]
-    return _paired(groups(trials), lambda stack: fit_legacy(data, stack, spec["train"], faults))
+    train, solver = job.train, job.iterations
+    return Trainer(one_by_one, lambda data, trials: [fit_trial(data, *trials, train, solver)])
 
 
-def _paired(stacked: list[list[Trial]], fit: Callable[[list[Trial]], list[Fit]]) -> Trained:
-    return [pair for stack in stacked for pair in zip(stack, fit(stack), strict=True)]
+@implementation
+def stacked(job: TrialsJob) -> Trainer:
+    from scripts.tep_bp.models.stacked.fit import fit_stack
+
+    return Trainer(
+        lambda trials: stacks(trials, job.max_stack_elements),
+        lambda data, trials: fit_stack(data, trials, job.train, job.iterations),
+    )
 
 
-TRAINERS = {
-    "stacked": by_stack,
-    "fused": fused,
-    "reference": one_by_one,
-    "legacy": by_legacy_stack,
-}
+@implementation
+def fused(job: TrialsJob) -> Trainer:
+    from scripts.tep_bp.models.fused.fit import fit_fused
+
+    return Trainer(
+        one_by_one, lambda data, trials: fit_fused(data, trials, job.train, job.iterations)
+    )
 
 
-def rows(spec: dict, trials: list[Trial], task: Task) -> list[dict]:
-    """Run rows in order of trial.
+@implementation
+def legacy(job: TrialsJob) -> Trainer:
+    from scripts.tep_bp.models.legacy.fit import fit_legacy
 
-    spec: arm, stage, rule, trainer, train, solver (None for a rule or trainer that has none) and
-    its name `solver_name`, parts (whose samples train), held (whose samples score: `val` or
-    `test`), elements of a stack, faults of a legacy arm.
+    return Trainer(groups, lambda data, trials: fit_legacy(data, trials, job.train, job.faults))
+
+
+def trainer(job: TrialsJob) -> Trainer:
+    """The implementation that a job names."""
+    return implementations(__name__)[job.implementation](job)
+
+
+def trained(data: Data, trials: list[Trial], job: TrialsJob) -> Iterator[tuple[Trial, Fit]]:
+    """Each trial with its fit, stack by stack; nothing is kept."""
+    own = trainer(job)
+    for stack in own.stacks(trials):
+        yield from zip(stack, own.fit(data, stack), strict=True)
+
+
+def rows(job: TrainJob, trials: list[Trial], task: Task) -> list[Row]:
+    """Run rows in order of trial, those of finished trials from disk.
+
+    The solver of the job is known (`solved`). The trials of a stack are finished together.
     """
-    data = data_of(task, tuple(spec["parts"]), spec["held"])
-    done = TRAINERS[spec["trainer"]](data, trials, spec)
-    return [_row(spec, *pair, data) for pair in sorted(done, key=lambda pair: pair[0].trial)]
+    data, own, store = data_of(task, job.parts, job.held), trainer(job), unit_folder(job.of_units())
+    # Each trial with those after it in its stack: what is trained where it is the first missing.
+    whole = own.stacks(trials)
+    rest = {trial.trial: stack[at:] for stack in whole for at, trial in enumerate(stack)}
+    computed: dict[int, Row] = {}
+
+    def compute(unit: list) -> Row:
+        number = unit[-1]
+        if number not in computed:
+            fits = zip(rest[number], own.fit(data, rest[number]), strict=True)
+            computed.update({trial.trial: _row(job, trial, fit, data) for trial, fit in fits})
+        return computed.pop(number)
+
+    of_task = task_digest(task) if store else ""
+    units = [[job.stage, job.rule, number] for number in rest]
+    done = finished(units, compute, store, lambda unit: digest(rest[unit[-1]][0], of_task))
+    return sorted(progress(done, len(units), job.arm), key=lambda row: row["trial"])
 
 
-def _row(spec: dict, trial: Trial, fit: Fit, data: Data) -> dict:
-    row = {"study": "tep_bp", "arm": spec["arm"], "stage": spec["stage"], **trial._asdict()}
-    row |= {"status": fit.status, "solver": spec["solver_name"], "epochs": spec["train"]["epochs"]}
-    row |= _scores(spec["held"], fit, data)
+def task_digest(task: Task) -> str:
+    """Identifies samples, classes and parts of a task."""
+    return array_digest(task.x, task.y, *(task.parts[name] for name in sorted(task.parts)))
+
+
+def _row(job: TrainJob, trial: Trial, fit: Fit, data: Data) -> Row:
+    labels = [job.stage, job.rule, trial.trial]
+    row = run_row(job, AXES, labels, trial.seed, fit.status, **fit.cost)
+    row |= {name: value for name, value in trial._asdict().items() if name not in row}
+    row |= {"solver": job.solver, "epochs": job.train.epochs} | _scores(job.held, fit, data)
     row |= {"diverged_epoch": fit.diverged_epoch, **fit.audit}
     row |= {name: getattr(fit, name) for name in ("n_parameters", "n_steps", "flops")}
-    row |= {"parameter_hash": fit.parameter_hash, **fit.cost}
-    return row | {"threads": torch.get_num_threads(), "device": "cpu"}
+    return row | {"parameter_hash": fit.parameter_hash}
 
 
-def _scores(held: str, fit: Fit, data: Data) -> dict:
+def _scores(held: str, fit: Fit, data: Data) -> Row:
     if held == "test":
         hits = (torch.from_numpy(fit.predicted) == data.held_y).long().tolist()
         return {"test_accuracy": fit.accuracy, "hits": hits}
@@ -89,3 +135,12 @@ def _scores(held: str, fit: Fit, data: Data) -> dict:
         "curve": fit.curve,
         "early_losses": fit.losses[:EARLY_EPOCHS],
     }
+
+
+def solved(job: J, gates: list[Path]) -> J:
+    """The job with the solver that it uses: where it is gated, gate.json names it."""
+    name = job.solver
+    if name == GATED:
+        (gate,) = gates
+        name = json.loads(gate.read_text(encoding="utf-8"))["solver"]
+    return job.solved_by(name)

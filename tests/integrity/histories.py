@@ -74,7 +74,7 @@ EDITS = (
     Edit("deep_gpcm", SPLIT, 'fold, "validation"', 'fold, "stopping"'),
     Edit("deep_gpcm", LEAST, "batch: 4, epochs: 2", "batch: 4, epochs: 1"),
     OtherData("deep_gpcm"),
-    Edit("tep_bp", "scripts/tep_bp/search/repeats.py", '"repeat", repeat)', '"again", repeat)'),
+    Edit("tep_bp", "scripts/tep_bp/plans/proposals.py", '"repeat", repeat)', '"again", repeat)'),
     Edit("tep_bp", LEAST, "train: {epochs: 2}\n  arms", "train: {epochs: 1}\n  arms"),
     OtherData("tep_bp"),
 )

@@ -1,5 +1,8 @@
 """The keys of all files, once all rules are known; no rules."""
 
+import atexit
+
 KEYS = Keys(workflow, RESULTS)
 KEYS.seal()
-parsed().keep()
+# Some code is looked at only when the jobs are known.
+atexit.register(parsed().keep)

@@ -1,12 +1,12 @@
-"""The source's block with its faults, and with one repair after the other, on the same trials."""
+"""The original's block with its faults, and with one repair after the other, on the same trials."""
 
 import pandas as pd
 
 from scripts.lib.stats import paired_interval
-from scripts.tep_bp.outcome.rows import SEARCH, ordered, together
-from scripts.tep_bp.search.comparable import refusal
-from scripts.tep_bp.search.ranking import SCORE, scored
-from scripts.tep_bp.search.robustness import QUANTILES, robustness
+from scripts.tep_bp.outcome.distribution import QUANTILES, robustness
+from scripts.tep_bp.outcome.row_selection import SEARCH, ordered, refusal, together
+from scripts.tep_bp.plans.ranking import SCORE, scored
+from scripts.tep_bp.specs import Row, TablesJob
 
 RULE = "tep"
 LEGACY = ["arm", "role", "trials", *QUANTILES, "diverged", "failed", "cpu_s",
@@ -14,16 +14,16 @@ LEGACY = ["arm", "role", "trials", *QUANTILES, "diverged", "failed", "cpu_s",
 BY_BATCH = ["arm", "role", "batch", "trials", "median"]
 
 
-def ablation_rows(runs: pd.DataFrame, spec: dict) -> pd.DataFrame:
+def ablation_rows(runs: pd.DataFrame, spec: TablesJob) -> pd.DataFrame:
     """Trials of the legacy arms in their order, and the result arm's of the same points.
 
     The last is another model; it is there if it searched (not in halving).
     """
     rows = runs[(runs["rule"] == RULE) & (runs["stage"] == SEARCH)]
-    points = rows.loc[rows["arm"].isin(spec["legacy"]), "trial"]
-    own = [] if spec["stage"] != SEARCH else [spec["arm"]]
-    rows = ordered(rows[rows["trial"].isin(points)], "arm", [*spec["legacy"], *own], "trial")
-    roles = dict.fromkeys(own, "result") | dict.fromkeys(spec["legacy"], "legacy")
+    points = rows.loc[rows["arm"].isin(spec.original), "trial"]
+    own = [] if spec.stage != SEARCH else [spec.arm]
+    rows = ordered(rows[rows["trial"].isin(points)], "arm", [*spec.original, *own], "trial")
+    roles = dict.fromkeys(own, "result") | dict.fromkeys(spec.original, "legacy")
     return rows.assign(role=rows["arm"].map(roles))
 
 
@@ -51,7 +51,7 @@ def by_batch(rows: pd.DataFrame) -> pd.DataFrame:
     return ordered(table, "arm", list(rows["arm"].unique()), "batch")[BY_BATCH]
 
 
-def _difference(rows: pd.DataFrame, first: str, arm: str) -> dict:
+def _difference(rows: pd.DataFrame, first: str, arm: str) -> Row:
     points = rows.loc[rows["rule"] == first, "trial"]
     if reason := refusal(rows, [first, arm], points):
         return {"reason": reason}

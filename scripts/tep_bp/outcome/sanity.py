@@ -1,25 +1,23 @@
-"""Results beside the band in which they are expected (spec 7.6): a check, never a result."""
+"""Results beside the band in which they are expected: a check, never a result."""
 
 import pandas as pd
 
-from scripts.lib.config import check_member
-from scripts.tep_bp.outcome.rows import together
+from scripts.tep_bp.outcome.row_selection import together
+from scripts.tep_bp.settings import Band
 
 SANITY = ["rule", "quantity", "value", "low", "high", "inside"]
-QUANTITIES = ("best", "median", "test", "difference")
 PAIR = ("tep", "bp")  # whose difference has a band
 
 
-def sanity(band: dict | None, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Table sanity: each quantity of `band` ({quantity: [low, high]}) and whether it is inside.
+def sanity(band: Band, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Table sanity: each quantity of which something is expected, and whether it is inside.
 
     best and median are validation accuracies over trials, test the accuracy of the
     validation-chosen configuration, difference its tep - bp. Without a value `inside` is missing.
-    Raises ConfigError for another quantity.
     """
+    known = {quantity: span for quantity, span in band if span}
     rows = []
-    for quantity, (low, high) in (band or {}).items():
-        check_member(quantity, QUANTITIES, "band")
+    for quantity, (low, high) in known.items():
         for rule, value in _values(quantity, tables):
             row = {"rule": rule, "quantity": quantity, "value": value, "low": low, "high": high}
             if not pd.isna(value):

@@ -1,0 +1,46 @@
+"""A task as the stages read it, in one .npz file: name, x, y, train, val, test."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scripts.lib.faults import LoadError
+from scripts.lib.files import replacing
+from scripts.lib.foreign_arrays import arrays
+from scripts.lib.parts import check_parts
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A classification task: x (N, D), classes y (N,) int64 from 0, row numbers of each part.
+
+    x is float32, or uint8 where 0 to 255 stands for 0 to 1 (images stay small until a batch is
+    taken). `parts` has the row numbers of train, val and test, which do not overlap.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    classes: int
+    parts: dict[str, np.ndarray]
+
+
+def write_task(path: Path, task: Task) -> None:
+    """Write the file whole; equal tasks give equal bytes."""
+    content = {"name": np.array(task.name), "x": task.x, "y": task.y} | task.parts
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **content)
+
+
+def read_task(path: Path) -> Task:
+    """The task that `write_task` wrote; LoadError if the file is anything else."""
+    found = arrays(Path(path), ("name", "x", "y", *PARTS))
+    x, y, parts = found["x"], found["y"], {name: found[name] for name in PARTS}
+    whole = all(array.dtype == np.int64 for array in (y, *parts.values()))
+    if x.ndim != 2 or y.shape != x.shape[:1] or not whole:
+        raise LoadError(f"{path}: is no task of this workflow; delete it and run again.")
+    check_parts(parts, len(x), f"{path}: is no task of this workflow")
+    return Task(str(found["name"]), x, y, int(y.max()) + 1, parts)

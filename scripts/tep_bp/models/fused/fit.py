@@ -1,0 +1,84 @@
+"""Arm `fused`: trials trained one by one, each step a few compiled calls (spec 5.2)."""
+
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from scripts.lib.timing import Phases
+from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
+from scripts.tep_bp.models.fused.network import Network, Samples
+from scripts.tep_bp.models.initial import batch_orders
+from scripts.tep_bp.models.interface import Data, Fit
+from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Solver, Training
+
+
+@torch.inference_mode()
+def fit_fused(data: Data, trials: list[Trial], train: Training, solver: Solver | None) -> list[Fit]:
+    """Train trials of any rules and shapes one by one, in float32; their fits in the order given.
+
+    `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch; `solver` has omega, mu,
+    free, nudged, and is not read for bp. Hidden units are a multiple of 8. Random: weights and
+    orders of batches, by each trial's own seed. Raises ValueError for float64 data and other
+    numbers of hidden units. Departs: nothing from the reference but its rounding.
+    """
+    if data.dtype != torch.float32:
+        raise ValueError(f"data are {data.x.dtype}: the fused trainer computes in float32 only")
+    for trial in trials:
+        if trial.hidden % 8:
+            raise ValueError(f"hidden is {trial.hidden}: the fused trainer needs a multiple of 8")
+    return [_fit(data, trial, train, solver) for trial in trials]
+
+
+def _fit(data: Data, trial: Trial, train: Training, solver: Solver | None) -> Fit:
+    phases = Phases()
+    network, orders = Network(data, trial, train, solver), batch_orders(trial)
+    x, y, n = data.x.numpy(), data.y.numpy(), len(data.x)
+    rooms = {
+        size: Samples(x, trial.hidden, size) for size in {min(trial.batch, n), n % trial.batch or n}
+    }
+    held = Samples(data.held_x.numpy(), trial.hidden, len(data.held_x))
+    held.gather(np.arange(held.n))
+    phases.lap("data")
+    scores, diverged = [], None
+    for epoch in range(1, train.epochs + 1):
+        order = torch.randperm(n, generator=orders).numpy()
+        for start in range(0, n, trial.batch):
+            chosen = order[start : start + trial.batch]
+            samples = rooms[len(chosen)]
+            samples.gather(chosen)
+            phases.lap("data")
+            network.settle(samples)
+            phases.lap("free")
+            taught = network.teach(samples, y[chosen])
+            phases.lap("nudged")
+            network.update(samples, *taught)
+            phases.lap("update")
+        if diverged is None and not np.isfinite(network.flat).all():
+            diverged = epoch
+        if train.watch or epoch == train.epochs:
+            scores.append(predict(network, held, data.held_y))
+            phases.lap("evaluate")
+    cost = phases.columns()
+    own = network.parameters(data.x.shape[1])
+    return Fit(
+        curve=[(classes == data.held_y).double().mean().item() for classes, _ in scores],
+        losses=[loss for _, loss in scores],
+        predicted=scores[-1][0].numpy(),
+        diverged_epoch=diverged,
+        parameter_hash=parameter_hash(own),
+        n_parameters=n_parameters(own),
+        n_steps=train.epochs * math.ceil(n / trial.batch),
+        flops=trial_flops(trial, data, train, solver),
+        cost=cost,
+        audit=audit(own, data, trial, solver),
+    )
+
+
+def predict(network: Network, held: Samples, y: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Classes (M,) of the held samples, and their mean cross-entropy."""
+    network.settle(held)
+    logits = torch.from_numpy(network.logits(held))
+    return logits.argmax(1), functional.cross_entropy(logits, y).item()

@@ -1,0 +1,81 @@
+"""What every implementation takes and leaves: the samples of a training, and its result."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from scripts.tep_bp.data.store import Task
+
+PIXEL = 255.0  # a byte of 255 stands for 1
+
+
+@dataclass(frozen=True)
+class Data:
+    """x (N, D) and y (N,) to train on; held_x (M, D) and held_y (M,) to score on.
+
+    x is uint8 (0 to 255 stands for 0 to 1), float32, or float64, which makes everything float64.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    held_x: torch.Tensor
+    held_y: torch.Tensor
+    classes: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float64 if self.x.dtype == torch.float64 else torch.float32
+
+
+def data_of(task: Task, parts: Sequence[str], held: str) -> Data:
+    """Training samples of `parts`, in order of row number, and scoring samples of `held`."""
+    rows = torch.cat([torch.from_numpy(task.parts[part]) for part in parts]).sort().values
+    x, y = torch.from_numpy(task.x), torch.from_numpy(task.y)
+    scored = torch.from_numpy(task.parts[held])
+    return Data(x[rows], y[rows], x[scored], y[scored], task.classes)
+
+
+def numbers(x: torch.Tensor) -> torch.Tensor:
+    """Samples as floating-point numbers: bytes become float32 of 0 to 1."""
+    return x.float() / PIXEL if x.dtype == torch.uint8 else x
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Scores on the held samples, the audit of the fixed points, the work and its cost.
+
+    `curve` and `losses` have one accuracy and one mean cross-entropy per epoch, or only the last
+    where training was not watched. `predicted` (M,) has the final class of each held sample.
+    `diverged_epoch` is the first epoch (from 1) after which a parameter is not finite, or None.
+    `cost` has fit_s, cpu_s and one <phase>_s each (data, free, nudged, update, evaluate); trials
+    that were stacked share theirs equally. `audit` has what a rule with fixed points reports:
+    residual_free, residual_free_max, residual_nudged, spectral_norm, nudged_bound.
+    """
+
+    curve: list[float]
+    losses: list[float]
+    predicted: np.ndarray
+    diverged_epoch: int | None
+    parameter_hash: str
+    n_parameters: int
+    n_steps: int
+    flops: float
+    cost: dict[str, float]
+    audit: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:
+        return "ok" if self.diverged_epoch is None else "diverged"
+
+    @property
+    def accuracy(self) -> float:
+        """At the last epoch."""
+        return self.curve[-1]
+
+    @property
+    def loss(self) -> float | None:
+        """At the last epoch; None if it is not finite."""
+        return self.losses[-1] if math.isfinite(self.losses[-1]) else None

@@ -1,0 +1,151 @@
+"""Arm `reference`: one trial trained as a careful researcher would write it.
+
+A module, a DataLoader, nudges by autograd, `torch.optim.AdamW`. It shares with the other arms
+only the starting point, the order of the batches and the form of the result.
+"""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import torch
+import torch._dynamo  # the first optimizer of a process would load it, on the clock of its trial
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, Sampler, TensorDataset
+
+from scripts.lib.timing import Phases
+from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
+from scripts.tep_bp.models.initial import batch_orders, initial
+from scripts.tep_bp.models.interface import Data, Fit, numbers
+from scripts.tep_bp.models.reference.networks import Perceptron, Recurrent
+from scripts.tep_bp.models.reference.proposals import (
+    LastStates,
+    compile_free,
+    gradient_cosine,
+)
+from scripts.tep_bp.models.reference.rules import RULES
+from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Solver, Training
+
+HELD_BATCH = 4096  # samples scored at once
+
+
+class EpochPermutation(Sampler):
+    """Row numbers in the order of one `randperm` an epoch."""
+
+    def __init__(self, n: int, rng: torch.Generator):
+        self.n, self.rng = n, rng
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(torch.randperm(self.n, generator=self.rng).tolist())
+
+    def __len__(self) -> int:
+        return self.n
+
+
+def network(trial: Trial, data: Data, solver: Solver | None) -> Perceptron:
+    """The network of the trial's rule, where the trial starts."""
+    start = initial(trial, data.x.shape[1], data.classes)
+    if trial.rule == "bp":
+        return Perceptron(start, trial.activation).to(data.dtype)
+    return Recurrent(start, trial.activation, solver).to(data.dtype)
+
+
+def adam(net: Perceptron, trial: Trial, train: Training) -> torch.optim.Optimizer:
+    """Adam whose decoupled weight decay spares the biases."""
+    matrices = [p for p in net.parameters() if p.ndim == 2]
+    biases = [p for p in net.parameters() if p.ndim == 1]
+    return torch.optim.AdamW(
+        [
+            {"params": matrices, "weight_decay": trial.weight_decay},
+            {"params": biases, "weight_decay": 0.0},
+        ],
+        lr=trial.lr,
+        betas=tuple(train.betas),
+        eps=train.adam_eps,
+    )
+
+
+def loader(data: Data, trial: Trial, train: Training) -> DataLoader:
+    """Batches of one epoch each time it is iterated; the last may be smaller.
+
+    `train` has workers (processes) and persistent (kept from epoch to epoch). For a warm start
+    row numbers come with samples and classes.
+    """
+    rows = (torch.arange(len(data.x)),) if train.proposal == "warm_start" else ()
+    return DataLoader(
+        TensorDataset(data.x, data.y, *rows),
+        batch_size=trial.batch,
+        sampler=EpochPermutation(len(data.x), batch_orders(trial)),
+        num_workers=train.workers,
+        persistent_workers=train.persistent,
+    )
+
+
+@torch.no_grad()
+def scored(net: Perceptron, data: Data) -> tuple[torch.Tensor, float, float]:
+    """Classes predicted for the held samples, their accuracy and mean cross-entropy."""
+    logits = torch.cat([net(numbers(x)) for x in data.held_x.split(HELD_BATCH)])
+    predicted = logits.argmax(1)
+    accuracy = (predicted == data.held_y).double().mean().item()
+    return predicted, accuracy, F.cross_entropy(logits, data.held_y).item()
+
+
+def finite(net: Perceptron) -> bool:
+    return all(bool(p.isfinite().all()) for p in net.parameters())
+
+
+def fit_trial(data: Data, trial: Trial, train: Training, solver: Solver | None) -> Fit:
+    """Train and score one trial, single-process but for `train.workers` of the DataLoader.
+
+    `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch (score after every
+    epoch), workers, persistent, difference, proposal; `solver` has omega, mu, free, nudged and
+    perhaps tol. Random: weights and batch orders, by trial.seed. A trial that diverges is trained
+    to the end.
+    """
+    clock = Phases()
+    net = network(trial, data, solver)
+    optimizer = adam(net, trial, train)
+    batches, learn = loader(data, trial, train), RULES[trial.rule]
+    curve, losses, diverged_epoch = [], [], None
+    n_steps = n_iterations = 0
+    if train.proposal == "compiled":
+        compile_free(net, trial, numbers(data.x[: trial.batch]))
+        clock.lap("compile")
+    last = LastStates(net, data) if train.proposal == "warm_start" else None
+    for epoch in range(1, train.epochs + 1):
+        for x, y, *rows in batches:
+            x = numbers(x)
+            clock.lap("data")
+            with last.of(*rows) if last else nullcontext():
+                learn(net, x, y, trial, train, clock)
+            optimizer.step()
+            if isinstance(net, Recurrent):
+                net.contract(train.spectral_cap, train.power_steps)
+                n_iterations += net.taken
+            clock.lap("update")
+            n_steps += 1
+        if diverged_epoch is None and not finite(net):
+            diverged_epoch = epoch
+        if train.watch or epoch == train.epochs:
+            predicted, accuracy, loss = scored(net, data)
+            curve.append(accuracy)
+            losses.append(loss)
+        clock.lap("evaluate")
+    own = {name: parameter.detach() for name, parameter in net.named_parameters()}
+    found, cost = audit(own, data, trial, solver), clock.columns()
+    if isinstance(net, Recurrent):
+        cost["n_iterations"] = n_iterations  # of the free phases
+    if train.proposal == "bfloat16":
+        found["gradient_cosine"] = gradient_cosine(net, data, trial, train)
+    return Fit(
+        curve=curve,
+        losses=losses,
+        predicted=predicted.numpy(),
+        diverged_epoch=diverged_epoch,
+        parameter_hash=parameter_hash(own),
+        n_parameters=n_parameters(own),
+        n_steps=n_steps,
+        flops=trial_flops(trial, data, train, solver),
+        cost=cost,
+        audit=found,
+    )

@@ -1,0 +1,127 @@
+"""Arm `stacked`: trials of one rule and shape trained as one batch, a tensor dimension of trials.
+
+No autograd, no loader, no module (docs/studies/tep_bp.md, Batched training).
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch.nn import functional
+
+from scripts.lib.timing import Phases
+from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
+from scripts.tep_bp.models.initial import batch_orders
+from scripts.tep_bp.models.interface import Data, Fit, numbers
+from scripts.tep_bp.models.stacked.dynamics import Activation, drive, free_phase
+from scripts.tep_bp.models.stacked.optimiser import Adam, contract
+from scripts.tep_bp.models.stacked.parameters import Parameters, rows, stacked_parameters
+from scripts.tep_bp.models.stacked.rules import GRADIENTS, logits
+from scripts.tep_bp.plans.space import Trial
+from scripts.tep_bp.settings import Solver, Training
+
+ROWS = 2048  # held samples at a time: a number of memory, not of the stack
+
+
+@torch.inference_mode()
+def fit_stack(data: Data, trials: list[Trial], train: Training, solver: Solver | None) -> list[Fit]:
+    """Train trials of equal rule, hidden and batch; their fits in the order given.
+
+    `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch (score the held samples
+    after every epoch, or only the last); `solver` has omega, mu, free, nudged. Random: weights and
+    orders of batches, by each trial's own seed: no number depends on who else is in the stack.
+    Departs: nothing from the reference but its order of sums (docs/studies/tep_bp.md,
+    Batched training).
+    """
+    # tanh first, so that each activation is one slice.
+    places = sorted(range(len(trials)), key=lambda i: trials[i].activation != "tanh")
+    fits = _fit(data, [trials[i] for i in places], train, solver)
+    return [fits[places.index(i)] for i in range(len(trials))]
+
+
+def training(
+    data: Data, trials: list[Trial], train: Training, solver: Solver | None, phases: Phases
+) -> Iterator[tuple[Parameters, Activation]]:
+    """The stack after each epoch of a training; the same objects, which go on to change.
+
+    `trials` have tanh before relu.
+    """
+    parameters, u = stacked_parameters(trials, data.x.shape[1], data.classes, data.dtype)
+    estimate, adam = parameters.like(), Adam(parameters.flat, trials, train, parameters.decays())
+    activation = Activation(sum(trial.activation == "tanh" for trial in trials))
+    beta = torch.tensor([trial.beta for trial in trials], dtype=data.dtype)[:, None, None]
+    gradient, orders = GRADIENTS[trials[0].rule], [batch_orders(trial) for trial in trials]
+    for _ in range(train.epochs):
+        order = torch.stack([torch.randperm(len(data.x), generator=rng) for rng in orders])
+        for chosen in order.split(trials[0].batch, dim=1):
+            x, y = batch(data, chosen)
+            phases.lap("data")
+            gradient(x, y, parameters, activation, beta, solver, estimate, phases)
+            adam.step(estimate.flat)
+            if "W" in parameters.views:
+                contract(parameters.W, u, train.spectral_cap, train.power_steps)
+            phases.lap("update")
+        yield parameters, activation
+
+
+def _fit(data: Data, trials: list[Trial], train: Training, solver: Solver | None) -> list[Fit]:
+    phases, scores, diverged = Phases(), [], [None] * len(trials)
+    epochs = enumerate(training(data, trials, train, solver, phases), start=1)
+    for epoch, (parameters, activation) in epochs:
+        finite = parameters.flat.isfinite().all(dim=1).tolist()
+        diverged = [at or (None if ok else epoch) for at, ok in zip(diverged, finite, strict=True)]
+        if train.watch or epoch == train.epochs:
+            scores.append(predict(parameters, data, activation, solver))
+            phases.lap("evaluate")
+    curves = torch.stack([(classes == data.held_y).double().mean(1) for classes, _ in scores], 1)
+    losses = torch.stack([loss for _, loss in scores], 1).tolist()
+    cost = {name: seconds / len(trials) for name, seconds in phases.columns().items()}
+    fits = []
+    for i, trial in enumerate(trials):
+        own = parameters.of(i)
+        fits.append(
+            Fit(
+                curve=curves[i].tolist(),
+                losses=losses[i],
+                predicted=scores[-1][0][i].numpy(),
+                diverged_epoch=diverged[i],
+                parameter_hash=parameter_hash(own),
+                n_parameters=n_parameters(own),
+                n_steps=train.epochs * math.ceil(len(data.x) / trial.batch),
+                flops=trial_flops(trial, data, train, solver),
+                cost=cost,
+                audit=audit(own, data, trial, solver),
+            )
+        )
+    return fits
+
+
+def batch(data: Data, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Samples (T, n, D) and classes (T, n) of the row numbers (T, n)."""
+    trials, n = chosen.shape
+    x = rows(trials, n, data.x.shape[1], data.dtype)
+    x.copy_(numbers(data.x[chosen]))
+    return x, data.y[chosen]
+
+
+def predict(
+    parameters: Parameters, data: Data, activation: Activation, solver: Solver | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Classes (T, M) of the held samples, and their mean cross-entropy (T,)."""
+    trials, held = len(parameters.flat), len(data.held_x)
+    classes, total = [], 0.0
+    for start in range(0, held, ROWS):
+        x, y = numbers(data.held_x[start : start + ROWS]), data.held_y[start : start + ROWS]
+        driven = drive(x.expand(trials, -1, -1), parameters.W_x, parameters.b)
+        recurrent = "W" in parameters.views
+        h = (
+            free_phase(driven, parameters.W, activation, solver)
+            if recurrent
+            else activation(driven)
+        )
+        outputs = logits(h, parameters)[..., : data.classes]
+        classes.append(outputs.argmax(-1))
+        # Per trial: a mean over the stack would depend on who is in it.
+        losses = [functional.cross_entropy(one, y, reduction="sum") for one in outputs]
+        total = total + torch.stack(losses)
+    return torch.cat(classes, dim=1), total / held

@@ -86,7 +86,7 @@ class LoadWorkload(LoraWorkload):
     """Tensors of adapters from nested lists."""
 
     stage: ClassVar = "load"
-    work: Literal["load"]
+    work: Literal["load"] = setting("What is timed.")
     adapters: Measured = setting("Adapters per round.")
 
 
@@ -94,7 +94,7 @@ class FeaturesWorkload(LoraWorkload):
     """All hand-crafted representations, all and visual."""
 
     stage: ClassVar = "features"
-    work: Literal["features"]
+    work: Literal["features"] = setting("What is timed.")
     adapters: Measured = setting("Adapters per round.")
 
 
@@ -110,20 +110,20 @@ class SvdWorkload(MatrixWorkload):
     """Singular values."""
 
     arms: ClassVar = ("reference", "lowrank", "resident")
-    work: Literal["svd"]
+    work: Literal["svd"] = setting("What is timed.")
 
 
 class FftWorkload(MatrixWorkload):
     """Fourier transforms."""
 
     arms: ClassVar = ("reference", "resident")
-    work: Literal["fft"]
+    work: Literal["fft"] = setting("What is timed.")
 
 
 class FitWorkload(LoraWorkload):
     """Standardisation (scaler) or training of cells, all tensors."""
 
-    work: Literal["scaler", "train"]
+    work: Literal["scaler", "train"] = setting("What is timed.")
     representations: Representations = setting("Cells, all tensors.")
     max_epochs: Count | None = setting("Cap on epochs, if another.", default=None)
 
@@ -134,7 +134,7 @@ class FitWorkload(LoraWorkload):
 class TotalWorkload(FitWorkload):
     """Load, features and training, all and visual."""
 
-    work: Literal["total"]
+    work: Literal["total"] = setting("What is timed.")
     adapters: Measured = setting("Adapters per round.")
 
 

@@ -41,7 +41,7 @@ class Signal(Model):
 class Generated(Model):
     """Adapters made by a formula, offline."""
 
-    kind: Literal["generated"]
+    kind: Literal["generated"] = setting("What the place is.")
     adapters: Count = setting("Adapters to generate.")
     rank: int = setting("Their rank.", ge=1, le=768)
     signal: Signal = setting("Strength of the class.")
@@ -60,7 +60,7 @@ class TableColumns(Model):
 class SavedDataset(TableColumns):
     """A directory that `datasets` saved."""
 
-    kind: Literal["datasets"]
+    kind: Literal["datasets"] = setting("What the place is.")
     path: Text = setting("The directory.")
     split: str | None = setting("Split, of a data set that has several.", default=None)
 
@@ -68,7 +68,7 @@ class SavedDataset(TableColumns):
 class HubDataset(TableColumns):
     """A data set on the Hugging Face hub."""
 
-    kind: Literal["hub"]
+    kind: Literal["hub"] = setting("What the place is.")
     id: Text = setting("Hub id of a data set.")
     split: str = setting("Split of the data set.")
     adapters: Count = setting("Its number of rows.")
@@ -77,14 +77,14 @@ class HubDataset(TableColumns):
 class ParquetFiles(TableColumns):
     """A Parquet file or a directory of them, one weight column per tensor."""
 
-    kind: Literal["parquet"]
+    kind: Literal["parquet"] = setting("What the place is.")
     path: Text = setting("File or directory.")
 
 
 class AdapterFolder(Model):
     """A directory of safetensors files."""
 
-    kind: Literal["safetensors"]
+    kind: Literal["safetensors"] = setting("What the place is.")
     path: Text = setting("The directory.")
     labels: Text = setting("folder, header:<key>, or a CSV with the columns name, label, group.")
 
@@ -92,7 +92,7 @@ class AdapterFolder(Model):
 class FlatMatrix(Model):
     """A matrix with one flattened adapter a row."""
 
-    kind: Literal["matrix"]
+    kind: Literal["matrix"] = setting("What the place is.")
     path: Text = setting("File of the matrix.")
     dimensions: Text = setting("JSON or CSV of tensor names and shapes in file order.")
     labels: Text = setting("CSV with the columns name, label, group.")

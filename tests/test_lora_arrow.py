@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.lora_ablation.arms import chosen
 from scripts.lora_ablation.data.columns import arrow_layout, to_matrix
 from scripts.lora_ablation.data.tabular import dataset_shard, save_nested
 from scripts.lora_ablation.specs import SavedDataset
+from scripts.lora_ablation.unit import chosen
 from tests.lora_files import (
     count,
     generated,

@@ -67,8 +67,8 @@ def test_an_edit_of_a_family_recomputes_it_and_the_cells_that_use_it(
             "batch_size=2 * size",
             {"lora_ablation_train": 1},
         ),
-        ("arms.py", 'svd="lowrank"', 'svd="full"', {"lora_ablation_prepare": 1}),
-        ("arms.py", 'with_format("torch")', 'with_format("numpy")', {"lora_ablation_prepare": 1}),
+        ("unit.py", 'svd="lowrank"', 'svd="full"', {"lora_ablation_prepare": 1}),
+        ("unit.py", 'with_format("torch")', 'with_format("numpy")', {"lora_ablation_prepare": 1}),
     ],
 )
 def test_an_edit_of_an_arm_reruns_the_jobs_that_call_it(finished_lora, file, old, new, jobs):

@@ -10,7 +10,7 @@ from scripts.lib.implementations import implementations
 from scripts.lib.plan import PlannedWorkload, measurement_plan
 from scripts.lib.settings import read_settings
 from scripts.lib.spec import canonical
-from scripts.lora_ablation import arms
+from scripts.lora_ablation import unit
 from scripts.lora_ablation.checks import WEIGHTS
 from scripts.lora_ablation.jobs import Jobs, adapter_blocks, round_units, study
 from scripts.lora_ablation.measured import FFT, SVD, WORK
@@ -213,7 +213,7 @@ def test_contestants_of_a_workload_differ_only_in_their_arm():
 
 def test_all_names_of_the_configuration_are_those_of_the_code():
     choices = [name for kind in (Loader, Extractor, Trainer) for name in get_args(kind)]
-    assert sorted(implementations(arms.__name__)) == sorted(choices)
+    assert sorted(implementations(unit.__name__)) == sorted(choices)
     works = [
         get_args(model.model_fields["work"].annotation) for model in get_args(get_args(Measured)[0])
     ]

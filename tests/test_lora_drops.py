@@ -9,9 +9,8 @@ import pytest
 
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.tables import ContractError
-from scripts.lora_ablation.outcome.drops import contrasts
+from scripts.lora_ablation.outcome.drops import contrasts, holm, paired_p
 from scripts.lora_ablation.outcome.grid import RUN, grid_state
-from scripts.lora_ablation.outcome.intervals import holm, paired_p
 from scripts.lora_ablation.specs import TablesJob
 from scripts.lora_ablation.tables import tables as tables_of
 from tests.stages import job_of

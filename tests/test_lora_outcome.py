@@ -6,13 +6,8 @@ import pytest
 from scipy import stats
 
 from scripts.lora_ablation.costs import stage_rows
-from scripts.lora_ablation.outcome.intervals import (
-    holm,
-    paired_p,
-    percentiles,
-    resampled_means,
-    wilson,
-)
+from scripts.lora_ablation.outcome.drops import holm, paired_p
+from scripts.lora_ablation.outcome.grid import percentiles, resampled_means, wilson
 from scripts.lora_ablation.specs import CostsJob
 
 
@@ -65,7 +60,7 @@ def test_blocks_of_draws_give_what_single_rows_give(monkeypatch):
     whole = resampled_means(hits, 64, np.random.default_rng(1))
     alone = resampled_means(hits[:, 2:3], 64, np.random.default_rng(1))
     assert np.array_equal(whole[:, 2:3], alone)
-    monkeypatch.setattr("scripts.lora_ablation.outcome.intervals.BLOCK", 60)
+    monkeypatch.setattr("scripts.lora_ablation.outcome.grid.BLOCK", 60)
     assert np.array_equal(resampled_means(hits, 64, np.random.default_rng(1)), whole)
 
 
@@ -89,9 +84,10 @@ def test_the_paired_test_is_students():
 
 def test_a_stage_that_was_not_measured_has_no_projected_cost():
     measured = pd.DataFrame({"workload": ["train"], "contestant": ["a"], "fit_s": [2.0]})
+    measured["arm"] = "a"
     runs = pd.DataFrame({"arm": ["a"], "stage": ["train"], "n_epochs": [3]})
-    job = CostsJob(arm="a", contestants=["a"], adapters=[100], passes=2, batch=7, cells=1, runs=1,
-                   repairs={})  # fmt: skip
+    work = {"passes": 2, "batch": 7, "cells": 1, "runs": 1, "adapters": [100], "repairs": {}}
+    job = CostsJob(arm="a", contestants=["a"], stages={"train": "train"}, ranks={}, **work)
     assert stage_rows(measured, runs, job) == []
     (row,) = stage_rows(measured.assign(n_steps=4), runs, job)
     assert (row["stage"], row["cost_ms"], row["model_s"]) == ("train", 500.0, 15.0)

@@ -11,7 +11,7 @@ from scripts.lib.tables import ContractError, write_table
 from scripts.lora_ablation import features, measured
 from scripts.lora_ablation.data.layout import Layout, sd15_layout
 from scripts.lora_ablation.data.store import read_family, write_family
-from scripts.lora_ablation.representations import norms, reference
+from scripts.lora_ablation.representations import norms, original
 from scripts.lora_ablation.representations.catalogue import (
     FAMILIES,
     PAIR_FAMILIES,
@@ -73,7 +73,7 @@ def represented(w: np.ndarray, representation: str, by: str) -> np.ndarray:
     """A representation of one matrix, by the arm `by`."""
     layout, row = Layout(("w",), (w.shape,)), w.reshape(1, -1)
     if by == "reference":
-        return reference.represent(row, layout, representation, [0])[0]
+        return original.represent(row, layout, representation, [0])[0]
     compute = {"union": union, "layerwise": layerwise}[by]
     return select(compute(row, layout), representation, [0])[0]
 
@@ -98,7 +98,7 @@ def test_dimensions_are_those_of_the_original(representation):
     row = np.random.default_rng(0).standard_normal((1, layout.width), np.float32)
     assert len(REPRESENTATIONS[representation]) == DIMENSIONS[representation]
     for selection, count in (("all", 128), ("visual", 64)):
-        found = reference.represent(row, layout, representation, layout.selected(selection))
+        found = original.represent(row, layout, representation, layout.selected(selection))
         assert found.shape == (1, count * DIMENSIONS[representation])
 
 
@@ -182,9 +182,9 @@ def test_the_low_rank_svd_is_seeded_and_differs_from_the_full_one_only_in_spectr
     layout = Layout(("a", "b"), ((16, 64), (64, 16)))
     x = np.random.default_rng(4).standard_normal((2, layout.width), np.float32)
     state = torch.random.get_rng_state()
-    full = reference.represent(x, layout, "ensemble", [0, 1])
+    full = original.represent(x, layout, "ensemble", [0, 1])
     low, again, other = (
-        reference.represent(x, layout, "ensemble", [0, 1], "lowrank", seed=s) for s in (1, 1, 2)
+        original.represent(x, layout, "ensemble", [0, 1], "lowrank", seed=s) for s in (1, 1, 2)
     )
     assert np.array_equal(low, again)
     assert not np.array_equal(low, other)
@@ -197,7 +197,7 @@ def test_the_low_rank_svd_is_seeded_and_differs_from_the_full_one_only_in_spectr
 def test_cond_is_one_below_rank_ten_only_in_the_legacy_low_rank_script():
     x = torch.from_numpy(MATRICES["G1"])[None]
     cond = {
-        (svd, legacy): float(reference.spectral(x, svd, legacy)[0, 30])
+        (svd, legacy): float(original.spectral(x, svd, legacy)[0, 30])
         for svd in ("full", "lowrank")
         for legacy in (False, True)
     }

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scripts.lora_ablation.data.layout import DOWN, UP, Layout, sd15_layout
-from scripts.lora_ablation.representations import moments, reference
+from scripts.lora_ablation.representations import moments, original
 from scripts.lora_ablation.representations.catalogue import FAMILIES, REPRESENTATIONS, deviation
 from scripts.lora_ablation.representations.grouped import family_features
 from scripts.lora_ablation.representations.quantiles import LEVELS
@@ -31,7 +31,7 @@ def alone(x: np.ndarray) -> tuple[np.ndarray, Layout]:
 
 
 def truth(x: np.ndarray, representation: str) -> np.ndarray:
-    return reference.represent(*alone(x), representation, [0], dtype=torch.float64)
+    return original.represent(*alone(x), representation, [0], dtype=torch.float64)
 
 
 def worst(x: np.ndarray, representations: list[str] = BASIC) -> dict[str, float]:
@@ -126,8 +126,8 @@ def test_visual_only_is_a_selection_of_the_columns_of_all_layers():
     layout = sd15_layout(1)
     x = np.random.default_rng(4).standard_normal((1, layout.width), np.float32)
     visual = layout.selected("visual")
-    every = reference.represent(x, layout, "stats", layout.selected("all")).reshape(1, -1, 7)
-    found = reference.represent(x, layout, "stats", visual)
+    every = original.represent(x, layout, "stats", layout.selected("all")).reshape(1, -1, 7)
+    found = original.represent(x, layout, "stats", visual)
     assert np.array_equal(found, every[:, visual].reshape(1, -1))
 
 
@@ -150,11 +150,11 @@ def test_control_the_low_rank_svd_is_not_exact_beyond_rank_ten():
     for rank, n in ((16, 20), (64, 3)):
         x = draws("down", (rank, 320), n)
         columns = REPRESENTATIONS["spectral"]
-        found = reference.represent(*alone(x), "spectral", [0], svd="lowrank")
+        found = original.represent(*alone(x), "spectral", [0], svd="lowrank")
         assert deviation(found, truth(x, "spectral"), columns, rank) > 100
         assert worst(x, ["spectral"])["spectral"] <= 1
     x = draws("down", (4, 320), 20)
-    exact = reference.represent(*alone(x), "spectral", [0], svd="lowrank")
+    exact = original.represent(*alone(x), "spectral", [0], svd="lowrank")
     assert deviation(exact, truth(x, "spectral"), REPRESENTATIONS["spectral"], 4) <= 1
 
 

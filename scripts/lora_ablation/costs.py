@@ -12,6 +12,8 @@ from scripts.lora_ablation.specs import CostsJob
 
 Row = dict[str, Any]
 TRAIN_SHARE = 0.7  # of the adapters, as split
+# What is counted in the rows of each work.
+COUNTERS = {"load": "n_adapters", "features": "n_adapters", "train": "n_steps"}
 
 
 def per_unit(measured: pd.DataFrame, workload: str, counter: str, order: list[str]) -> pd.Series:
@@ -21,6 +23,11 @@ def per_unit(measured: pd.DataFrame, workload: str, counter: str, order: list[st
     return cost[[name for name in order if name in cost]]
 
 
+def arm_of(measured: pd.DataFrame) -> pd.Series:
+    """The arm of each contestant."""
+    return measured.drop_duplicates("contestant").set_index("contestant")["arm"]
+
+
 def stage_rows(measured: pd.DataFrame, runs: pd.DataFrame, job: CostsJob) -> list[Row]:
     """A row per stage, contestant and number of adapters: modelled seconds on one core.
 
@@ -28,19 +35,16 @@ def stage_rows(measured: pd.DataFrame, runs: pd.DataFrame, job: CostsJob) -> lis
     times steps per epoch, the epochs of this run's result arm, cells and runs.
     """
     trained = runs[(runs["arm"] == job.arm) & (runs["stage"] == "train")]
-    epochs = trained["n_epochs"].mean()
+    epochs, arms = trained["n_epochs"].mean(), arm_of(measured)
     rows = []
-    for part, counter in (
-        ("load", "n_adapters"),
-        ("features", "n_adapters"),
-        ("train", "n_steps"),
-    ):
+    for part, workload in job.stages.items():
+        counter = COUNTERS[part]
         if counter not in measured:  # no workload with this work
             continue
-        for name, cost in per_unit(measured, part, counter, job.contestants).items():
+        for name, cost in per_unit(measured, workload, counter, job.contestants).items():
             for adapters in job.adapters:
                 times = adapters
-                if part == "load" and not name.startswith(job.arm):
+                if part == "load" and arms[name] != job.arm:
                     times *= job.passes
                 if part == "train":
                     steps = TRAIN_SHARE * adapters / job.batch
@@ -52,15 +56,14 @@ def stage_rows(measured: pd.DataFrame, runs: pd.DataFrame, job: CostsJob) -> lis
 
 def svd_rows(measured: pd.DataFrame, runs: pd.DataFrame, job: CostsJob) -> list[Row]:
     """A row per rank and contestant: microseconds per matrix and its arm's largest errors."""
-    arms = measured.drop_duplicates("contestant").set_index("contestant")["arm"]
-    rows = []
-    for workload in [w for w in measured["workload"].unique() if w.startswith("svd_r")]:
-        stage = f"features_r{workload.removeprefix('svd_r')}"
-        at = runs[(runs["stage"] == stage) & (runs["representation"] == "spectral")]
-        worst = at.groupby("arm")[["sigma_error", "deviation"]].max()
+    rows, arms, errors = [], arm_of(measured), ["sigma_error", "deviation"]
+    for workload, rank in job.ranks.items():
+        where = measured.loc[measured["workload"] == workload, "where"].unique()
+        at = runs[runs["stage"].isin(where) & (runs["representation"] == "spectral")]
+        worst = at.groupby("arm")[errors].max().reindex(arms.unique())
         for name, cost in per_unit(measured, workload, "n_matrices", job.contestants).items():
-            row = {"rank": int(workload.removeprefix("svd_r")), "contestant": name}
-            rows.append(row | {"us_per_matrix": 1e6 * cost} | worst.loc[arms[name]].to_dict())
+            row = {"rank": rank, "contestant": name, "us_per_matrix": 1e6 * cost}
+            rows.append(row | worst.loc[arms[name]].to_dict())
     return rows
 
 

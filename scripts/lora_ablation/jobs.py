@@ -142,7 +142,7 @@ class Jobs:
         )
 
     def implementations(self, arm: str, *stages: str) -> list[str]:
-        """What an arm's jobs of these stages call (scripts/lora_ablation/arms.py)."""
+        """What an arm's jobs of these stages call (scripts/lora_ablation/unit.py)."""
         options = self.section.arms[arm]
         return [name for stage in stages if (name := getattr(options, stage))]
 
@@ -206,9 +206,16 @@ class Jobs:
 
     def costs(self) -> CostsJob:
         """The job that makes the tables of cost."""
-        section = self.section
+        section, stages, ranks = self.section, {}, {}
+        for name, workload in section.measure.workloads.items():
+            if workload.work in ("load", "features", "train") and workload.repeats:
+                stages.setdefault(workload.work, name)
+            if workload.work == "svd" and workload.repeats:
+                ranks[name] = workload.rank
         return CostsJob(
             arm=section.result,
+            stages=stages,
+            ranks=ranks,
             contestants=list(section.contestants),
             adapters=[1_000, 10_000, 100_000],
             batch=section.train.batch,

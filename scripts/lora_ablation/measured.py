@@ -19,13 +19,12 @@ from sklearn.preprocessing import StandardScaler
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.timing import Phases
 from scripts.lib.workers import Inputs
-from scripts.lora_ablation.arms import chosen
 from scripts.lora_ablation.data.cell import Cell, parts_of, read_cell, standardisation
 from scripts.lora_ablation.data.layout import Layout, sd15_layout
 from scripts.lora_ablation.data.sources import read
 from scripts.lora_ablation.data.split import split
 from scripts.lora_ablation.data.store import read_layout
-from scripts.lora_ablation.representations import frequency, reference
+from scripts.lora_ablation.representations import frequency, original
 from scripts.lora_ablation.representations.catalogue import HAND_CRAFTED
 from scripts.lora_ablation.representations.grouped import keep_heap
 from scripts.lora_ablation.representations.singular import singular_values, top10
@@ -39,7 +38,7 @@ from scripts.lora_ablation.specs import (
     TotalWork,
     TrainJob,
 )
-from scripts.lora_ablation.unit import train_units
+from scripts.lora_ablation.unit import chosen, train_units
 
 JOBS = TypeAdapter(Measured)
 Row = dict[str, Any]
@@ -97,7 +96,7 @@ def qr_batched(x: np.ndarray) -> np.ndarray:
 
 def fft_loop(x: np.ndarray) -> np.ndarray:
     """The numbers of the family `frequency`, [n, 14], from a full DFT of each matrix in turn."""
-    return reference.frequency(torch.from_numpy(x)).numpy()
+    return original.frequency(torch.from_numpy(x)).numpy()
 
 
 # Ways to the ten largest singular values of each matrix (claim LVA-1 of config/claims.csv), from

@@ -22,12 +22,12 @@ from scripts.lib.run_rows import run_row, write_runs
 from scripts.lib.seeds import seed63, stream
 from scripts.lib.stage import stage
 from scripts.lib.timing import Phases
-from scripts.lora_ablation.arms import chosen
 from scripts.lora_ablation.data.sources import read
 from scripts.lora_ablation.data.tabular import save_nested
 from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS, deviation
-from scripts.lora_ablation.representations.reference import represent
+from scripts.lora_ablation.representations.original import represent
 from scripts.lora_ablation.specs import AXES, PrepareJob
+from scripts.lora_ablation.unit import chosen
 
 Row = dict[str, Any]
 

@@ -21,7 +21,7 @@ Selection = text_like(
     "one of all, visual, text, text_encoder, half0, half1, ...",
 )
 SplitKind = Literal["original", "stratified", "grouped"]
-# Functions of scripts/lora_ablation/arms.py, by stage.
+# Functions of scripts/lora_ablation/unit.py, by stage.
 Loader = Literal["formatted", "python_lists", "zero_copy"]
 Extractor = Literal["loops", "lowrank", "layerwise", "union"]
 Trainer = Literal["reference", "resident", "stacked"]
@@ -216,10 +216,13 @@ class TablesJob(Model):
 class CostsJob(Model):
     """Whom the tables of cost show, and the amount of work of the original and of larger data.
 
-    `repairs`: the repair that each arm undoes, by arm.
+    `stages`: the workload that measures each; `ranks`: rank of each workload of singular values;
+    `repairs`: the repair that each arm undoes.
     """
 
     arm: str
+    stages: dict[str, str]
+    ranks: dict[str, int]
     contestants: list[str]
     adapters: list[int]
     batch: int

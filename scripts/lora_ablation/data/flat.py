@@ -33,9 +33,7 @@ def read(source: FlatMatrix, seed: int, start: int, stop: int) -> Shard:
             f"by {source.dimensions}."
         )
     if shape[0] != len(labels):
-        raise LoadError(
-            f"{path}: has {shape[0]} rows; expected {len(labels)} by {source.labels}."
-        )
+        raise LoadError(f"{path}: has {shape[0]} rows; expected {len(labels)} by {source.labels}.")
     layout = paired_layout({name: shape for name, *shape in tensors}, source.dimensions)
     starts = dict(zip(layout.names, layout.offsets[:-1], strict=True))
     with foreign(path):

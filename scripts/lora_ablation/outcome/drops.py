@@ -1,13 +1,15 @@
 """How much accuracy a selection of tensors loses, overall and by class, on the same test rows."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from scripts.lib.seeds import numpy_rng
-from scripts.lora_ablation.outcome.grid import CELL, FULL, Outcome
-from scripts.lora_ablation.outcome.intervals import holm, paired_p, percentiles, resampled_means
+from scripts.lib.stats import mean
+from scripts.lora_ablation.outcome.grid import CELL, FULL, Outcome, percentiles, resampled_means
 
 DROPS = [
     *("representation", "contrast", "drop", "relative", "retention", "low", "high", "se_runs"),
@@ -37,6 +39,30 @@ def comparable(found: Outcome) -> Iterator[tuple[str, str, list[tuple], tuple]]:
             cells = [(name, layers, FULL) for layers in (*first, second)]
             if all(cell in found.hits.columns for cell in cells):
                 yield name, contrast, cells[:-1], cells[-1]
+
+
+def paired_p(differences: np.ndarray) -> float:
+    """Two-sided p of Student's paired test that the mean difference over rows is zero.
+
+    With one run per cell a row's difference is -1, 0 or 1 and the test is close to McNemar's.
+    NaN for fewer than two rows.
+    """
+    found = mean(differences)
+    if found.n < 2:
+        return math.nan
+    if found.mcse == 0:
+        return float(found.value == 0)
+    return float(2 * stats.t.sf(abs(found.value) / found.mcse, found.n - 1))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's step-down adjusted p-values of one family; a NaN stays one and is not counted."""
+    p = np.asarray(p, float)
+    adjusted, known = p.copy(), np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
+    return adjusted
 
 
 def drops(found: Outcome, resampled: pd.DataFrame, confidence: float) -> pd.DataFrame:

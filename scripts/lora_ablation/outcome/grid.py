@@ -1,16 +1,18 @@
-"""Which runs there are, which test rows they got right, and the accuracy of each cell."""
+"""Which runs there are, which test rows they got right, accuracy of each cell and its intervals."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.tables import ContractError
-from scripts.lora_ablation.outcome.intervals import percentiles, resampled_means, wilson
 
 CELL = ["representation", "layers", "share"]
 RUN = [*CELL, "run"]  # the columns that name a run of the stage `train`
+BLOCK = 2**22  # resampled rows held at a time: 32 MB as float64
 FULL = 100  # per cent of the training rows: the share that drops are about
 # Column of grid.csv: column of runs.parquet that it is the mean of, over finished runs.
 MEANS = {
@@ -122,6 +124,44 @@ def outcome(
     hits.columns = pd.MultiIndex.from_frame(finished[CELL].drop_duplicates())
     classes = pd.concat([known["label"], known["predicted"]]).nunique()
     return Outcome(complete, finished, hits, labels, classes)
+
+
+def wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share of `n` rows; n * share need not be a whole number.
+
+    For the mean accuracy of several runs it is that of one run with this accuracy, so it is too
+    wide rather than too narrow.
+    """
+    z = stats.norm.ppf(0.5 + confidence / 2)
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / (1 + z * z / n)
+    return max(0.0, float(centre - reach)), min(1.0, float(centre + reach))
+
+
+def resampled_means(hits: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Column means over bootstrap samples of the rows: [rows, columns] -> [draws, columns].
+
+    One sample serves all columns, so differences of columns are paired. `hits` are whole numbers:
+    their sums are exact, so no column depends on which others there are. NaN for a single row,
+    which says nothing about its own spread. Random: the samples, from `rng`.
+    """
+    n, columns = hits.shape
+    if n < 2:
+        return np.full((draws, columns), np.nan)
+    means, size = np.empty((draws, columns)), max(1, BLOCK // n)
+    for start in range(0, draws, size):
+        block = means[start : start + size]
+        rows = rng.integers(0, n, (len(block), n)) + n * np.arange(len(block))[:, None]
+        times = np.bincount(rows.ravel(), minlength=rows.size).reshape(rows.shape)
+        block[:] = times.astype(float) @ hits / n
+    return means
+
+
+def percentiles(resampled: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Percentile interval of resampled values [draws]."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def resampled_accuracy(found: Outcome, draws: int, seed: int) -> pd.DataFrame:

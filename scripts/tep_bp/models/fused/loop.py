@@ -1,4 +1,4 @@
-"""The closed loop of one tile of samples, iterated towards its fixed points (spec 1.9, 4.2).
+"""The closed loop of one tile of samples, iterated towards its fixed points.
 
 A tile is (rows, LANES): a row per unit or class, a column per sample. Samples do not meet before
 the gradient, so a tile goes through all iterations while it is in the cache.

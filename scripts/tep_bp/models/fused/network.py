@@ -18,8 +18,7 @@ from scripts.tep_bp.models.fused.steps import (
     views,
 )
 from scripts.tep_bp.models.fused.update import improve
-from scripts.tep_bp.models.initial import initial
-from scripts.tep_bp.models.interface import Data
+from scripts.tep_bp.models.interface import Data, initial
 from scripts.tep_bp.plans.space import Trial
 from scripts.tep_bp.settings import Solver, Training
 

@@ -73,7 +73,7 @@ def gradient(shape, lines, h, error, moved, centre, scale, n, found):
 
 @inner
 def descend(flat, g, m, v, decayed, decay, rates):
-    """One step of Adam; the first `decayed` parameters shrink by the share `decay` (spec 1.9).
+    """One step of Adam; the first `decayed` parameters shrink by the share `decay`.
 
     `rates` is lr / (1 - beta1^t), 1 - beta1, beta2, 1 - beta2, 1 / sqrt(1 - beta2^t), eps.
     """

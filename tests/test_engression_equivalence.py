@@ -1,6 +1,6 @@
 """The other estimators against the reference's: same expected gradient, no larger variance.
 
-Spec 7.3: at fixed parameters (before training, after about 100 and about 600 steps) mean
+At fixed parameters (before training, after about 100 and about 600 steps) mean
 gradients agree along fixed random directions, |z| < 4, and so do mean losses; the total variance
 of a gradient, over batches and noise, is at most 1.25 times that of the grouped estimator.
 """

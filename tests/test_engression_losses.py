@@ -1,6 +1,6 @@
 """The energy loss and its closed-form gradients, against the definition written out in loops.
 
-Spec 2.1: term1_i = mean_j |x_i - y_ij|, term2_i = mean_{j != j'} |y_ij - y_ij'|,
+With term1_i = mean_j |x_i - y_ij|, term2_i = mean_{j != j'} |y_ij - y_ij'|,
 loss = mean_i (term1_i - term2_i / 2).
 """
 
@@ -268,7 +268,7 @@ def gradient_error_of_cdist(m):
 
 
 def test_default_cdist_fails_the_gradient_test():
-    # Spec 2.5: above 25 rows it multiplies matrices, and the gradient is off by per cents.
+    # Above 25 rows it multiplies matrices, and the gradient is off by per cents.
     assert gradient_error_of_cdist(50) > 1e-4
 
 

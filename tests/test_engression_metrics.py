@@ -23,7 +23,7 @@ from scripts.engression.settings import Evaluation
 from scripts.lib.seeds import numpy_rng
 
 OPTIONS = Evaluation(mmd_gamma=1.0, ks_alpha=0.05, test_draws=500)
-# Spec 1.2: mean, variance; and the kurtosis E(X - mu)^4 / var^2, for the error of the variance.
+# Mean, variance; and the kurtosis E(X - mu)^4 / var^2, for the error of the variance.
 MOMENTS = {
     "normal": (0, 1, 3),
     "exponential": (1, 1, 9),

@@ -209,6 +209,6 @@ def test_rows_of_a_stack_are_whole_lines_of_memory(shape):
 
 
 def test_the_network_has_as_many_parameters_as_the_source():
-    # Shared spec 3, ten classes.
+    # Ten classes.
     for inputs in (640, 4096, 8576, 99_648):
         assert Shape(inputs, 512, 10).size == 512 * inputs + 534_026

@@ -9,7 +9,7 @@ import torch
 from scripts.tep_bp.models.fused.fit import fit_fused
 from scripts.tep_bp.models.fused.learner import Learner
 from scripts.tep_bp.models.interface import Data, Fit
-from scripts.tep_bp.models.reference.fit import fit_trial, network
+from scripts.tep_bp.models.reference.trial import fit_trial, network
 from scripts.tep_bp.plans.space import Trial
 from tests.tep_nets import (
     ECONOMY,

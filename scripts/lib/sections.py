@@ -145,7 +145,7 @@ class StudySettings(Model):
     @property
     def result(self) -> str:
         """The arm whose units are the study's result; the reference, where no other is."""
-        return [*self.with_role("result"), self.reference][0]
+        return (self.with_role("result") or [self.reference])[0]
 
     @property
     def contestants(self) -> dict[str, Contestant]:

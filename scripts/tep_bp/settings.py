@@ -227,7 +227,7 @@ class TepWorkload(Workload):
     """What each contestant does in a round."""
 
     work: Literal["trials", "loading"] = setting("What is timed (scripts/tep_bp/measured.py).")
-    task: str | None = setting("Another task than the search's.", default=None)
+    task: Text | None = setting("Another task than the search's.", default=None)
     rule: Rule = setting("Learning rule.")
     where: Rule = setting("Rule whose agreement counts.")
     epochs: Epochs = setting("Epochs of each training.")

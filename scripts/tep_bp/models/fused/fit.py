@@ -9,8 +9,7 @@ from torch.nn import functional
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
 from scripts.tep_bp.models.fused.learner import Learner
-from scripts.tep_bp.models.initial import batch_orders
-from scripts.tep_bp.models.interface import Data, Fit
+from scripts.tep_bp.models.interface import Data, Fit, batch_orders
 from scripts.tep_bp.plans.space import Trial
 from scripts.tep_bp.settings import Solver, Training
 

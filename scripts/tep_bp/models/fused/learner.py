@@ -9,8 +9,7 @@ from scripts.tep_bp.models.fused import network, phases
 from scripts.tep_bp.models.fused.arithmetic import LANES
 from scripts.tep_bp.models.fused.network import HeavyBall, Parameters, Samples, Shape, fours, zeros
 from scripts.tep_bp.models.fused.update import Rates, improve
-from scripts.tep_bp.models.initial import initial
-from scripts.tep_bp.models.interface import Data
+from scripts.tep_bp.models.interface import Data, initial
 from scripts.tep_bp.plans.space import Trial
 from scripts.tep_bp.settings import Solver, Training
 

@@ -123,7 +123,7 @@ class FftWorkload(MatrixWorkload):
 class FitWorkload(LoraWorkload):
     """Standardisation (scaler) or training of cells, all tensors."""
 
-    work: Literal["scaler", "train"]
+    work: Literal["scaler", "train"] = setting("What is timed.")
     representations: Representations = setting("Cells, all tensors.")
     max_epochs: Count | None = setting("Cap on epochs, if another.", default=None)
 

@@ -86,8 +86,9 @@ def test_a_stage_that_was_not_measured_has_no_projected_cost():
     measured = pd.DataFrame({"workload": ["train"], "contestant": ["a"], "fit_s": [2.0]})
     measured["arm"] = "a"
     runs = pd.DataFrame({"arm": ["a"], "stage": ["train"], "n_epochs": [3]})
-    work = {"passes": 2, "batch": 7, "cells": 1, "runs": 1, "adapters": [100], "repairs": {}}
+    work = {"passes": 2, "batch": 7, "cells": 1, "runs": 1, "adapters": [100], "repairs": []}
     job = CostsJob(arm="a", contestants=["a"], stages={"train": "train"}, ranks={}, **work)
-    assert stage_rows(measured, runs, job) == []
+    nothing = job.model_copy(update={"stages": {}})
+    assert stage_rows(measured, runs, nothing) == []
     (row,) = stage_rows(measured.assign(n_steps=4), runs, job)
     assert (row["stage"], row["cost_ms"], row["model_s"]) == ("train", 500.0, 15.0)

@@ -1,6 +1,7 @@
 """Tables of cost: stages.csv (measured per adapter, and a model of larger data sets), svd.csv
 (ways to singular values by rank), repairs.csv (what each repair of the original changes)."""
 
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,10 @@ def stage_rows(measured: pd.DataFrame, runs: pd.DataFrame, job: CostsJob) -> lis
     trained = runs[(runs["arm"] == job.arm) & (runs["stage"] == "train")]
     epochs, arms = trained["n_epochs"].mean(), arm_of(measured)
     rows = []
-    for part, workload in job.stages.items():
-        counter = COUNTERS[part]
-        if counter not in measured:  # no workload with this work
+    for part, counter in COUNTERS.items():
+        if part not in job.stages:  # no workload with this work
             continue
-        for name, cost in per_unit(measured, workload, counter, job.contestants).items():
+        for name, cost in per_unit(measured, job.stages[part], counter, job.contestants).items():
             for adapters in job.adapters:
                 times = adapters
                 if part == "load" and arms[name] != job.arm:
@@ -57,7 +57,7 @@ def stage_rows(measured: pd.DataFrame, runs: pd.DataFrame, job: CostsJob) -> lis
 def svd_rows(measured: pd.DataFrame, runs: pd.DataFrame, job: CostsJob) -> list[Row]:
     """A row per rank and contestant: microseconds per matrix and its arm's largest errors."""
     rows, arms, errors = [], arm_of(measured), ["sigma_error", "deviation"]
-    for workload, rank in job.ranks.items():
+    for workload, rank in sorted(job.ranks.items(), key=itemgetter(1)):
         where = measured.loc[measured["workload"] == workload, "where"].unique()
         at = runs[runs["stage"].isin(where) & (runs["representation"] == "spectral")]
         worst = at.groupby("arm")[errors].max().reindex(arms.unique())
@@ -73,7 +73,7 @@ def repair_rows(runs: pd.DataFrame, job: CostsJob) -> list[Row]:
     ok = runs[(runs["stage"] == "train") & (runs["status"] == "ok")]
     right = ok[ok["arm"] == job.arm]
     rows = []
-    for arm, repair in job.repairs.items():
+    for arm, repair in job.repairs:
         both = right.merge(ok[ok["arm"] == arm], on=[*cell, "share", "run"], suffixes=("", "_old"))
         for key, part in both.groupby(cell, sort=False):
             new, old = part["test_accuracy"].mean(), part["test_accuracy_old"].mean()

@@ -222,7 +222,7 @@ class Jobs:
             runs=section.runs,
             cells=18,  # nine representations, all and visual
             passes=13.5,  # the original reads 9 times all tensors and 9 times half of them
-            repairs={name: arm.repair for name, arm in section.arms.items() if arm.repair},
+            repairs=[[name, arm.repair] for name, arm in section.arms.items() if arm.repair],
         )
 
     def measured(self, arm: str, workload: LoraWorkload) -> Model:

@@ -217,7 +217,7 @@ class CostsJob(Model):
     """Whom the tables of cost show, and the amount of work of the original and of larger data.
 
     `stages`: the workload that measures each; `ranks`: rank of each workload of singular values;
-    `repairs`: the repair that each arm undoes.
+    `repairs`: arms and the repair that each undoes.
     """
 
     arm: str
@@ -229,7 +229,7 @@ class CostsJob(Model):
     runs: int
     cells: int
     passes: float
-    repairs: dict[str, str]
+    repairs: list[list[str]]
 
 
 class LoadWork(TrainingJob):

@@ -61,7 +61,7 @@ def test_adapters_are_held_out(kind):
 def test_eleven_adapters_are_the_fewest_of_which_no_part_is_empty():
     for n in range(11, 200):
         assert enough(n) == n
-        whole(rows_of(split("source", ["x"] * n, [None] * n), PARTS, "a split"), n)
+        whole(rows_of(split("original", ["x"] * n, [None] * n), PARTS, "a split"), n)
 
 
 def test_students_are_held_out(tmp_path):

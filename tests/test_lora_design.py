@@ -293,7 +293,7 @@ MISTAKES = {
     ),
     "result that trains nothing": (
         {"arms": {"resident": {"run": {"runs": 0}}}},
-        "lora_ablation.arms.resident.run computes nothing, but resident is the result",
+        "lora_ablation.arms.resident.run trains nothing, but resident is the result",
     ),
 }
 

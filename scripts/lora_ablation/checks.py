@@ -48,7 +48,7 @@ def _check_sizes(section: "Section") -> None:
     result = section.result
     if not section.cells(result):
         raise ConfigError(
-            f"Config: {STUDY}.arms.{result}.run computes nothing, but {result} is the result of "
+            f"Config: {STUDY}.arms.{result}.run trains nothing, but {result} is the result of "
             "the study."
         )
     cells = sum(len(section.cells(name)) for name in section.arms)

@@ -142,7 +142,10 @@ NAMES = {
         {"tep_bp.search.halving.epochs": [3, 30, 10]},
         "halving.epochs is [3, 30, 10]; the numbers must rise",
     ),
-    "band upside down": ({"tep_bp.band.best": [0.9, 0.8]}, "band.best is [0.9, 0.8]; it must have numbers that rise"),
+    "band upside down": (
+        {"tep_bp.band.best": [0.9, 0.8]},
+        "band.best is [0.9, 0.8]; it must have numbers that rise",
+    ),
     "work without matrices": (
         {"lora_ablation.measure.workloads.mine": {
             "work": "svd", "where": "load", "rank": 1, "repeats": 1, "contestants": ["reference"],

@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from scripts.lib.settings import Model
 from scripts.lib.timing import Phases
+from scripts.lib.typed import Model
 from scripts.tep_bp.models.interface import Data, data_of
 from scripts.tep_bp.models.reference.learning_rules import RULES
 from scripts.tep_bp.models.reference.networks import Perceptron

@@ -119,7 +119,7 @@ NAMES = {
     ),
     "result arm of LoRA off": (
         {"lora_ablation.arms.resident.run": {"runs": 0}},
-        "lora_ablation.arms.resident.run computes nothing",
+        "lora_ablation.arms.resident.run trains nothing",
     ),
     "result arm of Deep-GPCM off": (
         {"deep_gpcm.arms.fused.run": {"folds": 0}},

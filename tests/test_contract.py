@@ -12,7 +12,7 @@ from scripts.lib.code import ROOT, stamps
 from scripts.lib.faults import ConfigError
 from scripts.lib.plan import Planned, PlannedWorkload
 from scripts.lib.run_rows import RUN_COLUMNS, STATUSES
-from scripts.lib.tables import read_metadata
+from scripts.lib.table_files import read_metadata
 from scripts.lib.workers import schedule
 from scripts.spine.new_study import new_study
 from scripts.spine.schemas import schemas

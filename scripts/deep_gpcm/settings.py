@@ -21,7 +21,7 @@ from scripts.lib.config import check_member, check_size
 from scripts.lib.contract import check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
-from scripts.lib.settings import Model, Name, Unique, changes_of, setting, text_like
+from scripts.lib.typed import Model, Name, Unique, changes_of, setting, text_like
 
 DataName = text_like("^[A-Za-z0-9_]+$", "letters, digits and _")
 AT = "deep_gpcm"

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from scripts.lib.settings import Label, Model, Name, Text, Unique, setting
+from scripts.lib.typed import Label, Model, Name, Text, Unique, setting
 
 Role = Literal[
     "result", "reference", "implementation", "control", "baseline", "ceiling", "protocol",

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
-from scripts.lib.settings import (
+from scripts.lib.typed import (
     Model,
     Name,
     Text,

@@ -10,7 +10,7 @@ from scripts.lib.contract import Study, check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.lib.plan import measurement_plan
 from scripts.lib.sentences import told
-from scripts.lib.settings import Model, read_settings
+from scripts.lib.typed import Model, read_settings
 from scripts.spine.two_stage import LoadJob, TrainJob, TwoStage
 
 

@@ -11,10 +11,10 @@ from pydantic import create_model
 
 from scripts.lib.code import ROOT
 from scripts.lib.implementations import implementations
+from scripts.lib.own_study import Unit
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
-from scripts.lib.settings import Model, Name, optional, setting
-from scripts.lib.study import Unit
 from scripts.lib.training_job import TrainingJob
+from scripts.lib.typed import Model, Name, optional, setting
 from scripts.lib.yaml_files import LOADER
 
 REPLICATE = "rep"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scripts.lib.seeds import seed63, stream
 from scripts.lib.stage import stage
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 from scripts.lib.timing import Phases
 from scripts.tep_bp.data.store import read_task
 from scripts.tep_bp.models.interface import Data, data_of, numbers

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
-from scripts.lib.settings import Model, Name, Rising, Text, Unique, setting, text_like
+from scripts.lib.typed import Model, Name, Rising, Text, Unique, setting, text_like
 from scripts.tep_bp.data.store import TaskSettings
 from scripts.tep_bp.plans.space import Activation, Space
 

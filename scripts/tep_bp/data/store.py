@@ -11,7 +11,7 @@ from scripts.lib.faults import LoadError
 from scripts.lib.files import replacing
 from scripts.lib.foreign_arrays import arrays
 from scripts.lib.parts import check_parts
-from scripts.lib.settings import Model, Text, setting
+from scripts.lib.typed import Model, Text, setting
 
 PARTS = ("train", "val", "test")
 

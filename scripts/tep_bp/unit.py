@@ -68,7 +68,7 @@ def fused(job: TrialsJob) -> Trainer:
 
 @implementation
 def legacy(job: TrialsJob) -> Trainer:
-    from scripts.tep_bp.models.legacy.original import fit_legacy
+    from scripts.tep_bp.models.legacy.legacy import fit_legacy
 
     return Trainer(groups, lambda data, trials: fit_legacy(data, trials, job.train, job.faults))
 

@@ -9,9 +9,9 @@ import torch
 from scripts.engression.models.fit import Fit, Problem
 from scripts.engression.models.network import initial, layer_widths
 from scripts.engression.settings import Options, Train
-from scripts.lib.settings import Model, read_settings
-from scripts.lib.study import Unit
+from scripts.lib.own_study import Unit
 from scripts.lib.timing import Phases
+from scripts.lib.typed import Model, read_settings
 from scripts.spine.jobs import Jobs
 from scripts.spine.train import train_unit
 from scripts.spine.two_stage import two_stage

@@ -9,8 +9,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from scripts.tep_bp.data import sources
-from scripts.tep_bp.data.store import Task
-from scripts.tep_bp.settings import TaskSettings
+from scripts.tep_bp.data.store import Task, TaskSettings
 from tests.stages import one_sentence, run_stage
 
 SIZES = {"train-images": 3, "train-labels": 1, "t10k-images": 3, "t10k-labels": 1}

@@ -5,10 +5,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy, elu, gelu, one_hot
 
 from scripts.lib.torch_rng import torch_rng
-from scripts.tep_bp.models.initial import batch_orders
-from scripts.tep_bp.models.interface import Data, numbers
-from scripts.tep_bp.models.legacy.phases import Step
+from scripts.tep_bp.models.interface import Data, batch_orders, numbers
 from scripts.tep_bp.models.legacy.transformer_block import Block, flattened, initial_block, viewed
+from scripts.tep_bp.models.legacy.two_phases import Step
 from scripts.tep_bp.plans.space import Trial
 from scripts.tep_bp.settings import Faults, Training
 

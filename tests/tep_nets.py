@@ -5,12 +5,12 @@ from typing import Any, TypeVar
 
 import torch
 
-from scripts.lib.settings import Model
 from scripts.lib.timing import Phases
+from scripts.lib.typed import Model
 from scripts.tep_bp.models.interface import Data, data_of
-from scripts.tep_bp.models.reference.fit import adam, loader, network
+from scripts.tep_bp.models.reference.learning_rules import RULES
 from scripts.tep_bp.models.reference.networks import Perceptron
-from scripts.tep_bp.models.reference.rules import RULES
+from scripts.tep_bp.models.reference.trial import adam, loader, network
 from scripts.tep_bp.plans.space import Trial
 from scripts.tep_bp.settings import Solver, Training
 from tests.tep_files import read

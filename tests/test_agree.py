@@ -12,7 +12,7 @@ from scripts.lib.agreement import Declared, agree, check_metric, verdicts
 from scripts.lib.power import power
 from scripts.lib.sections import Claim
 from scripts.lib.stats import paired_interval
-from scripts.lib.tables import same_keys
+from scripts.lib.table_files import same_keys
 
 RULE = {"level": "equivalent", "min_pairs": 10, "not_worse": {"w1": 0.1}, "reported": ["epochs"]}
 RULE |= {"equivalent": {"mmd": 0.1}, "close": {"loss": 1e-5}}

@@ -38,6 +38,11 @@ REASONS = {
         ("misspelt", "numeric text", "a letter more", "with a space"),
         r"^report\.(title|figure\.label)$|^arms\.\w+\.(about|repair)$",
     ),
+    "left out": (
+        ("null",),
+        r"\.(run|options|model|train)\.\w+$|^arms\.\w+\.\w+$|\.contestants$"
+        r"|^measure\.workloads\.\w+\.\w+$|^solvers\.\w+\.tol$",
+    ),
     "switch": (("bool", "switched"), r"(train|contestants|workloads)\.|keep_tensors$"),
     "entry less": (("removed",), r"\.\d+$"),
     "entry of names less": (
@@ -174,7 +179,8 @@ def trial(each: int) -> tuple[Counter[str], list[str]]:
     """Mutants by what became of them, and those that nothing explains."""
     outcome: Counter[str] = Counter()
     faults = []
-    shared = {key: shipped()[key] for key in ("seed", "pathvars")}
+    # The spine reads studies of two stages in any case.
+    shared = {key: shipped()[key] for key in ("seed", "pathvars", "engression")}
     for study, name, place, wrong in mutants(each):
         config = shared | {"studies": [study], study: shipped()[study]}
         told = f"{name} at {'.'.join(map(str, place))}"

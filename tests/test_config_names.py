@@ -142,7 +142,10 @@ NAMES = {
         {"tep_bp.search.halving.epochs": [3, 30, 10]},
         "halving.epochs is [3, 30, 10]; the numbers must rise",
     ),
-    "band upside down": ({"tep_bp.band.best": [0.9, 0.8]}, "band.best is [0.9, 0.8]; the numbers"),
+    "band upside down": (
+        {"tep_bp.band.best": [0.9, 0.8]},
+        "band.best is [0.9, 0.8]; it must have numbers that rise",
+    ),
     "work without matrices": (
         {"lora_ablation.measure.workloads.mine": {
             "work": "svd", "where": "load", "rank": 1, "repeats": 1, "contestants": ["reference"],
@@ -202,7 +205,10 @@ WORDS = {
         "tasks.mine.path is ''; it must not be empty",
     ),
     "solver of another name": ({"tep_bp.solvers.plane": {}}, "did you mean 'plain'?"),
-    "place in the space": ({"tep_bp.space.hidden": [12]}, "Config: tep_bp.space.hidden lists 12"),
+    "place in the space": (
+        {"tep_bp.space.hidden": [12]},
+        "tep_bp.space.hidden[0] is 12; it must be a multiple of 8",
+    ),
     "number beyond all tables": ({"seed": 10**40}, "seed is 1000"),
     "line break": ({"engression.report.title": "a\nb"}, "it must be one line"),
     "section of nothing": ({"deep_gpcm": None}, "deep_gpcm is null; it must be of type mapping"),

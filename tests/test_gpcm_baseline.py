@@ -13,7 +13,7 @@ from scripts.deep_gpcm.metrics import scores
 from scripts.deep_gpcm.specs import AXES, BaselineJob
 from scripts.lib.code import ROOT
 from scripts.lib.run_rows import read_runs
-from scripts.lib.tables import same_keys, write_table
+from scripts.lib.table_files import same_keys, write_table
 from tests.gpcm_answers import answers, parameters
 from tests.gpcm_networks import BASELINES
 from tests.stages import job_of

@@ -7,7 +7,7 @@ import pytest
 from scripts.deep_gpcm.outcome.curves import learning
 from scripts.deep_gpcm.outcome.step_costs import ladder, loss_differences
 from scripts.deep_gpcm.specs import LadderJob, MeasuredStep
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 from tests.gpcm_units import history, ready, run_rows
 from tests.stages import run_stage
 

@@ -10,7 +10,7 @@ from scripts.deep_gpcm.jobs import TABLES
 from scripts.deep_gpcm.models.irt.partial_credit import Parameters
 from scripts.deep_gpcm.specs import TablesJob
 from scripts.deep_gpcm.tables import tables
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 from tests.gpcm_answers import parameters
 from tests.gpcm_units import answer_rows, history, run_rows, unit_tables
 from tests.stages import run_stage

@@ -15,7 +15,7 @@ from scripts.deep_gpcm.outcome.recovery import (
     ordered_share,
     recovery_of,
 )
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 from tests.gpcm_answers import answers, of_students, parameters
 
 LEVELS = np.full(30, 4)

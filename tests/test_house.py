@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -12,10 +13,12 @@ from scripts.lib.code import ROOT
 
 SCRIPTS = sorted(path for path in (ROOT / "scripts").rglob("*.py") if path.read_text().strip())
 STUDIES = ("engression", "lora_ablation", "deep_gpcm", "tep_bp")
-# Modules of a study, from their names to the role that they have in every study.
+# Names that several studies have, each for one role.
 ROLES = {
     "settings": "models of the section of the configuration",
-    "jobs": "axes, jobs, what is measured",
+    "checks": "what of a section goes together",
+    "specs": "models of what jobs are told",
+    "jobs": "which job computes what, and what is measured",
     "unit": "one unit: inputs to a row",
     "measured": "what is timed",
     "fetch": "stage: download what is pinned",
@@ -29,13 +32,13 @@ ROLES = {
     "split": "who trains, validates and tests",
     "store": "the study's data on disk",
     "reference": "the reference implementation",
+    "original": "the published script, with its faults",
     "fit": "the loop that trains one unit",
     "network": "the network",
     "metrics": "metrics of a unit",
-    "stacked": "many units of a shape in one array",
 }
-# In lib or the spine a name may be that of the same role, written for all studies.
-SHARED = {"settings", "jobs", "load", "train"}
+# The spine has these of studies of two stages.
+GENERIC = {"jobs", "load", "train"}
 CITATION = re.compile(r"\b(shared )?spec(ification)?,? (section )?\d|\btrap \d", re.IGNORECASE)
 
 
@@ -70,22 +73,16 @@ def test_settings_are_read_by_attribute_and_not_by_text():
 
 
 def test_a_module_name_has_one_meaning():
-    places = defaultdict(set)
+    """A name that two packages have is that of a role, and a package has no name twice."""
+    packages = defaultdict(list)
     for path in SCRIPTS:
-        places[path.stem].add(path.relative_to(ROOT / "scripts").parts[0])
-    several = {
-        name: folders
-        for name, folders in places.items()
-        if len(folders) > 1 and name != "__init__" and not (name in ROLES and folders <= {*STUDIES})
-    }
-    assert {name for name in several if not (name in SHARED and "lib" not in several[name])} <= {
-        "settings"
-    }, several
-    within = defaultdict(list)
-    for path in SCRIPTS:
-        within[path.relative_to(ROOT / "scripts").parts[0], path.stem].append(path)
-    twice = {key: paths for key, paths in within.items() if len(paths) > 1 and key[1] != "__init__"}
-    assert not twice
+        if path.stem != "__init__":
+            packages[path.stem].append(path.relative_to(ROOT / "scripts").parts[0])
+    for name, places in packages.items():
+        assert len(places) == len(set(places)), f"{name} twice in {places}"
+        if len(places) > 1:
+            assert name in ROLES, f"{name} in {places}"
+            assert set(places) <= {*STUDIES, *(["spine"] if name in GENERIC else [])}, name
 
 
 @pytest.mark.parametrize(
@@ -125,11 +122,14 @@ def test_nothing_cites_a_document_that_is_not_in_the_repository():
 
 
 def test_a_rule_is_short():
-    rules = re.compile(r"^ *rule ?\w*:\n((?:(?: +.*)?\n)+)", re.MULTILINE)
-    long = {}
-    for path in (ROOT / "workflow/rules").glob("*.smk"):
-        for body in rules.findall(path.read_text()):
-            lines = [line for line in body.splitlines() if line.strip()]
-            if len(lines) > 20:
-                long[path.name] = lines[0]
-    assert not long
+    """No rule has more than 24 lines, half of them at most 14; all rule files at most 750."""
+    pattern = re.compile(r"^( *)rule ?(\w*):\n(.*?)(?=^ *rule ?\w*:|\Z|^\S)", re.M | re.S)
+    texts = [path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")]
+    lengths = {}
+    for text in texts:
+        for rule in pattern.finditer(text):
+            lines = [line.strip() for line in rule[3].splitlines()]
+            lengths[rule[2]] = 1 + sum(bool(line) and line[0] != "#" for line in lines)
+    assert max(lengths.values()) <= 24, lengths
+    assert median(lengths.values()) <= 14
+    assert sum(len(text.splitlines()) for text in texts) <= 750

@@ -16,10 +16,10 @@ from scripts.lib.plan import Planned, PlannedWorkload
 from scripts.lib.run_rows import read_runs, write_runs
 from scripts.lib.sections import StudySettings, Summary
 from scripts.lib.seeds import numpy_rng, seed63, stream
-from scripts.lib.settings import read_settings
 from scripts.lib.spec import canonical, digest
 from scripts.lib.stats import mean, paired_interval, proportion, ratio_of_medians
-from scripts.lib.tables import ContractError, write_table
+from scripts.lib.table_files import ContractError, write_table
+from scripts.lib.typed import read_settings
 from scripts.lib.workers import schedule
 from scripts.spine.aggregate import summarise
 

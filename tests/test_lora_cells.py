@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 from scripts.lora_ablation.data.cell import features, read_cell, weights
 from scripts.lora_ablation.data.layout import Layout
 from scripts.lora_ablation.data.store import write_family

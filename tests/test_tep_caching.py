@@ -51,7 +51,7 @@ def test_the_second_run_of_the_search_has_nothing_to_do(finished_tep):
 
 def test_comments_and_time_stamps_rerun_nothing(finished_tep):
     finished_tep.edit(
-        "scripts/tep_bp/models/stacked/rules.py",
+        "scripts/tep_bp/models/stacked/gradients.py",
         "sign[:n] = -1",
         "# Towards it.\n    sign[:n] = -1",
     )
@@ -83,7 +83,7 @@ def test_halving_trains_rungs_and_repeats_and_spares_the_other_arms(finished_tep
 
 def test_an_edit_of_the_start_trains_everything_and_samples_and_loads_nothing(finished_tep):
     finished_tep.edit(
-        "scripts/tep_bp/models/initial.py", "SPECTRAL_NORM = 0.5", "SPECTRAL_NORM = 0.4"
+        "scripts/tep_bp/models/interface.py", "SPECTRAL_NORM = 0.5", "SPECTRAL_NORM = 0.4"
     )
     trainings = {"tep_bp_train": trained(finished_tep), "tep_bp_propose": len(RULES)}
     # The gate and the picture of the gradient train networks of their own.
@@ -99,11 +99,11 @@ GATED_JOBS = {f"{ARM}/tep-{name}" for name in ("000", "001", "repeat-000")}
     ("file", "old", "new", "expected"),
     [
         (
-            *("models/reference/rules.py", "(2 * span)", "(span * 2)"),
+            *("models/reference/learning_rules.py", "(2 * span)", "(span * 2)"),
             {"reference/tep-000", "reference/bp-000"},
         ),
-        ("models/legacy/phases.py", "// 10", "// 11", {"legacy/tep-000"}),
-        ("models/stacked/rules.py", "mul_(0.5)", "mul_(0.25)", GATED_JOBS),
+        ("models/legacy/two_phases.py", "// 10", "// 11", {"legacy/tep-000"}),
+        ("models/stacked/gradients.py", "mul_(0.5)", "mul_(0.25)", GATED_JOBS),
         ("unit.py", "Trainer(groups, lambda", "Trainer((groups), lambda", set()),
     ],
     ids=["module of an arm", "of another", "of an arm that is off, and of the gate", "layout"],

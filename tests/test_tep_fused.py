@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from scripts.tep_bp.models.fused.fit import fit_fused
-from scripts.tep_bp.models.fused.network import Network, Samples
+from scripts.tep_bp.models.fused.learner import Learner
 from scripts.tep_bp.models.interface import Data, Fit
-from scripts.tep_bp.models.reference.fit import fit_trial, network
+from scripts.tep_bp.models.reference.trial import fit_trial, network
 from scripts.tep_bp.plans.space import Trial
 from tests.tep_nets import (
     ECONOMY,
@@ -76,20 +76,20 @@ def test_the_comparison_of_first_steps_sees_a_gradient_that_is_slightly_wrong():
 def test_the_gradient_of_each_parameter_is_that_of_the_reference(rule, solver, activation):
     one, data = trial(rule, activation=activation, beta=0.7), part(61)
     expected = gradients(network(one, data, solver), one, data.x, data.y)
-    own, samples = Network(data, one, TRAIN, solver), Samples(data.x.numpy(), one.hidden, 61)
-    samples.gather(np.arange(61))
+    own = Learner(data, one, TRAIN, solver)
+    samples = own.gather(data.x.numpy(), data.y.numpy(), np.arange(61))
     own.settle(samples)
-    own.update(samples, *own.teach(samples, data.y.numpy()))
-    own.flat = own.found
-    for name, found in own.parameters(64).items():
+    own.teach(samples)
+    own.update(samples, 61)
+    for name, found in own.parameters(own.gradient).items():
         assert relative({name: found}, expected, (name,)) <= 1e-5
 
 
 @pytest.mark.parametrize("rule", ["tep", "rbp"])
 def test_recurrent_weights_stay_exactly_symmetric_and_within_the_cap(rule, monkeypatch):
     kept = []
-    whole = Network.parameters
-    monkeypatch.setattr(Network, "parameters", lambda *a: kept.append(whole(*a)) or kept[-1])
+    whole = Learner.parameters
+    monkeypatch.setattr(Learner, "parameters", lambda *a: kept.append(whole(*a)) or kept[-1])
     for hidden in (8, 40, 128):
         norms = []
         for cap in (0.9, 1e9):
@@ -133,6 +133,12 @@ def test_any_batch_will_do_and_the_incomplete_last_one_is_kept(rule, batch):
     pairs = both(part(45), trials, changed(TRAIN, epochs=1), ECONOMY)
     assert gap(pairs) <= 1e-5
     assert pairs[0][1].n_steps == -(-45 // batch)
+
+
+@pytest.mark.parametrize("rule", RULE_NAMES)
+def test_a_batch_as_large_as_the_held_samples_does_not_stand_in_for_them(rule):
+    pairs = both(part(300), some(rule, batch=288), TRAIN, PLAIN)
+    assert gap(pairs) <= 1e-5
 
 
 @pytest.mark.parametrize(("inputs", "classes"), [(2, 2), (5, 3), (41, 19)])

@@ -10,8 +10,8 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 from scripts.lib.torch_rng import torch_rng
 from scripts.tep_bp.models.interface import Data, data_of
 from scripts.tep_bp.models.legacy import transformer_block as blocks
-from scripts.tep_bp.models.legacy.fit import fit_legacy
-from scripts.tep_bp.models.legacy.phases import solve
+from scripts.tep_bp.models.legacy.legacy import fit_legacy
+from scripts.tep_bp.models.legacy.two_phases import solve
 from scripts.tep_bp.models.stacked.optimiser import Adam
 from scripts.tep_bp.settings import Faults
 from tests.tep_files import read

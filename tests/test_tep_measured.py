@@ -11,15 +11,14 @@ import torch
 
 from scripts.tep_bp import measured
 from scripts.tep_bp.data.sources import read
-from scripts.tep_bp.data.store import write_task
+from scripts.tep_bp.data.store import Xor, write_task
 from scripts.tep_bp.jobs import measured_job, measured_tasks, measured_units
 from scripts.tep_bp.measured import drawn, run
-from scripts.tep_bp.models.initial import batch_orders
-from scripts.tep_bp.models.interface import Data, data_of
-from scripts.tep_bp.models.reference.fit import loader
-from scripts.tep_bp.models.stacked import fit as stacked
-from scripts.tep_bp.models.stacked.fit import batch
-from scripts.tep_bp.settings import TepWorkload, Xor
+from scripts.tep_bp.models.interface import Data, batch_orders, data_of
+from scripts.tep_bp.models.reference.trial import loader
+from scripts.tep_bp.models.stacked import stacked
+from scripts.tep_bp.models.stacked.stacked import batch
+from scripts.tep_bp.settings import TepWorkload
 from tests.tep_nets import TRAIN, changed, trial
 from tests.tep_searches import SEED, configuration
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from scripts.lib.comparison import NOT_COMPARABLE
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 from scripts.tep_bp.jobs import TABLES
 from scripts.tep_bp.outcome.anytime import anytime
 from scripts.tep_bp.outcome.reevaluation import compare, summed

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from scripts.tep_bp.models.interface import Data, Fit
-from scripts.tep_bp.models.reference.fit import fit_trial
-from scripts.tep_bp.models.stacked.fit import fit_stack
+from scripts.tep_bp.models.reference.trial import fit_trial
+from scripts.tep_bp.models.stacked.stacked import fit_stack
 from scripts.tep_bp.plans.space import Trial
 from tests.tep_nets import ECONOMY, PLAIN, RULE_NAMES, TRAIN, changed, digits, trial
 

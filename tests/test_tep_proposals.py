@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from scripts.tep_bp.models.reference.fit import fit_trial, loader, network
-from scripts.tep_bp.models.reference.networks import until
-from scripts.tep_bp.models.reference.proposals import (
+from scripts.tep_bp.models.reference.free_phases import (
     LastStates,
     compile_free,
     gradient_cosine,
 )
+from scripts.tep_bp.models.reference.networks import until
+from scripts.tep_bp.models.reference.trial import fit_trial, loader, network
 from tests.tep_nets import (
     PLAIN,
     SETTLED,

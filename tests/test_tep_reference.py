@@ -9,10 +9,9 @@ import torch
 
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.audit import audit
-from scripts.tep_bp.models.initial import batch_orders, initial
-from scripts.tep_bp.models.interface import Data
-from scripts.tep_bp.models.reference.fit import adam, fit_trial, loader, network
-from scripts.tep_bp.models.reference.rules import RULES
+from scripts.tep_bp.models.interface import Data, batch_orders, initial
+from scripts.tep_bp.models.reference.learning_rules import RULES
+from scripts.tep_bp.models.reference.trial import adam, fit_trial, loader, network
 from tests.tep_nets import (
     HEAD,
     LOOP,

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from scripts.tep_bp.gradient import exact_gradient
+from scripts.tep_bp.models.reference.learning_rules import nudged
 from scripts.tep_bp.models.reference.networks import relaxed
-from scripts.tep_bp.models.reference.rules import nudged
 from tests.tep_nets import (
     ECONOMY,
     HEAD,

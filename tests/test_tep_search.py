@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from scripts.lib.spec import canonical
-from scripts.lib.tables import ContractError
+from scripts.lib.table_files import ContractError
 from scripts.tep_bp.plans.proposals import promoted, propose
 from scripts.tep_bp.plans.ranking import ranked, top
 from scripts.tep_bp.plans.sampling import COLUMNS, trials

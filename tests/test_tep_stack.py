@@ -7,14 +7,12 @@ import torch
 
 from scripts.lib.timing import Phases
 from scripts.tep_bp.jobs import trials_job
-from scripts.tep_bp.models.initial import batch_orders
-from scripts.tep_bp.models.interface import Data, Fit
-from scripts.tep_bp.models.stacked import dynamics
-from scripts.tep_bp.models.stacked import fit as stacked
-from scripts.tep_bp.models.stacked import rules as tep
-from scripts.tep_bp.models.stacked.fit import batch, fit_stack, training
+from scripts.tep_bp.models.interface import Data, Fit, batch_orders
+from scripts.tep_bp.models.stacked import dynamics, stacked
+from scripts.tep_bp.models.stacked import gradients as tep
+from scripts.tep_bp.models.stacked.gradients import GRADIENTS, probabilities
 from scripts.tep_bp.models.stacked.optimiser import Adam, contract
-from scripts.tep_bp.models.stacked.rules import GRADIENTS, probabilities
+from scripts.tep_bp.models.stacked.stacked import batch, fit_stack, training
 from scripts.tep_bp.plans.ranking import ranked, top
 from scripts.tep_bp.plans.sampling import as_trials
 from scripts.tep_bp.plans.sampling import trials as planned

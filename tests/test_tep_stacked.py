@@ -7,9 +7,9 @@ from torch.linalg import matrix_norm
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.audit import trial_flops
 from scripts.tep_bp.models.stacked import dynamics
-from scripts.tep_bp.models.stacked.fit import batch, training
+from scripts.tep_bp.models.stacked.gradients import GRADIENTS, probabilities
 from scripts.tep_bp.models.stacked.optimiser import contract
-from scripts.tep_bp.models.stacked.rules import GRADIENTS, probabilities
+from scripts.tep_bp.models.stacked.stacked import batch, training
 from scripts.tep_bp.plans.space import Trial
 from tests.tep_nets import PLAIN, RULE_NAMES, TRAIN, changed, digits, trial
 

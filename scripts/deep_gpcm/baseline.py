@@ -21,7 +21,7 @@ from scripts.lib.faults import LoadError
 from scripts.lib.run_rows import run_row, write_runs
 from scripts.lib.seeds import seed63, stream
 from scripts.lib.stage import stage
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 from scripts.lib.timing import Phases
 
 Columns = dict[str, Any]

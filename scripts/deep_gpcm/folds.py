@@ -15,7 +15,7 @@ from scripts.deep_gpcm.data.split import parts
 from scripts.deep_gpcm.data.store import INTERACTIONS
 from scripts.deep_gpcm.specs import FoldsJob
 from scripts.lib.stage import stage
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 
 
 def folded(answers: pa.Table, part: np.ndarray, fold: int) -> dict[str, pa.Array]:

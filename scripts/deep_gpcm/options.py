@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from scripts.lib.settings import Model, Text, setting
+from scripts.lib.typed import Model, Text, setting
 
 Evaluation = Literal["stepwise", "hoisted", "tables"]
 Memory = Literal["loop", "function", "fused", "no_erase", "first_memory"]

@@ -1,8 +1,8 @@
 """What config/deep_gpcm.yaml may hold: keys with meaning and bounds, and what goes together."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, create_model
+from pydantic import Field
 
 from scripts.deep_gpcm.options import (
     KNOWING,
@@ -21,7 +21,7 @@ from scripts.lib.config import check_member, check_size
 from scripts.lib.contract import check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
-from scripts.lib.settings import Model, Name, Unique, setting, text_like
+from scripts.lib.typed import Model, Name, Unique, changes_of, setting, text_like
 
 DataName = text_like("^[A-Za-z0-9_]+$", "letters, digits and _")
 AT = "deep_gpcm"
@@ -29,17 +29,6 @@ AT = "deep_gpcm"
 FILES = 400
 # Keys of an arm that an evaluation does not use.
 IDLE = {"stepwise": ("memory", "heads", "inference"), "hoisted": ("heads", "inference")}
-
-
-def changes_of(model: type[Model]) -> type[Model]:
-    """A model with the keys of another, all of which may be left out."""
-    fields: dict[str, Any] = {}
-    for name, info in model.model_fields.items():
-        kind = info.annotation
-        for bound in info.metadata:
-            kind = Annotated[kind, bound]
-        fields[name] = (kind | None, setting(info.description or "", default=None))
-    return create_model(f"{model.__name__}Changes", __base__=Model, **fields)
 
 
 NetworkChanges, TrainingChanges = changes_of(NetworkSettings), changes_of(Training)

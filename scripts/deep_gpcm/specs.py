@@ -11,8 +11,8 @@ from scripts.deep_gpcm.options import (
     Step,
     Training,
 )
-from scripts.lib.settings import Model
 from scripts.lib.training_job import TrainingJob
+from scripts.lib.typed import Model
 
 AXES = ["data", "fold"]
 

@@ -16,7 +16,7 @@ from scripts.deep_gpcm.unit import Unit, train_unit, unit_tables
 from scripts.lib.progress import progress
 from scripts.lib.run_rows import write_runs
 from scripts.lib.stage import stage
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 from scripts.lib.units import finished, unit_folder
 
 

@@ -8,7 +8,7 @@ import torch
 from scripts.engression.laws import LAWS
 from scripts.engression.models.network import layer_widths, sample
 from scripts.engression.settings import Evaluation
-from scripts.lib.study import Unit
+from scripts.lib.own_study import Unit
 
 QUANTILES = (0.01, 0.05, 0.5, 0.95, 0.99)
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from scripts.lib.study import Model, setting
+from scripts.lib.own_study import Model, setting
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Draws = Annotated[int, Field(ge=2, le=10_000)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scripts.engression.laws import LAWS
 from scripts.engression.settings import Options, Settings
-from scripts.lib.study import ConfigError, Failed, Model, Unit, implementation, setting, values
+from scripts.lib.own_study import ConfigError, Failed, Model, Unit, implementation, setting, values
 
 if TYPE_CHECKING:
     from scripts.engression.models.fit import Fit

@@ -7,8 +7,8 @@ import pandas as pd
 
 from scripts.lib.power import POWER, needed_pairs
 from scripts.lib.sections import Claim
-from scripts.lib.settings import Model
 from scripts.lib.stats import paired_interval
+from scripts.lib.typed import Model
 
 
 class Declared(Model):

@@ -2,17 +2,18 @@
 
 A study's rule compiles its kernels once into a folder of results, which jobs name in the variable
 NUMBA_CACHE_DIR and only read. It is found after a move of the project, and used by processors of
-the same instructions. Without it Numba keeps what it compiles beside the code, or with the user.
+the same instructions. Without it Numba keeps what it compiles beside the code, if it can write.
 """
 
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import llvmlite.binding as llvm
 import numba
-from numba.core import caching
 
 from scripts.lib.code import ROOT, stamps
 from scripts.lib.files import replacing
@@ -48,6 +49,12 @@ def inner(function: Callable) -> Callable:
     return numba.njit(function, forceinline=True, **OPTIONS)
 
 
+def formula(function: Callable) -> Callable:
+    """A function of numbers, written into its callers: its sums keep the order that they have."""
+    options = OPTIONS | {"fastmath": OPTIONS["fastmath"] - {"reassoc"}}
+    return numba.njit(function, forceinline=True, **options)
+
+
 def entry(function: Callable) -> Callable:
     """The function compiled at its first call, and kept on disk where Numba can write."""
     try:
@@ -57,45 +64,60 @@ def entry(function: Callable) -> Callable:
 
 
 class ByMeaning:
-    """What is on disk is stale when the meaning of a function's module, or its imports, changed."""
+    """Where Numba keeps a function: it asks the class that CACHE_LOCATOR_CLASSES names.
 
-    def get_source_stamp(self) -> str:
-        if script := in_repository(self._py_file):
-            return digest(stamps(script))
-        return digest(Path(self._py_file).read_text(encoding="utf-8"))
+    Each meaning of a module and its imports has a folder of its own, in the one that `compile_once`
+    made, or else beside the code. So no index of older code is read, which may name types that are
+    no more.
+    """
 
-
-class OfResults(ByMeaning, caching.UserProvidedCacheLocator):
-    """The folder that `compile_once` made: by instructions and module, wherever the code is."""
-
-    def __init__(self, function: Callable, file: str):
-        super().__init__(function, file)
-        module = (in_repository(file) or Path(file).name).removesuffix(".py").replace("/", ".")
-        self._cache_path = str(cache_folder(Path(numba.config.CACHE_DIR)) / module)
+    def __init__(self, function: Callable, meaning: str, folder: Path):
+        self.line, self.meaning = function.__code__.co_firstlineno, meaning
+        self.folder = folder / meaning
 
     @classmethod
-    def from_function(cls, function: Callable, file: str) -> caching._CacheLocator | None:
-        made = numba.config.CACHE_DIR and cache_folder(Path(numba.config.CACHE_DIR)).is_dir()
-        return cls(function, file) if made else None
+    def from_function(cls, function: Callable, file: str) -> Self | None:
+        """None where there is no place, and so no cache."""
+        meaning, results = meaning_of(file), results_folder()
+        if results:  # which may be read-only
+            return cls(function, meaning, results)
+        beside = cls(function, meaning, Path(file).parent / "__pycache__/numba")
+        try:
+            beside.ensure_cache_path()
+        except OSError:
+            return None
+        return beside
+
+    def ensure_cache_path(self) -> None:
+        """Raises OSError where nothing can be written."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=self.folder).close()
+
+    def get_cache_path(self) -> str:
+        return str(self.folder)
+
+    def get_source_stamp(self) -> str:
+        return self.meaning
+
+    def get_disambiguator(self) -> str:
+        return str(self.line)
 
 
-class BesideCode(ByMeaning, caching.InTreeCacheLocator):
-    pass
+numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.{ByMeaning.__name__}"
 
 
-class OfUser(ByMeaning, caching.UserWideCacheLocator):
-    pass
-
-
-numba.config.CACHE_LOCATOR_CLASSES = ",".join(
-    f"{cls.__module__}.{cls.__name__}" for cls in (OfResults, BesideCode, OfUser)
-)
-
-
-def in_repository(file: str) -> str | None:
-    """A module's path from the repository's root; None if it lies elsewhere."""
+def meaning_of(file: str) -> str:
+    """Digest of the code of a module and of its imports from this repository."""
     path = Path(file).resolve()
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else None
+    if path.is_relative_to(ROOT):
+        return digest(stamps(path.relative_to(ROOT).as_posix()))
+    return digest(path.read_text(encoding="utf-8"))
+
+
+def results_folder() -> Path | None:
+    """What `compile_once` made for this processor where NUMBA_CACHE_DIR says; None if nothing."""
+    folder = numba.config.CACHE_DIR and cache_folder(Path(numba.config.CACHE_DIR))
+    return folder if folder and folder.is_dir() else None
 
 
 def cache_folder(folder: Path) -> Path:

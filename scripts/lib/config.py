@@ -10,7 +10,7 @@ from pydantic import Field
 from scripts.lib.code import ROOT
 from scripts.lib.faults import ConfigError
 from scripts.lib.sentences import hint, told, use
-from scripts.lib.settings import LARGEST, Model, Unique, read_settings, setting, text_like
+from scripts.lib.typed import LARGEST, Model, Unique, read_settings, setting, text_like
 
 # A command line holds 131,072 characters, and a job is told what to do on its own.
 LETTERS, JOBS, UNITS = 120_000, 1_000, 2_000

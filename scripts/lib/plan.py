@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scripts.lib.sections import StudySettings, Workload
-from scripts.lib.settings import Model
+from scripts.lib.typed import Model
 
 UnitLabels = list[Any]  # of one unit, e.g. ["normal", 100, 3]
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scripts.lib.job import JOB
-from scripts.lib.tables import ContractError, same_keys, write_table
+from scripts.lib.table_files import ContractError, same_keys, write_table
 from scripts.lib.training_job import TrainingJob
 
 STATUSES = ("ok", "diverged", "failed")

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from scripts.lib.settings import Label, Model, Name, Text, Unique, setting
+from scripts.lib.typed import Label, Model, Name, Text, Unique, setting
 
 Role = Literal[
     "result", "reference", "implementation", "control", "baseline", "ceiling", "protocol",
@@ -145,7 +145,7 @@ class StudySettings(Model):
     @property
     def result(self) -> str:
         """The arm whose units are the study's result; the reference, where no other is."""
-        return [*self.with_role("result"), self.reference][0]
+        return (self.with_role("result") or [self.reference])[0]
 
     @property
     def contestants(self) -> dict[str, Contestant]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text, NaN is refused.
 
-    A model of scripts/lib/settings.py enters by its fields.
+    A model of scripts/lib/typed.py enters by its fields.
     """
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_fields

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scripts.lib.settings import Model
+from scripts.lib.typed import Model
 
 
 class TrainingJob(Model):

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from scripts.lib.stage import stage
-from scripts.lib.tables import write_csv
+from scripts.lib.table_files import write_csv
 from scripts.lora_ablation.specs import CostsJob
 
 Row = dict[str, Any]

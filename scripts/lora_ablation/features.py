@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from scripts.lib.progress import progress
 from scripts.lib.stage import stage
-from scripts.lib.tables import ContractError
+from scripts.lib.table_files import ContractError
 from scripts.lora_ablation.data.layout import Layout
 from scripts.lora_ablation.data.store import ROW_GROUP, read_layout, read_tensors, write_family
 from scripts.lora_ablation.representations.grouped import family_features, pair_features

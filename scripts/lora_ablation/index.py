@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from scripts.lib.faults import LoadError
 from scripts.lib.stage import stage
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 from scripts.lora_ablation.data.layout import check_layout
 from scripts.lora_ablation.data.split import check_classes, split
 from scripts.lora_ablation.data.store import read_layout

@@ -6,7 +6,7 @@ from itertools import pairwise
 from scripts.lib.blocks import cut
 from scripts.lib.contract import Study
 from scripts.lib.plan import measurement_plan
-from scripts.lib.settings import Model
+from scripts.lib.typed import Model
 from scripts.lora_ablation.checks import check_shards
 from scripts.lora_ablation.data.sources import count, fingerprints
 from scripts.lora_ablation.data.split import PARTS, enough

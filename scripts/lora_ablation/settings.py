@@ -5,7 +5,16 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
-from scripts.lib.settings import Model, Name, Text, Unique, read_settings, setting, text_like
+from scripts.lib.typed import (
+    Model,
+    Name,
+    Text,
+    Unique,
+    changes_of,
+    read_settings,
+    setting,
+    text_like,
+)
 from scripts.lora_ablation.checks import check
 from scripts.lora_ablation.specs import (
     STUDY,
@@ -28,6 +37,9 @@ Where = text_like("^(load|train|features_r[0-9]+)$", "load, train, features_r1, 
 CellLabels = tuple[str, str, int]  # representation, selection, share
 
 
+TrainChanges = changes_of(Train)
+
+
 class Limits(Model):
     """Cells that an arm trains."""
 
@@ -47,7 +59,7 @@ class LoraArm(Arm):
     features: Extractor | None = setting("Way of computing features.", default=None)
     trainer: Trainer | None = setting("Which trainer.", default=None)
     selection: Selection | None = setting("Selection that replaces the cell's.", default=None)
-    train: dict[str, Any] = setting("Options of this arm, over those of `train`.", default={})
+    train: TrainChanges = setting("Over those of `train`.", default=TrainChanges())
     repair: Text | None = setting("The repair of the original that it undoes.", default=None)
     run: Limits = setting("Cells that it trains; all, if left out.", default=Limits())
 
@@ -189,7 +201,8 @@ class Section(StudySettings):
     def train_of(self, arm: str, **changes: Any) -> Train:
         """Training options of an arm."""
         at = f"{STUDY}.arms.{arm}.train"
-        return read_settings(Train, self.train.model_dump() | self.arms[arm].train | changes, at)
+        own = self.arms[arm].train.model_dump(exclude_none=True)
+        return read_settings(Train, self.train.model_dump() | own | changes, at)
 
     def cells(self, arm: str) -> list[CellLabels]:
         """Every cell of an arm, limited as its `run` says."""

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from scripts.lib.settings import Model, Text, setting, text_like
 from scripts.lib.training_job import TrainingJob
+from scripts.lib.typed import Model, Text, setting, text_like
 
 # The columns that name a unit.
 AXES = ["stage", "representation", "layers", "share", "run"]

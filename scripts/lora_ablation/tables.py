@@ -7,7 +7,7 @@ import pandas as pd
 
 from scripts.lib.files import replacing
 from scripts.lib.stage import stage
-from scripts.lib.tables import write_csv
+from scripts.lib.table_files import write_csv
 from scripts.lora_ablation.outcome.drops import classes, drops
 from scripts.lora_ablation.outcome.grid import (
     RUN,

@@ -12,7 +12,7 @@ from typing import Any
 from scripts.lib.progress import progress
 from scripts.lib.run_rows import write_runs
 from scripts.lib.stage import stage
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 from scripts.lib.units import finished, unit_folder
 from scripts.lora_ablation.data.cell import Cell, read_cell
 from scripts.lora_ablation.data.store import read_layout

@@ -16,10 +16,10 @@ import pyarrow as pa
 
 from scripts.lib.run_rows import read_runs
 from scripts.lib.sections import Summary
-from scripts.lib.settings import Model
 from scripts.lib.stage import stage
 from scripts.lib.stats import Estimate, mean, proportion
-from scripts.lib.tables import read_metadata, write_csv, write_table
+from scripts.lib.table_files import read_metadata, write_csv, write_table
+from scripts.lib.typed import Model
 
 
 def job_costs(files: list[Path], tables: list[pa.Table]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from scripts.lib.agreement import Declared, agree
 from scripts.lib.stage import stage
-from scripts.lib.tables import write_csv
+from scripts.lib.table_files import write_csv
 
 
 def main(spec: Declared, runs: Path, agreement: Path) -> None:

@@ -10,7 +10,7 @@ from scripts.lib.contract import Study, check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.lib.plan import measurement_plan
 from scripts.lib.sentences import told
-from scripts.lib.settings import Model, read_settings
+from scripts.lib.typed import Model, read_settings
 from scripts.spine.two_stage import LoadJob, TrainJob, TwoStage
 
 
@@ -112,8 +112,8 @@ def plain(model: Model) -> Any:
 def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Values with some of them changed, mappings key by key."""
     both = values.keys() & changes.keys()
-    inner = {k: merged(values[k], changes[k]) for k in both if isinstance(values[k], dict)}
-    return values | changes | inner
+    inner = [k for k in both if isinstance(values[k], dict) and isinstance(changes[k], dict)]
+    return values | changes | {k: merged(values[k], changes[k]) for k in inner}
 
 
 def study_of(study: TwoStage, section: Any, seed: int, active: bool) -> Study:

@@ -22,7 +22,7 @@ from scripts.lib.comparison import (
 )
 from scripts.lib.sections import Compare
 from scripts.lib.stage import stage
-from scripts.lib.tables import write_csv
+from scripts.lib.table_files import write_csv
 
 Row = dict[str, Any]
 # Claims that are about the answer, not about its cost.

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scripts.lib.stage import stage
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 from scripts.spine.two_stage import LoadJob, TwoStage, two_stage, unit_of
 
 SHAPE = "_shape"

@@ -15,9 +15,9 @@ from typing import Any
 
 from scripts.lib.plan import PlannedWorkload
 from scripts.lib.progress import progress
-from scripts.lib.settings import Model
 from scripts.lib.stage import stage
-from scripts.lib.tables import same_keys, write_table
+from scripts.lib.table_files import same_keys, write_table
+from scripts.lib.typed import Model
 from scripts.lib.workers import Call, Inputs, call_study, schedule, shares, start_workers
 
 OWN_COLUMNS = ("fit_s", "cpu_s")

@@ -11,7 +11,7 @@ from scripts.lib.files import replacing
 from scripts.lib.job import JOB
 from scripts.lib.page import costs, extras, nested, only, records, shown, twins
 from scripts.lib.stage import stage
-from scripts.lib.tables import read_metadata
+from scripts.lib.table_files import read_metadata
 
 Told = dict[str, Any]  # of one study, for the templates
 STAMPED = ("runs", "measurements")  # tables whose provenance the page names

@@ -37,7 +37,17 @@ def schemas() -> dict[Path, dict[str, Any]]:
         definitions = {"$defs": schema.pop("$defs")}
         whole = {"type": "object", "required": [study], "properties": {study: schema}}
         found[FOLDER / f"{study}.schema.yaml"] = whole | definitions
-    return {path: {"$schema": DIALECT} | schema for path, schema in found.items()}
+    return {path: {"$schema": DIALECT} | closed(schema) for path, schema in found.items()}
+
+
+def closed(node: Any) -> Any:
+    """A schema in which a mapping whose keys match a pattern has no others, as in the models."""
+    if isinstance(node, list):
+        return [closed(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: closed(part) for key, part in node.items()}
+    return found | ({"additionalProperties": False} if "patternProperties" in node else {})
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from scripts.lib.own_study import Failed
 from scripts.lib.progress import progress
 from scripts.lib.run_rows import STATUSES, run_row, write_runs
 from scripts.lib.spec import array_digest
 from scripts.lib.stage import stage
-from scripts.lib.study import Failed
-from scripts.lib.tables import ContractError, write_table
+from scripts.lib.table_files import ContractError, write_table
 from scripts.lib.units import finished, unit_folder
 from scripts.spine.load import read_data
 from scripts.spine.two_stage import TrainJob, TwoStage, two_stage, unit_of

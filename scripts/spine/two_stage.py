@@ -11,10 +11,10 @@ from pydantic import create_model
 
 from scripts.lib.code import ROOT
 from scripts.lib.implementations import implementations
+from scripts.lib.own_study import Unit
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
-from scripts.lib.settings import Model, Name, setting
-from scripts.lib.study import Unit
 from scripts.lib.training_job import TrainingJob
+from scripts.lib.typed import Model, Name, optional, setting
 from scripts.lib.yaml_files import LOADER
 
 REPLICATE = "rep"
@@ -77,7 +77,7 @@ class TwoStage:
     def section(self) -> type[StudySettings]:
         """The model of the study's section of the configuration."""
         axes = {
-            axis: (info.annotation | None, setting(f"Only these of axes.{axis}.", default=None))
+            axis: optional(info, f"Only these of axes.{axis}.")
             for axis, info in self.module.Axes.model_fields.items()
         }
         reps = setting("Only the first replications; 0 switches the arm off.", ge=0, le=10**6,

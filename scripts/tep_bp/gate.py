@@ -23,9 +23,9 @@ from scripts.lib.timing import Phases
 from scripts.tep_bp.data.store import Task, read_task
 from scripts.tep_bp.models.interface import Data, data_of
 from scripts.tep_bp.models.stacked.dynamics import Activation
-from scripts.tep_bp.models.stacked.fit import batch, training
+from scripts.tep_bp.models.stacked.gradients import tep
 from scripts.tep_bp.models.stacked.parameters import Parameters
-from scripts.tep_bp.models.stacked.rules import tep
+from scripts.tep_bp.models.stacked.stacked import batch, training
 from scripts.tep_bp.plans.ranking import SCORE, top
 from scripts.tep_bp.plans.sampling import as_trials
 from scripts.tep_bp.plans.space import Trial

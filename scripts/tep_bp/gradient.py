@@ -14,13 +14,13 @@ from torch import Tensor
 
 from scripts.lib.seeds import seed63, stream
 from scripts.lib.stage import stage
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 from scripts.lib.timing import Phases
 from scripts.tep_bp.data.store import read_task
 from scripts.tep_bp.models.interface import Data, data_of, numbers
+from scripts.tep_bp.models.reference.learning_rules import tep
 from scripts.tep_bp.models.reference.networks import ACTIVATIONS, Recurrent
-from scripts.tep_bp.models.reference.rules import tep
-from scripts.tep_bp.models.stacked.fit import training
+from scripts.tep_bp.models.stacked.stacked import training
 from scripts.tep_bp.plans.space import Trial
 from scripts.tep_bp.settings import Solver
 from scripts.tep_bp.specs import GradientJob, Row

@@ -15,10 +15,9 @@ from scripts.lib.plan import UnitLabels
 from scripts.lib.seeds import seed63, stream
 from scripts.lib.timing import Phases
 from scripts.tep_bp.data.store import Task, read_task
-from scripts.tep_bp.models.initial import batch_orders
-from scripts.tep_bp.models.interface import Data, data_of
-from scripts.tep_bp.models.reference.fit import loader
-from scripts.tep_bp.models.stacked.fit import batch
+from scripts.tep_bp.models.interface import Data, batch_orders, data_of
+from scripts.tep_bp.models.reference.trial import loader
+from scripts.tep_bp.models.stacked.stacked import batch
 from scripts.tep_bp.plans.sampling import as_trials, trials
 from scripts.tep_bp.plans.space import Trial
 from scripts.tep_bp.specs import MeasuredJob, Row

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from scripts.lib.stage import stage
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 from scripts.tep_bp.plans.proposals import promoted, propose, repeated
 from scripts.tep_bp.plans.ranking import top
 from scripts.tep_bp.plans.sampling import COLUMNS, trials

@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
-from scripts.lib.settings import Model, Name, Rising, Text, Unique, setting, text_like
+from scripts.lib.typed import Model, Name, Rising, Text, Unique, setting, text_like
+from scripts.tep_bp.data.store import TaskSettings
 from scripts.tep_bp.plans.space import Activation, Space
 
 Rule = Literal["tep", "bp", "rbp"]
@@ -21,44 +22,6 @@ Trials = Annotated[int, Field(ge=0, le=2**20)]
 Block = Annotated[int, Field(ge=1, le=10**6)]
 Interval = Annotated[Rising, Field(min_length=2, max_length=2)]
 TaskName = text_like("^[A-Za-z0-9_]+$", "letters, digits and _")
-
-
-class Digits(Model):
-    """scikit-learn's 1,797 images of digits."""
-
-    kind: Literal["digits"]
-
-
-class Mnist(Model):
-    """MNIST, or anything in its files; without a path a pinned package is fetched."""
-
-    kind: Literal["mnist"]
-    path: Text | None = setting("Folder of IDX files, or mnist.npz.", default=None)
-
-
-class Xor(Model):
-    """Exclusive or of two random bits."""
-
-    kind: Literal["xor"]
-    samples: int = setting("Samples to draw.", default=1_000, ge=8, le=10**6)
-
-
-class Parity(Model):
-    """Parity of random bits."""
-
-    kind: Literal["parity"]
-    bits: int = setting("Bits whose parity is asked.", ge=2, le=64)
-    samples: int = setting("Samples to draw.", default=10_000, ge=8, le=10**6)
-
-
-class Arrays(Model):
-    """Arrays of the user's: x (N, ...) and y (N,), classes numbered from 0."""
-
-    kind: Literal["npz"]
-    path: Text = setting("File .npz.")
-
-
-TaskSettings = Annotated[Digits | Mnist | Xor | Parity | Arrays, Field(discriminator="kind")]
 
 
 class Halving(Model):
@@ -227,7 +190,7 @@ class TepWorkload(Workload):
     """What each contestant does in a round."""
 
     work: Literal["trials", "loading"] = setting("What is timed (scripts/tep_bp/measured.py).")
-    task: str | None = setting("Another task than the search's.", default=None)
+    task: Text | None = setting("Another task than the search's.", default=None)
     rule: Rule = setting("Learning rule.")
     where: Rule = setting("Rule whose agreement counts.")
     epochs: Epochs = setting("Epochs of each training.")

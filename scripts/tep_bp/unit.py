@@ -41,7 +41,7 @@ def one_by_one(trials: list[Trial]) -> Stacks:
 
 @implementation
 def reference(job: TrialsJob) -> Trainer:
-    from scripts.tep_bp.models.reference.fit import fit_trial
+    from scripts.tep_bp.models.reference.trial import fit_trial
 
     train, solver = job.train, job.iterations
     return Trainer(one_by_one, lambda data, trials: [fit_trial(data, *trials, train, solver)])
@@ -49,7 +49,7 @@ def reference(job: TrialsJob) -> Trainer:
 
 @implementation
 def stacked(job: TrialsJob) -> Trainer:
-    from scripts.tep_bp.models.stacked.fit import fit_stack
+    from scripts.tep_bp.models.stacked.stacked import fit_stack
 
     return Trainer(
         lambda trials: stacks(trials, job.max_stack_elements),
@@ -68,7 +68,7 @@ def fused(job: TrialsJob) -> Trainer:
 
 @implementation
 def legacy(job: TrialsJob) -> Trainer:
-    from scripts.tep_bp.models.legacy.fit import fit_legacy
+    from scripts.tep_bp.models.legacy.legacy import fit_legacy
 
     return Trainer(groups, lambda data, trials: fit_legacy(data, trials, job.train, job.faults))
 

@@ -10,7 +10,7 @@ from scripts.lib.config import check_sections, read_root
 from scripts.lib.contract import check_contract, check_planned
 from scripts.lib.faults import ConfigError, LoadError
 from scripts.lib.provenance import instruction_set
-from scripts.lib.settings import read_settings
+from scripts.lib.typed import read_settings
 from scripts.lib.spec import canonical
 from scripts.lib.stage import call, put_this_python_first
 from scripts.spine.jobs import Jobs, study_of

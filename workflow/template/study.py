@@ -5,7 +5,7 @@ Say here what is asked and what one row of the study is about.
 
 import numpy as np
 
-from scripts.lib.study import Model, Unit, implementation, setting, values
+from scripts.lib.own_study import Model, Unit, implementation, setting, values
 
 # What evaluates a unit: number, flag (0 or 1), list or label.
 METRICS = {"heads": "number", "n_flips": "number"}

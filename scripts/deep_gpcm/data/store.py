@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from scripts.deep_gpcm.data.fold import Sequences
 from scripts.deep_gpcm.data.responses import Responses
-from scripts.lib.tables import write_table
+from scripts.lib.table_files import write_table
 
 Columns = dict[str, Any]
 # Columns of an interactions file, and the fields of `Responses` that they hold.

@@ -9,7 +9,7 @@ import torch
 from scripts.engression.models.network import initial, layer_widths
 from scripts.engression.models.stopping import Patience
 from scripts.engression.settings import Options, Train
-from scripts.lib.study import Unit
+from scripts.lib.own_study import Unit
 from scripts.lib.timing import Phases
 
 History = list[tuple[float, float, float]]

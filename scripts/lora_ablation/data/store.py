@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from scripts.lib.faults import LoadError
 from scripts.lib.files import replacing
 from scripts.lib.provenance import provenance
-from scripts.lib.tables import ContractError, read_metadata, write_table
+from scripts.lib.table_files import ContractError, read_metadata, write_table
 from scripts.lora_ablation.data.layout import DOWN, Layout, stems
 
 INDEX = {

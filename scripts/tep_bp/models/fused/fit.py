@@ -1,4 +1,4 @@
-"""Arm `fused`: trials trained one by one, each step a few compiled calls (spec 5.2)."""
+"""Arm `fused`: trials trained one by one, each step a few compiled calls."""
 
 import math
 
@@ -8,9 +8,8 @@ from torch.nn import functional
 
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
-from scripts.tep_bp.models.fused.network import Network, Samples
-from scripts.tep_bp.models.initial import batch_orders
-from scripts.tep_bp.models.interface import Data, Fit
+from scripts.tep_bp.models.fused.learner import Learner
+from scripts.tep_bp.models.interface import Data, Fit, batch_orders
 from scripts.tep_bp.plans.space import Trial
 from scripts.tep_bp.settings import Solver, Training
 
@@ -34,35 +33,29 @@ def fit_fused(data: Data, trials: list[Trial], train: Training, solver: Solver |
 
 def _fit(data: Data, trial: Trial, train: Training, solver: Solver | None) -> Fit:
     phases = Phases()
-    network, orders = Network(data, trial, train, solver), batch_orders(trial)
+    learner, orders = Learner(data, trial, train, solver), batch_orders(trial)
     x, y, n = data.x.numpy(), data.y.numpy(), len(data.x)
-    rooms = {
-        size: Samples(x, trial.hidden, size) for size in {min(trial.batch, n), n % trial.batch or n}
-    }
-    held = Samples(data.held_x.numpy(), trial.hidden, len(data.held_x))
-    held.gather(np.arange(held.n))
     phases.lap("data")
     scores, diverged = [], None
     for epoch in range(1, train.epochs + 1):
         order = torch.randperm(n, generator=orders).numpy()
         for start in range(0, n, trial.batch):
             chosen = order[start : start + trial.batch]
-            samples = rooms[len(chosen)]
-            samples.gather(chosen)
+            samples = learner.gather(x, y, chosen)
             phases.lap("data")
-            network.settle(samples)
+            learner.settle(samples)
             phases.lap("free")
-            taught = network.teach(samples, y[chosen])
+            learner.teach(samples)
             phases.lap("nudged")
-            network.update(samples, *taught)
+            learner.update(samples, len(chosen))
             phases.lap("update")
-        if diverged is None and not np.isfinite(network.flat).all():
+        if diverged is None and not np.isfinite(learner.flat).all():
             diverged = epoch
         if train.watch or epoch == train.epochs:
-            scores.append(predict(network, held, data.held_y))
+            scores.append(predict(learner, data.held_x, data.held_y))
             phases.lap("evaluate")
     cost = phases.columns()
-    own = network.parameters(data.x.shape[1])
+    own = learner.parameters()
     return Fit(
         curve=[(classes == data.held_y).double().mean().item() for classes, _ in scores],
         losses=[loss for _, loss in scores],
@@ -77,8 +70,9 @@ def _fit(data: Data, trial: Trial, train: Training, solver: Solver | None) -> Fi
     )
 
 
-def predict(network: Network, held: Samples, y: torch.Tensor) -> tuple[torch.Tensor, float]:
+def predict(learner: Learner, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, float]:
     """Classes (M,) of the held samples, and their mean cross-entropy."""
-    network.settle(held)
-    logits = torch.from_numpy(network.logits(held))
+    held = learner.gather(x.numpy(), y.numpy(), np.arange(len(y)))
+    learner.settle(held)
+    logits = torch.from_numpy(learner.logits(held, len(y)))
     return logits.argmax(1), functional.cross_entropy(logits, y).item()

@@ -1,121 +1,108 @@
-"""The parameters and buffers of one trial, as the compiled steps take them."""
+"""The parameters of a trial and the tiles of its samples, as the compiled steps take them."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from scripts.tep_bp.models.fused.lanes import LANES
-from scripts.tep_bp.models.fused.loop import RELU, TANH
-from scripts.tep_bp.models.fused.steps import (
-    ADJOINT,
-    NUDGES,
-    PERCEPTRON,
-    gather,
-    read,
-    settle,
-    teach,
-    views,
-)
-from scripts.tep_bp.models.fused.update import improve
-from scripts.tep_bp.models.initial import initial
-from scripts.tep_bp.models.interface import Data
-from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Solver, Training
+from scripts.lib.compiled import inner
+from scripts.tep_bp.models.fused.arithmetic import LANES
 
-KINDS = {"bp": PERCEPTRON, "rbp": ADJOINT, "tep": NUDGES}
-ACTIVATIONS = {"relu": RELU, "tanh": TANH}
-# The compiled steps take numbers.
-NO_LOOP = Solver.model_construct(omega=1.0, mu=0.0, free=0, nudged=0)
+LINE = 16  # float32 of the cache
+DRIVE, FREE, MOVED, CENTRE = range(4)
+TRUTH, ERROR = range(2)
 
 
-def eights(n: int) -> int:
-    """The next multiple of 8."""
-    return math.ceil(n / 8) * 8
+class Shape(NamedTuple):
+    """Numbers of inputs (a multiple of 4, filled up by zeros), hidden units and classes."""
+
+    inputs: int
+    hidden: int
+    classes: int
+    recurrent: bool
 
 
-class Samples:
-    """Room for n samples as `lines` (T, LANES, D') and `tiles` (T, D', LANES), and their states."""
+class Parameters(NamedTuple):
+    """Views of one array, biases last; a row per unit or class. W is (0, d) without recurrence."""
 
-    def __init__(self, x: np.ndarray, hidden: int, n: int):
-        tiles, inputs = math.ceil(n / LANES), eights(x.shape[1])
-        self.x, self.n = np.ascontiguousarray(x), n
-        self.lines = np.zeros((tiles, LANES, inputs), np.float32)
-        self.tiles = np.zeros((tiles, inputs, LANES), np.float32)
-        self.driven, self.h = np.zeros((2, tiles, hidden, LANES), np.float32)
-
-    def gather(self, chosen: np.ndarray) -> None:
-        gather(self.x, chosen, self.lines, self.tiles)
+    W_x: np.ndarray  # (d, D)
+    W: np.ndarray  # (d, d), symmetric
+    W_o: np.ndarray  # (C, d)
+    b: np.ndarray  # (d,)
+    b_o: np.ndarray  # (C,)
 
 
-class Network:
-    """One trial: float32 parameters in one array, its gradient, and Adam's moments."""
+class Samples(NamedTuple):
+    """Samples in T tiles, of which the last may have some that count for nothing.
 
-    def __init__(self, data: Data, trial: Trial, train: Training, solver: Solver):
-        inputs, d = data.x.shape[1], trial.hidden
-        self.trial, self.train = trial, train
-        recurrent, columns = trial.rule != "bp", eights(data.classes)
-        self.shape = (eights(inputs), d, columns, data.classes, recurrent)
-        size = d * (eights(inputs) + recurrent * d + columns + 1) + columns
-        self.flat, self.found, self.m, self.v = np.zeros((4, size), np.float32)
-        start = initial(trial, inputs, data.classes)
-        w_x, w, w_o, _, _ = views.py_func(self.flat, self.shape)
-        w_x[:, :inputs] = start["W_x"].T
-        w_o[:, : data.classes] = start["W_o"]
-        w[:] = start["W"][: len(w)]
-        self.u, self.count = start["u"].float().numpy(), 0
-        self.activation = ACTIVATIONS[trial.activation]
-        solver = solver if recurrent else NO_LOOP
-        omega, mu = solver.omega, solver.mu
-        self.ball = tuple(map(np.float32, (omega, 1 - omega + mu, mu)))
-        self.free, self.nudged = solver.free, solver.nudged
+    Of `states`, DRIVE is W_x x + b, FREE the free state h, MOVED h+ - h- of tep or else the
+    adjoint, CENTRE (h+ + h-) / 2 or h. Of `classes`, TRUTH is 1 for the class of the sample, ERROR
+    the free state's softmax - TRUTH.
+    """
 
-    def parameters(self, inputs: int) -> dict[str, torch.Tensor]:
-        """Copies in the shapes and order of `initial`."""
-        w_x, w, w_o, b, b_o = views.py_func(self.flat, self.shape)
-        classes = self.shape[3]
-        own = {"W_x": w_x.T[:inputs], "b": b, "W": w, "W_o": w_o[:, :classes], "b_o": b_o[:classes]}
-        return {
-            name: torch.from_numpy(value.copy(order="C"))
-            for name, value in own.items()
-            if value.size
-        }
+    x: np.ndarray  # (T, D, LANES)
+    squares: np.ndarray  # (D / LANES, T, LANES, LANES), as `transposed` makes them
+    weight: np.ndarray  # (T, LANES), 1 for a sample that counts
+    classes: np.ndarray  # (2, T, C, LANES)
+    states: np.ndarray  # (4, T, d, LANES)
 
-    def settle(self, samples: Samples) -> None:
-        """The free phase."""
-        settle(
-            self.flat, self.shape, samples.tiles, self.activation, self.free, self.ball,
-            samples.driven, samples.h,
-        )  # fmt: skip
 
-    def teach(self, samples: Samples, y: np.ndarray) -> tuple[np.ndarray, ...]:
-        """What the errors at the free states move: error, moved and centre of `steps.teach`."""
-        shape = (len(samples.h), self.shape[3], LANES)
-        error = np.empty(shape, np.float32)
-        moved, centre = np.empty((2, *samples.h.shape), np.float32)
-        teach(
-            self.flat, self.shape, KINDS[self.trial.rule], samples.driven, samples.h, y,
-            np.float32(self.trial.beta), self.activation, self.nudged, self.ball,
-            error, moved, centre,
-        )  # fmt: skip
-        return error, moved, centre
+class HeavyBall(NamedTuple):
+    """The heavy ball: h' = omega image + kept h - mu (previous h), so many times.
 
-    def update(self, samples: Samples, error, moved, centre) -> None:
-        """Gradient, Adam, and the cap of the recurrent weights."""
-        n, trial, train = samples.n, self.trial, self.train
-        scale = -1 / (2 * n * trial.beta) if trial.rule == "tep" else 1 / n
-        self.count += 1
-        one, two = train.betas
-        rise, fall = 1 - one**self.count, 1 - two**self.count
-        rates = (trial.lr / rise, 1 - one, two, 1 - two, 1 / math.sqrt(fall), train.adam_eps)
-        improve(
-            self.flat, self.shape, samples.lines, samples.h, error, moved, centre, scale, n,
-            self.found, self.m, self.v, rates, trial.lr * trial.weight_decay,
-            self.u, train.spectral_cap, train.power_steps,
-        )  # fmt: skip
+    mu is the momentum, and kept is 1 - omega + mu.
+    """
 
-    def logits(self, samples: Samples) -> np.ndarray:
-        """(n, C) of settled samples."""
-        out = np.empty((len(samples.h), self.shape[3], LANES), np.float32)
-        read(self.flat, self.shape, samples.h, out)
-        return out.transpose(0, 2, 1).reshape(-1, self.shape[3])[: samples.n]
+    omega: float
+    kept: float
+    mu: float
+    free: int
+    nudged: int
+
+
+def fours(n: int) -> int:
+    """The next multiple of 4."""
+    return math.ceil(n / 4) * 4
+
+
+def zeros(*shape: int) -> np.ndarray:
+    """float32 zeros that begin on a line of the cache."""
+    size = math.prod(shape)
+    buffer = np.zeros(size + LINE, np.float32)
+    start = -buffer.ctypes.data // buffer.itemsize % LINE
+    return buffer[start : start + size].reshape(shape)
+
+
+@inner
+def parameters(flat, shape):
+    """The views, for Python as `parameters.py_func`."""
+    inputs, d, classes, recurrent = shape
+    a = d * inputs
+    b = a + (d * d if recurrent else 0)
+    c = b + classes * d
+    w_x, w, w_o = flat[:a].reshape(d, inputs), flat[a:b].reshape(-1, d), flat[b:c].reshape(-1, d)
+    return Parameters(w_x, w, w_o, flat[c : c + d], flat[c + d :])
+
+
+@inner
+def tile(samples, t):
+    """Of tile t the drive, the free state, what is moved, the centre, truth, error and weight."""
+    a, b = samples.states, samples.classes
+    states = a[DRIVE, t], a[FREE, t], a[MOVED, t], a[CENTRE, t]
+    return *states, b[TRUTH, t], b[ERROR, t], samples.weight[t]
+
+
+def n_numbers(shape: Shape) -> int:
+    """The size of all parameters."""
+    inputs, d, classes, recurrent = shape
+    return d * (inputs + recurrent * d + classes + 1) + classes
+
+
+def samples(n: int, shape: Shape) -> Samples:
+    """Buffer for n samples."""
+    tiles, (inputs, d, classes, _) = math.ceil(n / LANES), shape
+    weight = zeros(tiles, LANES)
+    weight.ravel()[:n] = 1
+    squares = zeros(math.ceil(inputs / LANES), tiles, LANES, LANES)
+    classes, states = zeros(2, tiles, classes, LANES), zeros(4, tiles, d, LANES)
+    return Samples(zeros(tiles, inputs, LANES), squares, weight, classes, states)

@@ -1,85 +1,78 @@
-"""The gradient of a step, Adam, and the cap of the recurrent weights, in few passes."""
+"""The gradient of a step, Adam, and the cap of the recurrent weights."""
+
+from typing import NamedTuple
 
 import numpy as np
 
 from scripts.lib.compiled import entry, inner
-from scripts.tep_bp.models.fused.lanes import LANES
-from scripts.tep_bp.models.fused.products import onto_tiles
-from scripts.tep_bp.models.fused.steps import views
+from scripts.tep_bp.models.fused.arithmetic import LANES, ONE, ZERO, add_product
+from scripts.tep_bp.models.fused.network import CENTRE, ERROR, FREE, MOVED, parameters
 
-ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
-SIDE = 16  # of a square that stays in the cache
+HALF = np.float32(0.5)
+
+
+class Rates(NamedTuple):
+    """What Adam and the cap do in one step."""
+
+    lr: float  # lr / (1 - beta1^t)
+    new: float  # 1 - beta1
+    old_square: float  # beta2
+    new_square: float  # 1 - beta2
+    fall: float  # 1 / sqrt(1 - beta2^t)
+    eps: np.float32
+    kept: float  # 1 - lr weight_decay, of the matrices
+    scale: float  # of MOVED to the gradient by the drive
+    share: float  # 1 / n
+    cap: float  # of the spectral norm of W
+    power_steps: int
 
 
 @inner
-def transposed(tiles, columns):
-    """Lines (T, LANES, columns) of tiles (T, rows, LANES); columns beyond the rows are 0."""
-    lines = np.zeros((len(tiles), LANES, columns), np.float32)
-    for tile in range(len(tiles)):
-        for i in range(tiles.shape[1]):
+def transposed(tiles):
+    """Tiles (T, R, LANES) as squares (R / LANES, T, LANES, LANES), a row per sample, else 0."""
+    count, rows, _ = tiles.shape
+    squares = np.zeros(((rows + LANES - 1) // LANES, count, LANES, LANES), np.float32)
+    for t in range(count):
+        for i in range(rows):
+            row, square = tiles[t, i], squares[i // LANES, t]
             for s in range(LANES):
-                lines[tile, s, i] = tiles[tile, i, s]
-    return lines
+                square[s, i % LANES] = row[s]
+    return squares
 
 
 @inner
-def symmetrise(w, scale):
-    """w = scale / 2 (w + w'), exactly symmetric, in squares that stay in the cache."""
-    half = HALF * scale
-    for top in range(0, len(w), SIDE):
-        bottom = min(top + SIDE, len(w))
-        for left in range(0, top + 1, SIDE):
-            for i in range(top, bottom):
-                for j in range(left, min(left + SIDE, i + 1)):
-                    mean = half * (w[i, j] + w[j, i])
-                    w[i, j] = mean
-                    w[j, i] = mean
+def over_samples(a, squares, factor, out):
+    """out (R, P) = factor times the sum over samples of a (T, R, LANES) by `squares` of P rows."""
+    tile = np.empty(a.shape[1:], np.float32)
+    for block in range(len(squares)):
+        tile[:] = ZERO
+        for t in range(len(a)):
+            add_product(a[t], squares[block, t], tile)
+        left = block * LANES
+        for i in range(len(out)):
+            row, line = out[i, left : left + LANES], tile[i]
+            for j in range(len(row)):
+                row[j] = factor * line[j]
 
 
 @inner
-def row_sums(tiles, scale, out):
-    """out[i] = scale * sum of tiles (T, rows, LANES) over samples."""
-    for i in range(tiles.shape[1]):
+def sums(tiles, factor, out):
+    """out[i] = factor times the sum of tiles (T, R, LANES) over samples."""
+    for i in range(len(out)):
         total = ZERO
-        for tile in range(len(tiles)):
-            for s in range(LANES):
-                total += tiles[tile, i, s]
-        out[i] = scale * total
+        for t in range(len(tiles)):
+            row = tiles[t, i]
+            for s in range(len(row)):
+                total += row[s]
+        out[i] = factor * total
 
 
 @inner
-def gradient(shape, lines, h, error, moved, centre, scale, n, found):
-    """Write the gradient of the mean cross-entropy of n samples to `found`.
-
-    `scale` times what is `moved` is its gradient by the drive; lines are the samples.
-    """
-    w_x, w, w_o, b, b_o = views(found, shape)
-    scale = np.float32(scale)
-    onto_tiles(moved, lines, w_x)
-    for i in range(len(w_x)):
-        for j in range(w_x.shape[1]):
-            w_x[i, j] *= scale
-    row_sums(moved, scale, b)
-    if len(w):
-        onto_tiles(centre, transposed(moved, len(w)), w)
-        symmetrise(w, scale)
-    own = ONE / np.float32(n)
-    onto_tiles(h, transposed(error, w_o.shape[1]), w_o)
-    for i in range(len(w_o)):
-        for j in range(w_o.shape[1]):
-            w_o[i, j] *= own
-    row_sums(error, own, b_o)
-
-
-@inner
-def descend(flat, g, m, v, decayed, decay, rates):
-    """One step of Adam; the first `decayed` parameters shrink by the share `decay` (spec 1.9).
-
-    `rates` is lr / (1 - beta1^t), 1 - beta1, beta2, 1 - beta2, 1 / sqrt(1 - beta2^t), eps.
-    """
-    lr, new, old_square = np.float32(rates[0]), np.float32(rates[1]), np.float32(rates[2])
-    new_square, fall, eps = np.float32(rates[3]), np.float32(rates[4]), np.float32(rates[5])
-    kept = ONE - np.float32(decay)
+def descend(flat, g, m, v, decayed, rates):
+    """One step of Adam; the first `decayed` parameters shrink by weight decay."""
+    lr, eps, kept = np.float32(rates.lr), np.float32(rates.eps), np.float32(rates.kept)
+    new, old_square = np.float32(rates.new), np.float32(rates.old_square)
+    new_square, fall = np.float32(rates.new_square), np.float32(rates.fall)
     for i in range(len(flat)):
         m[i] += new * (g[i] - m[i])
         v[i] = old_square * v[i] + new_square * (g[i] * g[i])
@@ -88,39 +81,42 @@ def descend(flat, g, m, v, decayed, decay, rates):
 
 
 @inner
-def contract(flat, shape, u, cap, steps):
-    """Cap the spectral norm of W as seen by `steps` power iterations from u (d,), which persists.
+def contract(w, u, cap, steps):
+    """Cap the spectral norm of w as seen by `steps` power iterations from u (d,), which persists.
 
     W needs no symmetrising: where it starts, its gradient and so its moments are exactly symmetric.
     """
-    w = views(flat, shape)[1]
     v, norm = np.empty_like(u), ONE
     for _ in range(steps):
         square = ZERO
         for i in range(len(w)):
-            total = ZERO
-            for j in range(len(w)):
-                total += w[i, j] * u[j]
+            row, total = w[i], ZERO
+            for j in range(len(row)):
+                total += row[j] * u[j]
             v[i] = total
             square += total * total
         norm = np.sqrt(square)
-        for i in range(len(w)):
-            u[i] = v[i] / norm
+        u[:] = v / norm
     shrunk = cap / norm
     if not shrunk >= ONE:  # also where it is not a number
-        for i in range(len(w)):
-            for j in range(len(w)):
-                w[i, j] *= shrunk
+        w *= shrunk
 
 
 @entry
-def improve(
-    flat, shape, lines, h, error, moved, centre, scale, n, found, m, v, rates, decay, u, cap, steps
-):  # fmt: skip
-    """One update of the parameters: gradient, Adam, and the cap where the network is recurrent."""
-    gradient(shape, lines, h, error, moved, centre, scale, n, found)
-    inputs, d, columns, _, recurrent = shape
-    units = d if recurrent else 0
-    descend(flat, found, m, v, d * (inputs + columns + units), decay, rates)
-    if recurrent:
-        contract(flat, shape, u, np.float32(cap), steps)
+def improve(flat, gradient, m, v, u, shape, samples, rates):
+    """One update by the gradient of the mean cross-entropy, which is left in `gradient`."""
+    net, g = parameters(flat, shape), parameters(gradient, shape)
+    moved, error = samples.states[MOVED], samples.classes[ERROR]
+    scale, share = np.float32(rates.scale), np.float32(rates.share)
+    over_samples(moved, samples.squares, scale, g.W_x)
+    sums(moved, scale, g.b)
+    over_samples(error, transposed(samples.states[FREE]), share, g.W_o)
+    sums(error, share, g.b_o)
+    if shape.recurrent:
+        over_samples(samples.states[CENTRE], transposed(moved), scale, g.W)
+        for i in range(len(g.W)):  # exactly symmetric
+            for j in range(i + 1):
+                g.W[i, j] = g.W[j, i] = HALF * (g.W[i, j] + g.W[j, i])
+    descend(flat, gradient, m, v, net.W_x.size + net.W.size + net.W_o.size, rates)
+    if shape.recurrent:
+        contract(net.W, u, np.float32(rates.cap), rates.power_steps)

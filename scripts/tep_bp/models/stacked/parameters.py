@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from scripts.tep_bp.models.initial import initial
+from scripts.tep_bp.models.interface import initial
 from scripts.tep_bp.plans.space import Trial
 
 ABSENT = -1e4  # bias of the classes that only fill the line: their probability is exactly 0

@@ -26,8 +26,8 @@ import numpy as np
 from scripts.lib.faults import ConfigError
 from scripts.lib.implementations import implementation
 from scripts.lib.seeds import numpy_rng, seed63, stream
-from scripts.lib.settings import Model, Share, Text, setting, values
 from scripts.lib.timing import Phases
+from scripts.lib.typed import Model, Share, Text, setting, values
 
 if TYPE_CHECKING:
     import torch

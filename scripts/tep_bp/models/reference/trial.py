@@ -14,15 +14,14 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
-from scripts.tep_bp.models.initial import batch_orders, initial
-from scripts.tep_bp.models.interface import Data, Fit, numbers
-from scripts.tep_bp.models.reference.networks import Perceptron, Recurrent
-from scripts.tep_bp.models.reference.proposals import (
+from scripts.tep_bp.models.interface import Data, Fit, batch_orders, initial, numbers
+from scripts.tep_bp.models.reference.free_phases import (
     LastStates,
     compile_free,
     gradient_cosine,
 )
-from scripts.tep_bp.models.reference.rules import RULES
+from scripts.tep_bp.models.reference.learning_rules import RULES
+from scripts.tep_bp.models.reference.networks import Perceptron, Recurrent
 from scripts.tep_bp.plans.space import Trial
 from scripts.tep_bp.settings import Solver, Training
 

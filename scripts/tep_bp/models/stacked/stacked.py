@@ -11,12 +11,11 @@ from torch.nn import functional
 
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
-from scripts.tep_bp.models.initial import batch_orders
-from scripts.tep_bp.models.interface import Data, Fit, numbers
+from scripts.tep_bp.models.interface import Data, Fit, batch_orders, numbers
 from scripts.tep_bp.models.stacked.dynamics import Activation, drive, free_phase
+from scripts.tep_bp.models.stacked.gradients import GRADIENTS, logits
 from scripts.tep_bp.models.stacked.optimiser import Adam, contract
 from scripts.tep_bp.models.stacked.parameters import Parameters, rows, stacked_parameters
-from scripts.tep_bp.models.stacked.rules import GRADIENTS, logits
 from scripts.tep_bp.plans.space import Trial
 from scripts.tep_bp.settings import Solver, Training
 

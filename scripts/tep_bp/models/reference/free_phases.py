@@ -13,8 +13,8 @@ from torch import Tensor
 
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.interface import Data, numbers
+from scripts.tep_bp.models.reference.learning_rules import tep
 from scripts.tep_bp.models.reference.networks import ACTIVATIONS, Recurrent
-from scripts.tep_bp.models.reference.rules import tep
 from scripts.tep_bp.plans.space import Trial
 from scripts.tep_bp.settings import Training
 

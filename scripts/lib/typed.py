@@ -18,8 +18,10 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     WithJsonSchema,
+    create_model,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from scripts.lib.faults import ConfigError
@@ -98,6 +100,21 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Label = Annotated[
     Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "integer"]})
 ]  # of a unit
+
+
+def optional(info: FieldInfo, about: str = "") -> tuple[Any, Any]:
+    """Type and default of a key with the bounds of another one, that may be left out."""
+    kind = info.annotation
+    for bound in info.metadata:
+        kind = Annotated[kind, bound]
+    return kind | None, setting(about or info.description or "", default=None)
+
+
+def changes_of(model: type[Model]) -> type[Model]:
+    """A model with the keys of another, all of which may be left out."""
+    fields = {name: optional(info) for name, info in model.model_fields.items()}
+    return create_model(f"{model.__name__}Changes", __base__=Model, **fields)
+
 
 M = TypeVar("M", bound=Model)
 

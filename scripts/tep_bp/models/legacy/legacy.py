@@ -6,9 +6,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from scripts.lib.timing import Phases
-from scripts.tep_bp.models.initial import batch_orders
-from scripts.tep_bp.models.interface import Data, Fit, numbers
-from scripts.tep_bp.models.legacy.phases import Step, free
+from scripts.tep_bp.models.interface import Data, Fit, batch_orders, numbers
 from scripts.tep_bp.models.legacy.transformer_block import (
     Sizes,
     drive,
@@ -21,6 +19,7 @@ from scripts.tep_bp.models.legacy.transformer_block import (
     step_flops,
     viewed,
 )
+from scripts.tep_bp.models.legacy.two_phases import Step, free
 from scripts.tep_bp.models.stacked.optimiser import Adam
 from scripts.tep_bp.models.stacked.parameters import padded
 from scripts.tep_bp.plans.space import Trial

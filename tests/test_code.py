@@ -31,8 +31,9 @@ def tree(tmp_path, monkeypatch):
 
 
 def forget() -> None:
-    for cache in (code.parsed, code._imports, code._by_name, code.closure):
-        cache.cache_clear()
+    for function in vars(code).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
 
 
 def stamps_after(tree, name: str, text: str) -> list[str]:
@@ -135,3 +136,79 @@ def test_facts_are_kept_by_content_and_a_damaged_store_is_no_store(tree, damage,
     assert bool(calls) == (damage is not None)
     (tree / "scripts/lib/near.py").write_text("y = 2\n")
     assert stamps_after(tree, "scripts/lib/near.py", "y = 2\n") != before
+
+
+ARMS = """from scripts.lib.implementations import implementation
+from scripts.a import fast, slow
+
+LEVEL = 1
+
+
+@implementation
+def loop(x):
+    return slow.f(x)
+
+
+@implementation
+def vector(x):
+    return fast.f(x)
+
+
+@implementation
+def twice(x):
+    return vector(x) + vector(x)
+"""
+
+
+@pytest.fixture
+def arms(tree):
+    """A module of implementations, each with a module of its own."""
+    (tree / "scripts/lib/implementations.py").write_text("implementation = None\n")
+    (tree / "scripts/a/arms.py").write_text(ARMS)
+    for name in ("fast", "slow"):
+        (tree / f"scripts/a/{name}.py").write_text("def f(x):\n    return x\n")
+    return tree
+
+
+def stamps_of(*only: str) -> list[str]:
+    forget()
+    return code.stamps("scripts/a/arms.py", only=only)
+
+
+def test_of_a_module_with_implementations_only_those_count_that_a_job_may_call(arms):
+    assert "slow.py" in str(stamps_of("loop"))
+    assert "fast.py" not in str(stamps_of("loop"))
+    before = stamps_of("loop"), stamps_of("vector")
+    (arms / "scripts/a/arms.py").write_text(ARMS.replace("fast.f(x)", "fast.f(x + 1)"))
+    assert stamps_of("loop") == before[0]
+    assert stamps_of("vector") != before[1]
+
+
+def test_what_all_implementations_share_counts_for_each(arms):
+    before = [stamps_of(name) for name in ("loop", "vector", "twice")]
+    (arms / "scripts/a/arms.py").write_text(ARMS.replace("LEVEL = 1", "LEVEL = 2"))
+    after = [stamps_of(name) for name in ("loop", "vector", "twice")]
+    assert all(old != new for old, new in zip(before, after, strict=True))
+
+
+def test_an_implementation_that_another_calls_counts_for_it(arms):
+    before = stamps_of("twice")
+    assert "fast.py" in str(before)
+    (arms / "scripts/a/arms.py").write_text(ARMS.replace("fast.f(x)", "fast.f(x + 1)"))
+    assert stamps_of("twice") != before
+
+
+@pytest.mark.parametrize(
+    ("imported", "call"),
+    [
+        ("from scripts.a.arms import vector", "vector(1)"),
+        ("from scripts.a.arms import vector as v", "v(1)"),
+        ("from scripts.a import arms", "arms.vector(1)"),
+        ("from . import arms as a", "a.vector(1)"),
+    ],
+)
+def test_an_implementation_that_another_module_calls_by_its_name_counts(arms, imported, call):
+    (arms / "scripts/a/slow.py").write_text(f"def f(x):\n    {imported}\n    return {call}\n")
+    before = stamps_of("loop")
+    (arms / "scripts/a/arms.py").write_text(ARMS.replace("fast.f(x)", "fast.f(x + 1)"))
+    assert stamps_of("loop") != before

@@ -33,12 +33,19 @@ Only = frozenset[str] | None
 
 
 @functools.cache
-def _imports(path: Path, only: Only = None) -> list[Path]:
-    """Files of this repository that a file imports by itself."""
+def _imported(path: Path, only: Only = None) -> list[tuple[str, ...]]:
+    """Absolute names that a file imports, e.g. ("scripts", "a", "model", "fit")."""
     package = list(path.relative_to(ROOT).parent.parts)
     names = parsed().facts(path, only)["imports"]
-    absolute = [package[: len(package) - level + 1] * bool(level) + parts for level, parts in names]
-    return [file for parts in absolute for file in _files_of(tuple(parts))]
+    return [
+        tuple(package[: len(package) - level + 1] * bool(level) + parts) for level, parts in names
+    ]
+
+
+@functools.cache
+def _imports(path: Path, only: Only = None) -> list[Path]:
+    """Files of this repository that a file imports by itself."""
+    return [file for parts in _imported(path, only) for file in _files_of(parts)]
 
 
 @functools.cache
@@ -74,9 +81,28 @@ def _by_name(path: Path, only: Only = None) -> tuple[frozenset[Path], ...]:
     return tuple(found)
 
 
+def _named(files: set[Path], only: frozenset[str]) -> frozenset[str]:
+    """Implementations that one of these files imports by name, so that it may call them."""
+    found = set()
+    for path in files:
+        for parts in _imported(path, only):
+            for file in _files_of(parts):
+                found |= {parts[-1]} & set(parsed().facts(file)["implementations"])
+    return frozenset(found)
+
+
 @functools.cache
-def executed(*scripts: str, only: Only = None) -> set[Path]:
-    """Files that running these scripts may execute.
+def executed(*scripts: str, only: Only = None) -> tuple[set[Path], Only]:
+    """Files that running these scripts may execute, and the implementations that they may call."""
+    files = _executed(*scripts, only=only)
+    while only is not None and not (called := _named(files, only)) <= only:
+        only |= called
+        files = _executed(*scripts, only=only)
+    return files, only
+
+
+def _executed(*scripts: str, only: Only) -> set[Path]:
+    """Files that running these scripts may execute, if these implementations are called.
 
     A module that is imported by a name made at run time may be any of its package, unless one of
     them is among the scripts: a rule that names the one that its jobs import is taken at its word.
@@ -107,7 +133,8 @@ def stamps(*scripts: str, only: Iterable[str] | None = None) -> list[str]:
 
 @functools.cache
 def _stamps(*scripts: str, only: Only) -> tuple[str, ...]:
+    files, called = executed(*scripts, only=only)
     return tuple(
-        f"{path.relative_to(ROOT).as_posix()}@{parsed().facts(path, only)['digest']}"
-        for path in sorted(executed(*scripts, only=only))
+        f"{path.relative_to(ROOT).as_posix()}@{parsed().facts(path, called)['digest']}"
+        for path in sorted(files)
     )

@@ -71,8 +71,16 @@ def _is_implementation(node: ast.stmt) -> bool:
 
 
 def _without_others(tree: ast.Module, only: frozenset[str]) -> ast.Module:
-    """The module without the other implementations, and without the imports that only they use."""
-    kept = [node for node in tree.body if not _is_implementation(node) or node.name in only]
+    """The module without the other implementations, and without the imports that only they use.
+
+    One that the rest of the module names is no other: it may be called.
+    """
+    kept, named = [], set(only)
+    while True:
+        found = [node for node in tree.body if not _is_implementation(node) or node.name in named]
+        if len(found) == len(kept):
+            break
+        kept, named = found, named | _names(ast.Module(found, []))
     unused = _names(tree) - _names(ast.Module(kept, []))
     body = []
     for node in kept:
@@ -93,15 +101,25 @@ def _names(tree: ast.Module) -> set[str]:
 
 
 def _imports(tree: ast.Module) -> list[list]:
-    """[level, parts of the dotted name] of each name that is imported; level 0 is absolute."""
-    names = []
+    """[level, parts of the dotted name] of each name that is imported; level 0 is absolute.
+
+    What is taken from an imported module (`module.name`) counts as imported too.
+    """
+    names, bound = [], {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [[0, alias.name.split(".")] for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             module = node.module.split(".") if node.module else []
-            names += [[node.level, [*module, alias.name]] for alias in node.names]
-    return names
+            for alias in node.names:
+                names.append([node.level, [*module, alias.name]])
+                bound[alias.asname or alias.name] = names[-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") in bound:
+            level, parts = bound[node.value.id]
+            names.append([level, [*parts, node.attr]])
+    unique = dict.fromkeys((level, *parts) for level, parts in names)
+    return [[level, parts] for level, *parts in unique]
 
 
 def _by_name(tree: ast.Module) -> list[str]:

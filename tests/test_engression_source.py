@@ -18,7 +18,7 @@ RECORD = TESTS.parent / "results/records/2026-11-22-engression/summary.csv"
 def misses(found: pd.DataFrame) -> list[str]:
     """Cells whose mean MMD is over 3 standard errors, or mean epochs over 5 %, off the original.
 
-    The source has two runs of 10 replications (sequential and parallel), on other data since its
+    The original has two runs of 10 replications (sequential and parallel), on other data since its
     data are not seeded; their mean has half the error variance of ours.
     """
     out = []

@@ -1,6 +1,9 @@
-"""PyTorch generators on random streams addressed by label."""
+"""PyTorch generators on random streams addressed by label, and orders drawn from them."""
+
+from collections.abc import Iterator
 
 import torch
+from torch.utils.data import Sampler
 
 from scripts.lib.seeds import seed63, stream
 
@@ -8,3 +11,16 @@ from scripts.lib.seeds import seed63, stream
 def torch_rng(*labels: str | int) -> torch.Generator:
     """CPU generator on the stream of these labels (root seed first)."""
     return torch.Generator().manual_seed(seed63(stream(*labels)))
+
+
+class EpochPermutation(Sampler):
+    """Row numbers in the order of one `randperm` an epoch."""
+
+    def __init__(self, n: int, rng: torch.Generator):
+        self.n, self.rng = n, rng
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(torch.randperm(self.n, generator=self.rng).tolist())
+
+    def __len__(self) -> int:
+        return self.n

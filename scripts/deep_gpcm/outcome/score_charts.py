@@ -9,23 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg
-from scripts.lib.panels import WIDTH, draw, grid, legend
+from scripts.lib.panels import WIDTH, draw, grid, legend, styles_of
 
 ROLES = {"result": ("o", FIRST), "classical": ("D", SECOND), "ceiling": ("^", INK)}
 OTHER = ("o", INK)
 COUNTED = 1e-3  # nats by which an arm's NLL differs from that of the answers if it counts padding
-# Marker, line, colour and fill of the first arms of a table: result, classical, further ones.
-STYLES = [
-    ("o", "-", FIRST, True),
-    ("D", "--", SECOND, True),
-    ("^", ":", INK, False),
-    ("s", "-.", FIRST, False),
-]
-
-
-def styles_of(arms: list[str]) -> dict[str, tuple]:
-    """The style of each arm, by the order of their appearance."""
-    return {arm: STYLES[place % len(STYLES)] for place, arm in enumerate(dict.fromkeys(arms))}
 
 
 def score_row(axes: Axes, at: int, row: pd.Series) -> str:

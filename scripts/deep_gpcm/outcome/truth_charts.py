@@ -5,9 +5,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from scripts.deep_gpcm.outcome.score_charts import styles_of
 from scripts.lib.figures import INK, STYLE, inline_svg
-from scripts.lib.panels import WIDTH, draw, grid, legend
+from scripts.lib.panels import WIDTH, draw, grid, legend, styles_of
 
 TRUTH = ("", "-", INK, True)
 WIDE = {"lw": 3, "alpha": 0.25}

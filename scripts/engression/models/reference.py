@@ -7,28 +7,16 @@ arms see the same numbers. The "best weights" that the original meant to restore
 (its snapshot aliases the live parameters) are kept only with `restore: best`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Sampler, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from scripts.engression.models.fit import History, Problem, Trained
 from scripts.engression.models.network import views
 from scripts.engression.models.stopping import Patience
-
-
-class EpochPermutation(Sampler):
-    """Indices in the order of one `randperm` an epoch."""
-
-    def __init__(self, n: int, rng: torch.Generator):
-        self.n, self.rng = n, rng
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(torch.randperm(self.n, generator=self.rng).tolist())
-
-    def __len__(self) -> int:
-        return self.n
+from scripts.lib.torch_rng import EpochPermutation
 
 
 def module_of(parameters: torch.Tensor, widths: list[int]) -> nn.Sequential:

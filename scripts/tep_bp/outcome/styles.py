@@ -4,31 +4,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from scripts.lib.figures import FIRST, INK, SECOND
+from scripts.lib.panels import STYLES, Style
+from scripts.lib.panels import styles_of as by_order
 
-# Marker, line, colour and fill.
-STYLES = [
-    ("o", "-", FIRST, True),
-    ("D", "--", SECOND, True),
-    ("^", ":", INK, False),
-    ("s", "-.", FIRST, False),
-    ("v", (0, (5, 1, 1, 1, 1, 1)), SECOND, False),
-    ("x", (0, (1, 1)), INK, True),
-    ("P", "-", SECOND, True),
-    ("p", "--", INK, False),
-]
-RULES = dict(zip(("tep", "bp", "rbp"), STYLES, strict=False))  # the same in every figure
+# The same in every figure.
+RULES = dict(zip(("tep", "bp", "rbp"), STYLES, strict=False))
 
 
-def styles_of(names: list[str]) -> dict[str, tuple]:
+def styles_of(names: list[str]) -> dict[str, Style]:
     """The style of each name: a rule's own, else by the order of their appearance."""
-    names = list(dict.fromkeys(names))
-    if set(names) <= set(RULES):
-        return {name: RULES[name] for name in names}
-    return {name: STYLES[place % len(STYLES)] for place, name in enumerate(names)}
+    of_rules = set(names) <= set(RULES)
+    return {name: RULES[name] for name in dict.fromkeys(names)} if of_rules else by_order(names)
 
 
-def interval(axes: Axes, x: list, y: list, centre: tuple, style: tuple) -> None:
+def interval(axes: Axes, x: list, y: list, centre: tuple, style: Style) -> None:
     """A line from (x[0], y[0]) to (x[1], y[1]), if it is finite, and the mark at its centre."""
     marker, _, colour, filled = style
     if np.isfinite([*x, *y]).all():

@@ -4,15 +4,15 @@ A module, a DataLoader, nudges by autograd, `torch.optim.AdamW`. It shares with 
 only the starting point, the order of the batches and the form of the result.
 """
 
-from collections.abc import Iterator
 from contextlib import nullcontext
 
 import torch
 import torch._dynamo  # the first optimizer of a process would load it, on the clock of its trial
 import torch.nn.functional as F
-from torch.utils.data import DataLoader, Sampler, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from scripts.lib.timing import Phases
+from scripts.lib.torch_rng import EpochPermutation
 from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
 from scripts.tep_bp.models.interface import Data, Fit, batch_orders, initial, numbers
 from scripts.tep_bp.models.reference.free_phases import (
@@ -26,19 +26,6 @@ from scripts.tep_bp.plans.space import Trial
 from scripts.tep_bp.settings import Solver, Training
 
 HELD_BATCH = 4096  # samples scored at once
-
-
-class EpochPermutation(Sampler):
-    """Row numbers in the order of one `randperm` an epoch."""
-
-    def __init__(self, n: int, rng: torch.Generator):
-        self.n, self.rng = n, rng
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(torch.randperm(self.n, generator=self.rng).tolist())
-
-    def __len__(self) -> int:
-        return self.n
 
 
 def network(trial: Trial, data: Data, solver: Solver | None) -> Perceptron:

@@ -70,7 +70,9 @@ class Project:
     def training_processes(self, run: subprocess.Popen) -> list[psutil.Process]:
         """The training jobs that a started run has going."""
         children = psutil.Process(run.pid).children(recursive=True)
-        script = f"scripts.{self.study}.train"
+        script = (
+            "scripts.spine.train" if self.study == "engression" else f"scripts.{self.study}.train"
+        )
         return [child for child in children if script in " ".join(child.cmdline()[:4])]
 
     def jobs(self, *words: str, **options) -> dict[str, int]:

@@ -5,8 +5,9 @@ import signal
 
 import pytest
 
-RUN = "{antithetic: {}, reference: {reps: 0}, exact: {reps: 0}, source_cdist: {reps: 0}}"
-STUDY = {"run": RUN, "reps": "8", "block": "8", "eval": "{test_draws: 400000}"}
+OFF = "{run: {reps: 0}}"
+ARMS = f"{{reference: {OFF}, exact: {OFF}, source_cdist: {OFF}}}"
+STUDY = {"arms": ARMS, "reps": "8", "block": "8", "eval": "{test_draws: 400000}"}
 
 
 # Random kills in every study: tests/integrity/test_histories.py.

@@ -9,16 +9,18 @@ import torch
 from scripts.engression.models.fit import Fit, Problem
 from scripts.engression.models.network import initial, layer_widths
 from scripts.engression.settings import Options, Train
+from scripts.lib.config import read_settings
 from scripts.lib.own_study import Unit
 from scripts.lib.timing import Phases
-from scripts.lib.typed import Model, read_settings
+from scripts.lib.typed import Model
 from scripts.spine.jobs import Jobs
+from scripts.spine.section import two_stage_section
 from scripts.spine.train import train_unit
 from scripts.spine.two_stage import two_stage
 from tests.rule_files import shipped
 
 STUDY = two_stage("engression")
-CONFIG = read_settings(STUDY.section, shipped()["engression"], "engression")
+CONFIG = read_settings(two_stage_section(STUDY), shipped()["engression"], "engression")
 JOBS = Jobs(STUDY, CONFIG, 42)
 NET, WIDTHS = CONFIG.net, layer_widths(CONFIG.net)
 BOTH = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])

@@ -18,8 +18,8 @@ from scripts.deep_gpcm.options import Baseline, Embedding
 from scripts.deep_gpcm.settings import Section
 from scripts.deep_gpcm.specs import GpcmJob
 from scripts.deep_gpcm.unit import Unit, train_unit, unit_tables
+from scripts.lib.config import read_settings
 from scripts.lib.torch_rng import torch_rng
-from scripts.lib.typed import read_settings
 from tests.gpcm_answers import answers, fold_of, parameters
 
 ROOT = Path(__file__).resolve().parents[1]

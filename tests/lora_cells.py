@@ -6,8 +6,8 @@ import numpy as np
 import torch
 import yaml
 
+from scripts.lib.config import read_settings
 from scripts.lib.torch_rng import torch_rng
-from scripts.lib.typed import read_settings
 from scripts.lora_ablation.data.cell import Cell, parts_of
 from scripts.lora_ablation.models import reference
 from scripts.lora_ablation.models.network import Shape, initial

@@ -7,7 +7,7 @@ import pandas as pd
 import yaml
 
 from scripts.lib.code import ROOT
-from scripts.lib.typed import read_settings
+from scripts.lib.config import read_settings
 from scripts.tep_bp.data.sources import read
 from scripts.tep_bp.data.store import Task
 from scripts.tep_bp.jobs import jobs

@@ -191,6 +191,24 @@ def test_what_all_implementations_share_counts_for_each(arms):
     assert all(old != new for old, new in zip(before, after, strict=True))
 
 
+def test_a_function_that_only_other_implementations_call_does_not_count(arms):
+    text = (
+        ARMS.replace("return fast.f(x)", "return halved(x)")
+        + """
+
+def halved(x):
+    return fast.f(x) / 2
+"""
+    )
+    (arms / "scripts/a/arms.py").write_text(text)
+    before = stamps_of("loop"), stamps_of("vector")
+    assert "fast.py" not in str(before[0])
+    assert "fast.py" in str(before[1])
+    (arms / "scripts/a/arms.py").write_text(text.replace("/ 2", "/ 3"))
+    assert stamps_of("loop") == before[0]
+    assert stamps_of("vector") != before[1]
+
+
 def test_an_implementation_that_another_calls_counts_for_it(arms):
     before = stamps_of("twice")
     assert "fast.py" in str(before)

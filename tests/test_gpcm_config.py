@@ -6,8 +6,8 @@ import yaml
 from scripts.deep_gpcm.jobs import study
 from scripts.deep_gpcm.settings import Section, check
 from scripts.lib.code import ROOT
+from scripts.lib.config import read_settings
 from scripts.lib.contract import check_contract
-from scripts.lib.typed import read_settings
 from tests.mistakes import assert_refused
 
 STUDY = "deep_gpcm"

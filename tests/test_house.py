@@ -2,6 +2,8 @@
 
 import ast
 import re
+import sys
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +121,31 @@ def test_nothing_cites_a_document_that_is_not_in_the_repository():
     pages = re.compile(r"docs/[\w/-]+\.md")
     named = {page for path in files for page in pages.findall(path.read_text(encoding="utf-8"))}
     assert [page for page in named if not (ROOT / page).is_file()] == []
+
+
+# Import name: name of the package, where they differ.
+PACKAGES = {"sklearn": "scikit-learn", "yaml": "pyyaml", "llvmlite": "numba"}
+PACKAGES |= {"pydantic_core": "pydantic", "sqlalchemy": "optuna"}  # of another package
+
+
+def test_every_package_that_is_imported_is_declared_for_users_and_for_nodes():
+    imported = set()
+    for path in SCRIPTS:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.partition(".")[0])
+    own = {"scripts", *sys.stdlib_module_names}
+    wanted = {PACKAGES.get(name, name) for name in imported - own}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    declared = {re.match("[a-z0-9-]+", line)[0] for line in project}
+    assert wanted == declared
+    nodes = (ROOT / "workflow/envs/isospeed.yaml").read_text()
+    locked = (ROOT / "requirements.lock").read_text().lower()
+    for name in wanted - {"snakemake"}:
+        (version,) = re.findall(rf"- {name}==(.*)", nodes)
+        assert f"\n{name}=={version}" in locked
 
 
 def test_a_rule_is_short():

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats as scipy_stats
 
+from scripts.lib.config import read_settings
 from scripts.lib.contract import Study, check_contract
 from scripts.lib.faults import ConfigError
 from scripts.lib.page import extras, only
@@ -19,7 +20,6 @@ from scripts.lib.seeds import numpy_rng, seed63, stream
 from scripts.lib.spec import canonical, digest
 from scripts.lib.stats import mean, paired_interval, proportion, ratio_of_medians
 from scripts.lib.table_files import ContractError, write_table
-from scripts.lib.typed import read_settings
 from scripts.lib.workers import schedule
 from scripts.spine.aggregate import summarise
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts.lib.config import read_settings
 from scripts.lib.contract import check_contract
-from scripts.lib.typed import read_settings
 from scripts.lora_ablation.jobs import study
 from scripts.lora_ablation.settings import Section
 from tests.mistakes import assert_refused

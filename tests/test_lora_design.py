@@ -5,11 +5,10 @@ from typing import get_args
 
 import pytest
 
-from scripts.lib.config import ConfigError
+from scripts.lib.config import ConfigError, read_settings
 from scripts.lib.implementations import implementations
 from scripts.lib.plan import PlannedWorkload, measurement_plan
 from scripts.lib.spec import canonical
-from scripts.lib.typed import read_settings
 from scripts.lora_ablation import unit
 from scripts.lora_ablation.checks import WEIGHTS
 from scripts.lora_ablation.jobs import Jobs, adapter_blocks, round_units, study

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from scripts.lib.code import ROOT
+from scripts.lib.config import read_settings
 from scripts.lib.contract import check_contract
-from scripts.lib.typed import read_settings
 from scripts.tep_bp.jobs import study
 from scripts.tep_bp.settings import Section
 from tests.mistakes import assert_refused

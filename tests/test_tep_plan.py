@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 from scipy.stats import kstest
 
-from scripts.lib.config import ConfigError
+from scripts.lib.config import ConfigError, read_settings
 from scripts.lib.seeds import seed63, stream
-from scripts.lib.typed import read_settings
 from scripts.tep_bp.plans.proposals import repeated
 from scripts.tep_bp.plans.sampling import COLUMNS, as_trials, groups, stacks, trials
 from scripts.tep_bp.plans.space import Space, Trial, searched

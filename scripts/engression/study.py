@@ -39,11 +39,17 @@ class Axes(Model):
     n: values(int, ge=2, le=10**7) = setting("Training-sample sizes (points).", min_length=1)
 
 
+# Options that an implementation reads.
+READ = {"pooled": {"draws_per_point"}, "projected": set(Options.model_fields)}
+
+
 def check(section: Any) -> None:
     """Raise ConfigError if an arm's options do not go with its implementation."""
     for name, arm in section.arms.items():
         method, options = arm.implementation or name, arm.options
         where = f"Config: engression.arms.{name}"
+        for key in options.model_fields_set - READ.get(method, set()):
+            raise ConfigError(f"{where}.options.{key} has no effect on {method!r}; take it out.")
         if method in ("pooled", "projected") and options.draws_per_point is None:
             raise ConfigError(f"{where}.options.draws_per_point is missing.")
         if method == "projected" and section.net.noise_dim < section.net.hidden:

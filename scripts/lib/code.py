@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from scripts.lib.parsed import Parsed
-
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.lib.root import ROOT
 
 
 @functools.cache
@@ -82,12 +81,12 @@ def _by_name(path: Path, only: Only = None) -> tuple[frozenset[Path], ...]:
 
 
 def _named(files: set[Path], only: frozenset[str]) -> frozenset[str]:
-    """Implementations that one of these files imports by name, so that it may call them."""
+    """What one of these files takes by name of a module with implementations: it may be called."""
     found = set()
     for path in files:
         for parts in _imported(path, only):
             for file in _files_of(parts):
-                found |= {parts[-1]} & set(parsed().facts(file)["implementations"])
+                found |= {parts[-1]} if parsed().facts(file)["implementations"] else set()
     return frozenset(found)
 
 
@@ -119,6 +118,12 @@ def _executed(*scripts: str, only: Only) -> set[Path]:
             chosen = named or [module.relative_to(ROOT).as_posix() for module in modules]
             todo += [file for module in chosen for file in closure(module, only)]
     return files
+
+
+def imports(script: str, implementation: str) -> list[str]:
+    """Names that a script imports if it calls one of its implementations, also inside functions."""
+    names = _imported(ROOT / script, frozenset([implementation]))
+    return list(dict.fromkeys(".".join(parts) for parts in names))
 
 
 def stamps(*scripts: str, only: Iterable[str] | None = None) -> list[str]:

@@ -1,23 +1,66 @@
 """Configuration checks that end in one sentence: what is wrong, where, and what is allowed."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from scripts.lib.code import ROOT
 from scripts.lib.faults import ConfigError
-from scripts.lib.sentences import hint, told, use
-from scripts.lib.typed import LARGEST, Model, Unique, read_settings, setting, text_like
+from scripts.lib.root import ROOT
+from scripts.lib.sentences import hint, place, told, use, violation
+from scripts.lib.typed import Model, Unique, setting, text_like
 
+LARGEST = 2**63 - 1  # of whole numbers: tables hold no larger ones
 # A command line holds 131,072 characters, and a job is told what to do on its own.
 LETTERS, JOBS, UNITS = 120_000, 1_000, 2_000
 # Folders of the project that are not for results, and of the machine that are nobody's.
 OWN = ("scripts", "workflow", "config", "tests", "profiles", "docs", "shared", "results/records")
 SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr")
 SYSTEM += ("System", "Library")
+M = TypeVar("M", bound=Model)
+
+
+def read_settings(model: type[M], section: Any, at: str) -> M:
+    """The section of a configuration as its model; ConfigError with one sentence for a fault.
+
+    `at` is where it sits in the whole configuration ("engression").
+    """
+    check_values(section, at)
+    try:
+        return model.model_validate(section)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        said = (first.get("ctx") or {}).get("error")
+        raise (
+            said if isinstance(said, ConfigError) else ConfigError(violation(first, section, at))
+        ) from None
+
+
+def check_values(value: Any, where: str) -> None:
+    """What no type stops: NaN, numbers beyond every table, line breaks, keys that are no text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"Config: {where} is {value}; it must be a finite number.")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ConfigError(f"Config: {where} is {told(value)}; it must be at most {LARGEST}.")
+    if isinstance(value, str) and value.splitlines() not in ([], [value]):
+        raise ConfigError(f"Config: {where} is {told(value)}; it must be one line.")
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise ConfigError(
+                    f"Config: {where or 'the top level'} has the key {told(key)}, which YAML does "
+                    "not read as text; put it in quotes."
+                )
+            if key.splitlines() != [key]:
+                raise ConfigError(
+                    f"Config: {where} has the key {told(key)}; a key is one line, and not empty."
+                )
+    parts = enumerate(value) if isinstance(value, list) else getattr(value, "items", list)()
+    for key, part in parts:
+        check_values(part, place([key], where))
 
 
 def check_member(value: Any, allowed: Iterable, where: str) -> None:
@@ -97,6 +140,15 @@ def read_root(config: Mapping[str, Any]) -> Root:
     root = read_settings(Root, {key: config[key] for key in Root.model_fields if key in config}, "")
     check_results(root.pathvars.results)
     return root
+
+
+def section_of(config: Mapping[str, Any], study: str) -> Any:
+    """The section of a study; ConfigError if no file has it."""
+    if study not in config:
+        raise ConfigError(
+            f"Config: no file has the section {study!r}; config/{study}.yaml must begin with it."
+        )
+    return config[study]
 
 
 def check_sections(config: Mapping[str, Any], known: Iterable[str]) -> None:

@@ -11,7 +11,8 @@ Such a study is one module and one YAML file. The module has
     DATA             keys of Settings that `data` reads (all, if left out): others reload nothing
     data(unit)       arrays of the unit, by name, from random streams or files
     evaluate(unit, answer)   metrics of what an arm returned (may be left out)
-    check(settings)  raises ConfigError for values that do not go together (may be left out)
+    RENAMED          old keys of the section: {old: place of the new one} (may be left out)
+    check(section)   raises ConfigError for values that do not go together (may be left out)
 
 and its implementations, functions of a unit that `@implementation` declares: they return what
 `evaluate` takes, or the metrics themselves. Snakemake reads the module, so what is slow to import

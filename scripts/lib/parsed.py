@@ -81,6 +81,7 @@ def _without_others(tree: ast.Module, only: frozenset[str]) -> ast.Module:
         if len(found) == len(kept):
             break
         kept, named = found, named | _names(ast.Module(found, []))
+    kept = _without_helpers(kept, _names(tree), only)
     unused = _names(tree) - _names(ast.Module(kept, []))
     body = []
     for node in kept:
@@ -94,6 +95,21 @@ def _without_others(tree: ast.Module, only: frozenset[str]) -> ast.Module:
                 continue
         body.append(node)
     return ast.Module(body, [])
+
+
+def _without_helpers(kept: list[ast.stmt], named: set[str], only: frozenset[str]) -> list[ast.stmt]:
+    """Statements without functions and classes that only dropped implementations name."""
+    definitions = ast.FunctionDef | ast.ClassDef
+    while True:
+        used = _names(ast.Module(kept, [])) | only
+        rest = [
+            node
+            for node in kept
+            if not isinstance(node, definitions) or node.name in used or node.name not in named
+        ]
+        if len(rest) == len(kept):
+            return kept
+        kept = rest
 
 
 def _names(tree: ast.Module) -> set[str]:

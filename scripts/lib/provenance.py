@@ -6,7 +6,7 @@ import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from scripts.lib.code import ROOT
+from scripts.lib.root import ROOT
 
 
 def _git(*words: str) -> str:
@@ -31,6 +31,11 @@ def versions() -> dict[str, str]:
         "optuna", "datasets", "safetensors", "snakemake",
     )  # fmt: skip
     return {"python": platform.python_version()} | {name: _installed(name) for name in packages}
+
+
+def computing_versions() -> dict[str, str]:
+    """Those that a result is made from: the workflow engine changes none."""
+    return {name: version for name, version in versions().items() if name != "snakemake"}
 
 
 @cache

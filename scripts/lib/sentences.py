@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from scripts.lib.typed import PATTERNS
+
 LONGEST = 80  # letters of a value that is repeated in a sentence
 # Pydantic's errors in words; {} is the bound.
 WANTED = {
@@ -32,8 +34,6 @@ TYPES = {
     "model_attributes_type": "mapping",
 }
 WORDS = {"string": "text", "array": "list", "object": "mapping"}
-# What patterns allow; settings.text_like adds its own.
-PATTERNS: dict[str, str] = {}
 
 
 def told(value: Any) -> str:

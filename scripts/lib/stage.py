@@ -16,7 +16,7 @@ from scripts.lib.faults import LoadError
 from scripts.lib.files import remove
 from scripts.lib.job import JOB
 
-# What a rule says after `shell:`; `params.job` is made by scripts/spine/rules.py.
+# What a rule says after `shell:`; `params.job` is made by scripts/spine/keys.py.
 CALL = "python -m {module} {{params.job:q}} 2> >(tee {{log:q}} >&2)"
 
 

@@ -20,12 +20,11 @@ class Phases:
         self._last = now
 
     def end(self) -> None:
-        """Take the time until now for work without phases, if no phase was booked."""
-        if not self.seconds:
-            self._last = time.perf_counter()
+        """Count what came after the last lap: it is in `fit_s`, and in no phase."""
+        self._last = time.perf_counter()
 
     def columns(self) -> dict[str, float]:
-        """Row columns `fit_s`, `cpu_s` and one `<phase>_s` each; the phases add up to `fit_s`."""
+        """Row columns `fit_s`, `cpu_s` and one `<phase>_s` each, parts of `fit_s`."""
         cpu_s = time.process_time() - self.cpu_start
         phases = {f"{name}_s": seconds for name, seconds in self.seconds.items()}
         return {"fit_s": self._last - self.wall_start, "cpu_s": cpu_s, **phases}

@@ -4,7 +4,6 @@ From them come the check of a configuration, which ends in one sentence, the sch
 and the types of what jobs are told.
 """
 
-import math
 from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -16,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     WithJsonSchema,
     create_model,
     model_validator,
@@ -24,10 +22,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from scripts.lib.faults import ConfigError
-from scripts.lib.sentences import PATTERNS, place, told, violation
-
-LARGEST = 2**63 - 1  # of whole numbers: tables hold no larger ones
+# What patterns allow, in words; `text_like` adds them.
+PATTERNS: dict[str, str] = {}
 
 
 class Model(BaseModel):
@@ -114,46 +110,3 @@ def changes_of(model: type[Model]) -> type[Model]:
     """A model with the keys of another, all of which may be left out."""
     fields = {name: optional(info) for name, info in model.model_fields.items()}
     return create_model(f"{model.__name__}Changes", __base__=Model, **fields)
-
-
-M = TypeVar("M", bound=Model)
-
-
-def read_settings(model: type[M], section: Any, at: str) -> M:
-    """The section of a configuration as its model; ConfigError with one sentence for a fault.
-
-    `at` is where it sits in the whole configuration ("engression").
-    """
-    check_values(section, at)
-    try:
-        return model.model_validate(section)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        said = (first.get("ctx") or {}).get("error")
-        raise (
-            said if isinstance(said, ConfigError) else ConfigError(violation(first, section, at))
-        ) from None
-
-
-def check_values(value: Any, where: str) -> None:
-    """What no type stops: NaN, numbers beyond every table, line breaks, keys that are no text."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"Config: {where} is {value}; it must be a finite number.")
-    if isinstance(value, int) and abs(value) > LARGEST:
-        raise ConfigError(f"Config: {where} is {told(value)}; it must be at most {LARGEST}.")
-    if isinstance(value, str) and value.splitlines() not in ([], [value]):
-        raise ConfigError(f"Config: {where} is {told(value)}; it must be one line.")
-    if isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, str):
-                raise ConfigError(
-                    f"Config: {where or 'the top level'} has the key {told(key)}, which YAML does "
-                    "not read as text; put it in quotes."
-                )
-            if key.splitlines() != [key]:
-                raise ConfigError(
-                    f"Config: {where} has the key {told(key)}; a key is one line, and not empty."
-                )
-    parts = enumerate(value) if isinstance(value, list) else getattr(value, "items", list)()
-    for key, part in parts:
-        check_values(part, place([key], where))

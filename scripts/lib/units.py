@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scripts.lib.files import replacing
 from scripts.lib.job import JOB
-from scripts.lib.provenance import instruction_set, versions
+from scripts.lib.provenance import computing_versions, instruction_set
 from scripts.lib.seals import with_checksum, without_checksum
 from scripts.lib.spec import digest
 from scripts.lib.training_job import TrainingJob
@@ -23,7 +23,7 @@ def unit_folder(spec: TrainingJob) -> Path | None:
     if not JOB.results:
         return None
     shared = spec.model_dump(mode="json", exclude={"units"})
-    name = digest(shared, JOB.code, versions(), JOB.threads, instruction_set())
+    name = digest(shared, JOB.code, computing_versions(), JOB.threads, instruction_set())
     return Path(JOB.results, spec.study, "units", spec.arm, name)
 
 

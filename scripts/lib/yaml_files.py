@@ -9,7 +9,7 @@ import yaml
 from scripts.lib.faults import ConfigError, reason
 from scripts.lib.sentences import told
 
-# The compiled parser where PyYAML has it: every call of Snakemake reads schemas and configurations.
+# The compiled parser where PyYAML has it: every call of Snakemake reads all configurations.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # What aliases may unfold to; the configuration of all studies has 2,000 values.
 MOST = 100_000

@@ -4,17 +4,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from scripts.lib.config import read_settings
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
-from scripts.lib.typed import (
-    Model,
-    Name,
-    Text,
-    Unique,
-    changes_of,
-    read_settings,
-    setting,
-    text_like,
-)
+from scripts.lib.typed import Model, Name, Text, Unique, changes_of, setting, text_like
 from scripts.lora_ablation.checks import check
 from scripts.lora_ablation.specs import (
     STUDY,

@@ -4,13 +4,13 @@ from itertools import product
 from typing import Any
 
 from scripts.lib.blocks import cut
-from scripts.lib.code import stamps
-from scripts.lib.config import JOBS, UNITS, check_member, check_size
+from scripts.lib.code import imports, stamps
+from scripts.lib.config import JOBS, UNITS, check_member, check_size, read_settings
 from scripts.lib.contract import Study, check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.lib.plan import measurement_plan
 from scripts.lib.sentences import told
-from scripts.lib.typed import Model, read_settings
+from scripts.lib.typed import Model
 from scripts.spine.two_stage import LoadJob, TrainJob, TwoStage
 
 
@@ -65,6 +65,7 @@ class Jobs:
             seed=self.seed,
             units=units,
             implementation=options.implementation or arm,
+            imports=imports(self.study.script, options.implementation or arm),
             settings=self.settings(changes, at),
             options=plain(options.options),
         )
@@ -98,8 +99,8 @@ class Jobs:
 
     def timed(self, arm: str, workload: Any) -> TrainJob:
         """An arm's job in a measured workload, without units."""
-        names = self.section.measure.workloads
-        name = next(name for name, entry in names.items() if entry is workload)
+        workloads = self.section.measure.workloads
+        name = next(name for name, entry in workloads.items() if entry is workload)
         at = f"{self.study.name}.measure.workloads.{name}.settings"
         return self._train(arm, [], workload.settings, at)
 
@@ -116,7 +117,7 @@ def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return values | changes | {k: merged(values[k], changes[k]) for k in inner}
 
 
-def study_of(study: TwoStage, section: Any, seed: int, active: bool) -> Study:
+def announced(study: TwoStage, section: Any, seed: int, active: bool) -> Study:
     """The study as the spine knows it; ConfigError with one sentence for what cannot be.
 
     What is planned is told only if the study is `active`.
@@ -175,6 +176,12 @@ def _check_sizes(at: str, study: TwoStage, section: Any) -> None:
     jobs = sum(-(-reps // size) for reps in wanted)
     check_size(jobs, JOBS, "jobs", f"{at}.reps", "ask for fewer or use larger blocks")
     for name, workload in section.measure.workloads.items():
+        for key in study.data_settings.model_fields.keys() & workload.settings.keys():
+            where = f"{at}.measure.workloads.{name}.settings.{key}"
+            raise ConfigError(
+                f"Config: {where} would change the data, which all workloads share; change it "
+                f"for all: {at}.{key}."
+            )
         units = 1
         for axis in study.axes[:-1]:
             units *= len(getattr(workload, axis) or getattr(section.axes, axis))

@@ -26,7 +26,7 @@ from snakemake.settings.enums import RerunTrigger
 
 from scripts.lib.files import replacing
 from scripts.lib.job import Job, Named
-from scripts.lib.provenance import versions
+from scripts.lib.provenance import computing_versions
 from scripts.lib.seals import checksum, fault
 from scripts.lib.spec import canonical, digest
 from scripts.spine.rules import furnish
@@ -49,7 +49,7 @@ class Keys:
         self._made = Job(results=self._results)
         self._index = OutputIndex(workflow.rules)
         self._auditing = True
-        self._versions = {name: v for name, v in versions().items() if name != "snakemake"}
+        self._versions = computing_versions()
         self.key, self._producer = cache(self._key_of_file), cache(self._find_producer)
         self._job = cache(self._key_of_job)
 

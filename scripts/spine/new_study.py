@@ -8,11 +8,13 @@ import re
 import sys
 from pathlib import Path
 
-from scripts.lib.code import ROOT
+from scripts.lib.config import Root
 from scripts.lib.faults import ConfigError
+from scripts.lib.root import ROOT
 
 TEMPLATE = {"study.py": "scripts/{name}/study.py", "study.yaml": "config/{name}.yaml"}
-TAKEN = ("lib", "spine", "config")
+# Folders of scripts/ and results/, and keys beside the sections of studies.
+TAKEN = {"lib", "spine", "logs", "records", *Root.model_fields}
 STUDIES = re.compile(r"^studies: \[(.*)\]", re.MULTILINE)
 
 

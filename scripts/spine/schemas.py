@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 
-from scripts.lib.code import ROOT
 from scripts.lib.config import Root
 from scripts.lib.files import replacing
+from scripts.lib.root import ROOT
 from scripts.lib.sections import StudySettings
 from scripts.lib.yaml_files import LOADER
-from scripts.spine.two_stage import two_stage, two_stage_studies
+from scripts.spine.section import two_stage_section, two_stage_studies
+from scripts.spine.two_stage import two_stage
 
 FOLDER = ROOT / "workflow/schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -24,7 +25,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def section_of(study: str) -> type[StudySettings]:
     """The model of a study's section."""
     if study in two_stage_studies([study]):
-        return two_stage(study).section
+        return two_stage_section(two_stage(study))
     return importlib.import_module(f"scripts.{study}.settings").Section
 
 

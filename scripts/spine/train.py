@@ -4,8 +4,11 @@ One row a unit, and the study's further tables beside it. Finished units are kep
 reused by a job that needs them again.
 """
 
+import contextlib
+import importlib
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +30,17 @@ Arrays = dict[str, np.ndarray]
 def train_unit(study: TwoStage, job: TrainJob, labels: list, data: Arrays) -> dict[str, Any]:
     """{"row": run row, <table>: its rows} of one unit; a failed one has no metrics."""
     unit = unit_of(study, job, labels, data=data)
-    answer, row = None, run_row(job, study.axes, labels, unit.row_seed)
+    row = run_row(job, study.axes, labels, unit.row_seed)
     try:
         answer = study.implementations[job.implementation](unit)
-    except Failed:
-        return {"row": row | {"status": "failed"}} | {name: [] for name in study.tables}
-    unit.phases.end()
-    row |= unit.phases.columns()
-    start = time.perf_counter()
-    found = study.evaluate(unit, answer)
+        unit.phases.end()
+        row |= unit.phases.columns()
+        start = time.perf_counter()
+        found = study.evaluate(unit, answer)
+    except Failed as error:
+        logging.warning("%s %s failed: %s", job.arm, labels, error)
+        failed = run_row(job, study.axes, labels, unit.row_seed, status="failed")
+        return {"row": failed} | {name: [] for name in study.tables}
     tables = {name: found.pop(name, []) for name in study.tables}
     _check_metrics(study, found)
     return {"row": row | found | {"eval_s": time.perf_counter() - start}} | tables
@@ -51,10 +56,20 @@ def _check_metrics(study: TwoStage, found: dict[str, Any]) -> None:
         )
 
 
+def import_first(names: Iterable[str]) -> None:
+    """Import modules, each named by itself or by something in it, before anything is timed."""
+    for name in names:
+        for module in (name, name.rpartition(".")[0]):
+            with contextlib.suppress(ImportError, ValueError):
+                importlib.import_module(module)
+                break
+
+
 def results(job: TrainJob, data: Path) -> Iterator[dict[str, Any]]:
     """Row and tables of each unit of the job, from disk where it is finished already."""
     study = two_stage(job.study)
     arrays = read_data(data, study.axes)
+    import_first(job.imports)
 
     def compute(labels: list) -> dict[str, Any]:
         return train_unit(study, job, labels, arrays[tuple(labels)])

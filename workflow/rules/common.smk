@@ -6,16 +6,17 @@ from functools import partial
 from snakemake.exceptions import WorkflowError
 
 from scripts.lib.code import parsed, stamps
-from scripts.lib.config import check_sections, read_root
+from scripts.lib.config import check_sections, read_root, read_settings, section_of
 from scripts.lib.contract import check_contract, check_planned
 from scripts.lib.faults import ConfigError, LoadError
 from scripts.lib.provenance import instruction_set
-from scripts.lib.typed import read_settings
+from scripts.lib.config import check_sections, read_root, read_settings, section_of
 from scripts.lib.spec import canonical
 from scripts.lib.stage import call, put_this_python_first
-from scripts.spine.jobs import Jobs, study_of
+from scripts.spine.jobs import Jobs, announced
 from scripts.spine.keys import Keys
-from scripts.spine.two_stage import two_stage, two_stage_studies
+from scripts.spine.section import two_stage_section, two_stage_studies
+from scripts.spine.two_stage import two_stage
 
 put_this_python_first()
 
@@ -31,11 +32,11 @@ RESULTS = ROOT.pathvars.results
 STUDY = {}
 
 
-def announce(name, model, study_of):
-    """The checked section of a study: `study_of(section, seed, active)` makes it a Study."""
+def announce(name, model, study):
+    """The checked section of a study: `study(section, seed, active)` makes it a Study."""
     try:
-        section = read_settings(model, config[name], name)
-        STUDY[name] = study_of(section, ROOT.seed, name in STUDIES)
+        section = read_settings(model, section_of(config, name), name)
+        STUDY[name] = study(section, ROOT.seed, name in STUDIES)
         check_contract(STUDY[name])
         return section
     except (ConfigError, LoadError) as error:

@@ -81,7 +81,9 @@ rule measure:
     # All cores of the run, so that nothing of ours runs beside it.
     threads: lambda w: workflow.resource_settings.cores or 1
     params:
-        code=lambda w: stamps("scripts/spine/measure.py", STUDY[w.study].script, *STUDY[w.study].code),
+        code=lambda w: stamps(
+            "scripts/spine/measure.py", STUDY[w.study].script, *STUDY[w.study].code
+        ),
         spec=lambda w: canonical(
             {"study": w.study, "script": STUDY[w.study].script, "plan": PLANS[w.study]}
         ),

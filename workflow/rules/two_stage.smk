@@ -7,8 +7,11 @@ for NAME in two_stage_studies(config["studies"]):
 
     configfile: f"config/{NAME}.yaml"
 
-    TWO_STAGE = two_stage(NAME)
-    SECTION = announce(NAME, TWO_STAGE.section, partial(study_of, TWO_STAGE))
+    try:
+        TWO_STAGE = two_stage(NAME)
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
+    SECTION = announce(NAME, two_stage_section(TWO_STAGE), partial(announced, TWO_STAGE))
     JOBS = Jobs(TWO_STAGE, SECTION, ROOT.seed)
 
     rule:
@@ -30,8 +33,7 @@ for NAME in two_stage_studies(config["studies"]):
         output:
             runs=f"<results>/{NAME}/runs/{{arm}}/{{block}}.parquet",
             tables=[
-                f"<results>/{NAME}/{table}/{{arm}}/{{block}}.parquet"
-                for table in TWO_STAGE.tables
+                f"<results>/{NAME}/{table}/{{arm}}/{{block}}.parquet" for table in TWO_STAGE.tables
             ],
         resources:
             mem_mb=1000,

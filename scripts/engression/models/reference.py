@@ -10,6 +10,7 @@ arms see the same numbers. The "best weights" that the original meant to restore
 from collections.abc import Callable
 
 import torch
+import torch._dynamo  # the first optimizer of a process would load it, on the clock of its unit
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 

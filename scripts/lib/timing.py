@@ -13,18 +13,21 @@ class Phases:
         self.seconds: dict[str, float] = defaultdict(float)
         self.wall_start = self._last = time.perf_counter()
         self.cpu_start = time.process_time()
+        self._name = ""
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
         self.seconds[name] += now - self._last
-        self._last = now
+        self._last, self._name = now, name
 
     def end(self) -> None:
-        """Count what came after the last lap: it is in `fit_s`, and in no phase."""
+        """Book what came after the last lap under its name; without any it is in `fit_s` alone."""
+        if self._name:
+            self.lap(self._name)
         self._last = time.perf_counter()
 
     def columns(self) -> dict[str, float]:
-        """Row columns `fit_s`, `cpu_s` and one `<phase>_s` each, parts of `fit_s`."""
+        """Row columns `fit_s`, `cpu_s` and one `<phase>_s` each; the phases add up to `fit_s`."""
         cpu_s = time.process_time() - self.cpu_start
         phases = {f"{name}_s": seconds for name, seconds in self.seconds.items()}
         return {"fit_s": self._last - self.wall_start, "cpu_s": cpu_s, **phases}

@@ -24,7 +24,8 @@ class Phases:
         """Book what came after the last lap under its name; without any it is in `fit_s` alone."""
         if self._name:
             self.lap(self._name)
-        self._last = time.perf_counter()
+        else:
+            self._last = time.perf_counter()
 
     def columns(self) -> dict[str, float]:
         """Row columns `fit_s`, `cpu_s` and one `<phase>_s` each; the phases add up to `fit_s`."""

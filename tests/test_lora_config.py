@@ -54,6 +54,21 @@ CHANGES = {
         "arms.guide.train.scrip",
         "did you mean 'script'?",
     ),
+    "option of another trainer": (
+        {"arms.stacked.train": {"autocast": True}},
+        "arms.stacked.train.autocast has no effect with the trainer stacked",
+        "take it out",
+    ),
+    "normalisation of another trainer": (
+        {"arms.batch_256.train.normalise": "guide"},
+        "arms.batch_256.train.normalise has no effect with the trainer resident",
+        "take it out",
+    ),
+    "option without a trainer": (
+        {"arms.lowrank.train": {"legacy_cond": True}},
+        "arms.lowrank.train.legacy_cond has no effect without a trainer",
+        "take it out",
+    ),
     "unknown split": ({"split": "random"}, "lora_ablation.split is 'random'", "grouped"),
     "unknown trainer": ({"arms.stacked.trainer": "stack"}, "trainer is 'stack'", "'stacked'"),
     "unknown way to load": ({"arms.columns.load": "python"}, "load is 'python'", "formatted"),

@@ -130,6 +130,21 @@ CHANGES = {
         "arms.stacked.train.proposal is bfloat16",
         "stacked has only none, reference has all",
     ),
+    "processes that nobody started are kept": (
+        {"arms.loader_persistent.train.workers": 0},
+        "arms.loader_persistent keeps the processes of its DataLoader and has none",
+        "set train.workers, or train.persistent to false",
+    ),
+    "processes that nobody started are kept by all": (
+        {"train.persistent": True},
+        "arms.reference keeps the processes of its DataLoader and has none",
+        "set train.workers",
+    ),
+    "processes of a trainer that has none": (
+        {"arms.stacked.train": {"workers": 2}},
+        "arms.stacked.train.workers has no effect with the implementation stacked",
+        "take it out",
+    ),
     "unknown proposal": (
         {"arms.compiled.train.proposal": "compield"},
         "arms.compiled.train.proposal is 'compield'",

@@ -17,7 +17,7 @@ from scripts.deep_gpcm.options import (
     Step,
     Training,
 )
-from scripts.lib.config import check_member, check_size
+from scripts.lib.config import check_idle, check_member, check_size, differing
 from scripts.lib.contract import check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
@@ -27,8 +27,9 @@ DataName = text_like("^[A-Za-z0-9_]+$", "letters, digits and _")
 AT = "deep_gpcm"
 # Jobs and files of folds whose names stand together, up to four times, on one command line.
 FILES = 400
-# Keys of an arm that an evaluation does not use.
-IDLE = {"stepwise": ("memory", "heads", "inference"), "hoisted": ("heads", "inference")}
+# Of the keys of an arm that say how the model is computed, those that an evaluation reads.
+COMPUTED = ("memory", "heads", "inference")
+READ = {"stepwise": (), "hoisted": ("memory",), "tables": COMPUTED}
 
 
 NetworkChanges, TrainingChanges = changes_of(NetworkSettings), changes_of(Training)
@@ -174,16 +175,23 @@ def _check_arm(where: str, section: Section, arm: GpcmArm) -> None:
         raise ConfigError(
             f"Config: {where} is a baseline, which takes no other key, as {min(others)}."
         )
-    for key in IDLE.get(arm.evaluation or "", ()):
-        if getattr(arm, key) != GpcmArm.model_fields[key].default:
-            raise ConfigError(
-                f"Config: {where}.{key} has no effect on the evaluation {arm.evaluation}; "
-                "use tables."
-            )
+    if arm.evaluation:
+        _check_network(where, section, arm)
     for name in arm.run.data or ():
         check_member(name, section.sources, f"{where}.run.data")
     if (arm.run.folds or 0) > section.fold_count:
         raise ConfigError(f"Config: {where}.run.folds is {arm.run.folds}, more than folds.")
+
+
+def _check_network(where: str, section: Section, arm: GpcmArm) -> None:
+    """Raise ConfigError for an option that the arm's evaluation or loader does not read."""
+    own = {key: getattr(arm, key) for key in COMPUTED}
+    own = {key: value for key, value in own.items() if value != GpcmArm.model_fields[key].default}
+    check_idle(own, READ[arm.evaluation], where, f"with the evaluation {arm.evaluation}")
+    changes = differing(arm.train, section.train)
+    if arm.loader != "lists":
+        read = changes.keys() - {"workers"}
+        check_idle(changes, read, f"{where}.train", f"with the loader {arm.loader}")
 
 
 def _check_sizes(section: Section) -> None:

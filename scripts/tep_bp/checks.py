@@ -1,6 +1,6 @@
 """What of the section must go together, beyond what its models say."""
 
-from scripts.lib.config import JOBS, check_member, check_order, check_size
+from scripts.lib.config import JOBS, check_idle, check_member, check_order, check_size, differing
 from scripts.lib.contract import check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.tep_bp.plans.stages import stages
@@ -8,6 +8,7 @@ from scripts.tep_bp.settings import Run, Section, TepArm, TepWorkload
 
 HERE = "tep_bp"
 TRAININGS = 100_000  # of repeats: rows of one plan
+LOADER = ("workers", "persistent")  # options of a DataLoader, which the reference alone has
 
 
 def check_section(section: Section) -> None:
@@ -68,11 +69,26 @@ def _check_arm(where: str, arm: TepArm, section: Section) -> None:
                 f"Config: {where}.train.{key} is {getattr(train, key)}; the implementation "
                 f"{method} has only {only}, reference has all."
             )
+    _check_loader(where, arm, section)
     solver = getattr(section.solvers, arm.solver or "", None)
     if method != "reference" and solver is not None and solver.tol is not None:
         raise ConfigError(
             f"Config: {where}.solver is {arm.solver}, which has a tol; only the implementation "
             "reference stops at one."
+        )
+
+
+def _check_loader(where: str, arm: TepArm, section: Section) -> None:
+    """Only the reference has a DataLoader, and only processes that there are can be kept."""
+    train = section.training(arm)
+    if arm.implementation != "reference":
+        changes = differing(arm.train, section.train)
+        read = changes.keys() - set(LOADER)
+        check_idle(changes, read, f"{where}.train", f"with the implementation {arm.implementation}")
+    elif train.persistent and not train.workers:
+        raise ConfigError(
+            f"Config: {where} keeps the processes of its DataLoader and has none; set "
+            "train.workers, or train.persistent to false."
         )
 
 

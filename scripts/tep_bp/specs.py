@@ -11,8 +11,8 @@ from pydantic import Field
 from scripts.lib.training_job import TrainingJob
 from scripts.lib.typed import Model
 from scripts.tep_bp.data.store import TaskSettings
+from scripts.tep_bp.options import Band, Faults, Gate, Gradient, Solver, Training
 from scripts.tep_bp.plans.space import Space
-from scripts.tep_bp.settings import Band, Faults, Gate, Gradient, Solver, Training
 
 AXES = ["stage", "rule", "trial"]  # name a unit, a trial
 PHASES = ["data", "free", "nudged", "update", "evaluate", "compile"]

@@ -160,7 +160,7 @@ def tables_job(section: Section, seed: int) -> TablesJob:
     return TablesJob(
         arm=section.result,
         rules=section.search.rules,
-        original=[name for name in section.with_role("original") if section.rules_of(name)],
+        original=_of_the_block(section),
         stage=stage,
         trials=trials,
         repeats=section.repeats.seeds,
@@ -169,6 +169,12 @@ def tables_job(section: Section, seed: int) -> TablesJob:
         seed=seed,
         band=section.band,
     )
+
+
+def _of_the_block(section: Section) -> list[str]:
+    """Arms that train the original's block and rule; what it proposes for ours is none of them."""
+    arms = section.arms.items()
+    return [n for n, a in arms if a.implementation == "legacy" and section.rules_of(n)]
 
 
 def export_job(section: Section) -> ExportJob:

@@ -87,6 +87,11 @@ CHANGES = {
         "measure.workloads.train measures lowrank",
         "has no trainer",
     ),
+    "contestant without a way to the work": (
+        {"measure.workloads.svd_r1.contestants": ["reference", "layerwise"]},
+        "svd_r1: features of the contestant layerwise is 'layerwise'",
+        "Use one of: loops, lowrank, union",
+    ),
     "measured representation that is not computed": (
         {"measure.workloads.train.representations": ["product"]},
         "workloads.train.representations is 'product'",

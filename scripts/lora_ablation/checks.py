@@ -89,8 +89,9 @@ def _check_workload(where: str, section: "Section", workload: "LoraWorkload") ->
             raise ConfigError(
                 f"Config: {where} measures {name}, but the arm {arm} has no {workload.stage}."
             )
-        if arm is not None and workload.arms:
-            check_member(arm, workload.arms, f"{where}: an arm of the work {workload.work}")
+        if arm in section.arms and workload.ways:
+            own = getattr(section.arms[arm], workload.stage)
+            check_member(own, workload.ways, f"{where}: {workload.stage} of the contestant {name}")
     check_rounds(where, workload, workload.units())
     # The work `total` makes its features itself.
     known = REPRESENTATIONS if workload.work == "total" else section.representations

@@ -6,7 +6,7 @@ import yaml
 from scripts.lib.code import ROOT
 from scripts.lib.contract import check_contract
 from scripts.lib.typed import read_settings
-from scripts.tep_bp.jobs import study
+from scripts.tep_bp.jobs import study, tables_job
 from scripts.tep_bp.settings import Section
 from tests.mistakes import assert_refused
 from tests.tep_searches import merged
@@ -238,6 +238,13 @@ def test_the_configurations_that_ship_are_faultless(overlay):
 def test_a_change_for_the_worse_is_one_sentence(mistake):
     changes, place, remedy = CHANGES[mistake]
     assert_refused(CONFIG, changes, checked, place, remedy)
+
+
+def test_what_the_original_proposes_is_no_arm_of_its_block():
+    arms = {"compiled": {"run": {"trials": 2}}}
+    section = read_settings(Section, merged(CONFIG, {"arms": arms}), STUDY)
+    assert section.arms["compiled"].role == section.arms["legacy"].role == "original"
+    assert tables_job(section, 42).original == ["legacy", "legacy_repaired"]
 
 
 def test_an_arm_that_is_off_may_name_a_rule_that_is_not_searched():

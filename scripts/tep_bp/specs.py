@@ -14,6 +14,7 @@ from scripts.tep_bp.data.store import TaskSettings
 from scripts.tep_bp.options import Band, Faults, Gate, Gradient, Solver, Training
 from scripts.tep_bp.plans.space import Space
 
+STUDY = "tep_bp"
 AXES = ["stage", "rule", "trial"]  # name a unit, a trial
 PHASES = ["data", "free", "nudged", "update", "evaluate", "compile"]
 # number: may be averaged; list: compared entry by entry; label: what the unit is, no result of it.

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.lib.files import replacing
 from scripts.lib.stage import stage
-from scripts.lib.table_files import write_csv
+from scripts.lib.table_files import write_frame
 from scripts.lora_ablation.outcome.drops import classes, drops
 from scripts.lora_ablation.outcome.grid import (
     RUN,
@@ -38,14 +37,6 @@ def tables(
     }
 
 
-def write(path: Path, table: pd.DataFrame) -> None:
-    """The table as CSV; one without rows still has its header, so that readers can open it."""
-    if len(table):
-        return write_csv(path, table.to_dict("records"))
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
-
-
 def main(
     spec: TablesJob, runs: Path, predictions: list[Path],
     grid: Path, drops: Path, classes: Path, curve: Path, complete: Path,
@@ -54,7 +45,7 @@ def main(
     predicted = pd.concat([pd.read_parquet(path, columns=PREDICTED) for path in predictions])
     by_name = tables(spec, pd.read_parquet(runs), predicted)
     for name, path in paths.items():
-        write(path, by_name[name])
+        write_frame(path, by_name[name])
     logging.info(grid_state(by_name["complete"]))
 
 

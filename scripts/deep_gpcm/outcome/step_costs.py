@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from scripts.deep_gpcm.outcome.rows import together
 from scripts.deep_gpcm.specs import LadderJob
 from scripts.lib.agreement import verdicts
 from scripts.lib.comparison import compare
+from scripts.lib.table_files import together
 
 LADDER = [
     *("workload", "contestant", "arm", "rounds", "quantity", "fit_ms", "cpu_ms", "tensor_peak_mb"),

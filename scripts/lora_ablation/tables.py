@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from scripts.lib.stage import stage
-from scripts.lib.table_files import write_frame
+from scripts.lib.table_files import write_csv, write_frame
 from scripts.lora_ablation.outcome.drops import classes, drops
 from scripts.lora_ablation.outcome.grid import (
     RUN,
@@ -37,6 +37,14 @@ def tables(
     }
 
 
+def write(path: Path, table: pd.DataFrame) -> None:
+    """The table as CSV, whole numbers without a decimal point."""
+    if len(table):
+        write_csv(path, table.to_dict("records"))
+    else:
+        write_frame(path, table)
+
+
 def main(
     spec: TablesJob, runs: Path, predictions: list[Path],
     grid: Path, drops: Path, classes: Path, curve: Path, complete: Path,
@@ -45,7 +53,7 @@ def main(
     predicted = pd.concat([pd.read_parquet(path, columns=PREDICTED) for path in predictions])
     by_name = tables(spec, pd.read_parquet(runs), predicted)
     for name, path in paths.items():
-        write_frame(path, by_name[name])
+        write(path, by_name[name])
     logging.info(grid_state(by_name["complete"]))
 
 

@@ -22,7 +22,7 @@ def settings(task: dict) -> TaskSettings:
 
 def read(task: dict, split_seed: int, fetched: Path | None = None) -> Task:
     """The task, read and split."""
-    return sources.read(settings(task), split_seed, fetched)
+    return sources.read(settings(task), split_seed, *([fetched] if fetched else []))
 
 
 def fingerprint(task: dict) -> str:

@@ -8,8 +8,8 @@ from scripts.lib.torch_rng import torch_rng
 from scripts.tep_bp.models.interface import Data, batch_orders, numbers
 from scripts.tep_bp.models.legacy.transformer_block import Block, flattened, initial_block, viewed
 from scripts.tep_bp.models.legacy.two_phases import Step
+from scripts.tep_bp.options import Faults, Training
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Faults, Training
 
 HEADS = 4
 

@@ -11,8 +11,8 @@ from scripts.tep_bp.models.interface import Data, data_of
 from scripts.tep_bp.models.reference.learning_rules import RULES
 from scripts.tep_bp.models.reference.networks import Perceptron
 from scripts.tep_bp.models.reference.trial import adam, loader, network
+from scripts.tep_bp.options import Solver, Training
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Solver, Training
 from tests.tep_files import read
 
 RULE_NAMES = ["tep", "rbp", "bp"]

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from scripts.tep_bp.options import Band
 from scripts.tep_bp.plans.sampling import trials
-from scripts.tep_bp.settings import Band
 from scripts.tep_bp.specs import TablesJob
 from scripts.tep_bp.tables import all_tables
 from tests.tep_nets import changed

@@ -160,9 +160,9 @@ NAMES = {
         "workloads.mine.representations is missing",
     ),
     "arm without a way of its own": (
-        {"lora_ablation.arms.mine": {"about": "Mine.", "role": "peer", "features": "union"},
+        {"lora_ablation.arms.mine": {"about": "Mine.", "role": "peer", "features": "layerwise"},
          "lora_ablation.measure.workloads.fft.contestants": ["reference", "mine"]},
-        "an arm of the work fft is 'mine'. Use one of: reference, resident",
+        "fft: features of the contestant mine is 'layerwise'. Use one of: loops, union",
     ),
     "steps without their number": (
         {"deep_gpcm.measure.workloads.inference.work": "step"},

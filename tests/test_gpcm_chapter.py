@@ -124,6 +124,14 @@ def test_other_implementations_are_left_out_of_scores_and_recovery(tables):
     assert "X | tables | theta" in words(chapter(tables, arm="fused", about=other))
 
 
+def test_what_the_original_proposes_is_shown_as_another_way_and_its_defects_as_models(tables):
+    about = [{"name": "tables", "role": "original", "about": "Of the original."}]
+    for level, shown in (("rounding", False), ("protocol", True)):
+        claim = rule("tables", level, nll=("equivalent", True, 0.0))
+        read = words(chapter(tables, arm="fused", about=about, agreement=claim))
+        assert ("X | tables | theta" in read) == shown
+
+
 def test_defects_are_shown_if_they_were_run(tables):
     read = words(chapter(tables, arm="fused"))
     assert "unmasked deserves a word" in read

@@ -64,8 +64,18 @@ CHANGES = {
     ),
     "memory that the evaluation does not use": (
         {"arms.reference.memory": "fused"},
-        "arms.reference.memory has no effect",
-        "use tables",
+        "arms.reference.memory has no effect with the evaluation stepwise",
+        "take it out",
+    ),
+    "heads that the evaluation does not use": (
+        {"arms.hoisted.heads": "compiled"},
+        "arms.hoisted.heads has no effect with the evaluation hoisted",
+        "take it out",
+    ),
+    "processes of a loader that has none": (
+        {"arms.hoisted.train": {"workers": 4}},
+        "arms.hoisted.train.workers has no effect with the loader resident",
+        "take it out",
     ),
     "lengths upside down": (
         {"sources.A.lengths": [50, 10]},

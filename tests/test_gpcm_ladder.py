@@ -99,7 +99,7 @@ VERDICTS = {
 def job(contestants: list[str], *workloads: str) -> LadderJob:
     """These contestants in these workloads."""
     steps = [MeasuredStep(workload=name, contestants=contestants) for name in workloads]
-    return LadderJob(baseline="reference", steps=steps)
+    return LadderJob(baseline="reference", baseline_again="reference_again", steps=steps)
 
 
 def climbed(measured: pd.DataFrame, rules: dict = VERDICTS, losses=LOSSES) -> pd.DataFrame:
@@ -143,6 +143,12 @@ def test_agreement_elsewhere_does_not_count():
     found = climbed(measured).loc[("step", "fused")]
     assert np.isnan(found["ratio"])
     assert pd.isna(found["agrees"])
+
+
+def test_the_noise_is_that_of_the_contestant_that_is_told():
+    told = job(["reference", "fused"], "step").model_copy(update={"baseline_again": "absent"})
+    found = ladder(measurements("step", COSTS), agreement(**VERDICTS), LOSSES, told)
+    assert found[["noise_low", "noise_high"]].isna().all(axis=None)
 
 
 def test_rungs_are_implementations_in_the_order_of_the_contestants():

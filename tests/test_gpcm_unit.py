@@ -16,8 +16,9 @@ from scripts.deep_gpcm.metrics import scores
 from scripts.deep_gpcm.models.fit import fit
 from scripts.deep_gpcm.models.reference import forward
 from scripts.deep_gpcm.specs import AXES, GpcmJob
-from scripts.deep_gpcm.unit import EARLY_STEPS, key_of
+from scripts.deep_gpcm.unit import EARLY_STEPS
 from scripts.lib.run_rows import RUN_COLUMNS, check_rows, read_runs
+from scripts.lib.training_job import unit_key
 from tests.gpcm_networks import RAGGED, ROOT, arm, batch, fold, fold_file, trained_unit
 from tests.stages import job_of
 
@@ -74,7 +75,7 @@ def test_losses_are_told_of_every_step_and_the_first_in_the_row(epochs):
 def test_the_first_loss_is_that_of_the_network_before_its_first_step():
     data = fold(train=6)
     loss = trained_unit(arm("reference", epochs=1), data, UNIT).row["early_losses"]
-    again = fit(data, arm("reference", epochs=1, lr=1e-12), key_of(arm("reference"), UNIT))
+    again = fit(data, arm("reference", epochs=1, lr=1e-12), unit_key(arm("reference"), UNIT))
     assert again.history[0][0] == pytest.approx(loss[0], rel=1e-6)
     assert len(loss) == 1
 
@@ -129,7 +130,7 @@ def test_estimates_have_a_row_for_each_question_and_no_threshold_beyond_its_leve
 def test_estimates_are_the_network_s_thresholds_and_mean_slopes(name):
     data, job = fold(), arm(name)
     test, found = data.parts["test"], trained_unit(job, data, UNIT)
-    net = fit(data, job, key_of(job, UNIT)).net
+    net = fit(data, job, unit_key(job, UNIT)).net
     columns = (test.question - (name == "zero_id"), test.response, test.lengths)
     with torch.no_grad():
         heads = forward(net, type(batch())(*map(torch.from_numpy, columns)))

@@ -20,6 +20,7 @@ ROLES = {
     "settings": "models of the section of the configuration",
     "checks": "what of a section goes together",
     "specs": "models of what jobs are told",
+    "options": "models that settings and jobs share",
     "jobs": "which job computes what, and what is measured",
     "unit": "one unit: inputs to a row",
     "measured": "what is timed",

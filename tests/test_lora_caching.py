@@ -76,6 +76,14 @@ def test_an_edit_of_an_arm_reruns_the_jobs_that_call_it(finished_lora, file, old
     assert finished_lora.jobs() == jobs | AFTER_TRAINING | MEASURED
 
 
+def test_an_edit_of_another_reader_of_adapters_loads_nothing(finished_lora):
+    edited = "scripts/lora_ablation/data/flat.py"
+    finished_lora.edit(edited, "def _whole(", "UNUSED = 0\n\n\ndef _whole(")
+    assert finished_lora.jobs("science") == {}
+    finished_lora.edit("scripts/lora_ablation/data/generator.py", "UP_SIZE = ", "UP_SIZE = 2 * ")
+    assert finished_lora.jobs("science")["lora_ablation_load"] == 2
+
+
 def test_another_choice_of_jobs_leaves_results_alone(finished_lora):
     finished_lora.edit("scripts/lora_ablation/jobs.py", "draws=10_000", "draws=9_000")
     assert finished_lora.jobs() == TABLES | {"report": 1}

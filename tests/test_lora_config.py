@@ -54,6 +54,21 @@ CHANGES = {
         "arms.guide.train.scrip",
         "did you mean 'script'?",
     ),
+    "option of another trainer": (
+        {"arms.stacked.train": {"autocast": True}},
+        "arms.stacked.train.autocast has no effect with the trainer stacked",
+        "take it out",
+    ),
+    "normalisation of another trainer": (
+        {"arms.batch_256.train.normalise": "guide"},
+        "arms.batch_256.train.normalise has no effect with the trainer resident",
+        "take it out",
+    ),
+    "option without a trainer": (
+        {"arms.lowrank.train": {"legacy_cond": True}},
+        "arms.lowrank.train.legacy_cond has no effect without a trainer",
+        "take it out",
+    ),
     "unknown split": ({"split": "random"}, "lora_ablation.split is 'random'", "grouped"),
     "unknown trainer": ({"arms.stacked.trainer": "stack"}, "trainer is 'stack'", "'stacked'"),
     "unknown way to load": ({"arms.columns.load": "python"}, "load is 'python'", "formatted"),
@@ -71,6 +86,11 @@ CHANGES = {
         {"measure.workloads.train.contestants": ["reference", "lowrank"]},
         "measure.workloads.train measures lowrank",
         "has no trainer",
+    ),
+    "contestant without a way to the work": (
+        {"measure.workloads.svd_r1.contestants": ["reference", "layerwise"]},
+        "svd_r1: features of the contestant layerwise is 'layerwise'",
+        "Use one of: loops, lowrank, union",
     ),
     "measured representation that is not computed": (
         {"measure.workloads.train.representations": ["product"]},

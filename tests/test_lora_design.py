@@ -217,8 +217,8 @@ def test_all_names_of_the_configuration_are_those_of_the_code():
         get_args(model.model_fields["work"].annotation) for model in get_args(get_args(Measured)[0])
     ]
     assert {name for names in works for name in names} == set(WORK)
-    assert set(SvdWorkload.arms) == set(SVD)
-    assert set(FftWorkload.arms) == set(FFT)
+    assert set(SvdWorkload.ways) == set(SVD)
+    assert set(FftWorkload.ways) == set(FFT)
 
 
 def test_the_whole_of_the_original_and_of_the_result_can_be_measured():

@@ -6,6 +6,7 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 from sklearn.preprocessing import StandardScaler
 
+from scripts.lib.confusion import confusion
 from scripts.lib.faults import LoadError
 from scripts.lib.torch_rng import torch_rng
 from scripts.lora_ablation.data.cell import (
@@ -18,7 +19,7 @@ from scripts.lora_ablation.data.cell import (
 from scripts.lora_ablation.models.reference import fit_reference, standardised
 from scripts.lora_ablation.models.run import Run, Schedule, batches
 from scripts.lora_ablation.models.stack import fit_stack
-from scripts.lora_ablation.unit import confusion, scores
+from scripts.lora_ablation.unit import scores
 from tests.lora_cells import cell, gaussian, keys, options
 
 DOUBLE = torch.float64

@@ -116,6 +116,19 @@ def test_an_edit_of_one_implementation_trains_its_arms_alone(
     assert {name for name in files if "/" in name} == expected
 
 
+def test_other_words_of_the_configuration_s_models_rerun_nothing(finished_tep):
+    finished_tep.edit("scripts/lib/sections.py", '"Heading."', '"Its heading."')
+    finished_tep.edit("scripts/tep_bp/settings.py", '"Trials per job, and', '"Trials of a job, and')
+    assert "tep_bp_train" not in finished_tep.jobs("science")
+
+
+def test_an_edit_of_another_reader_of_tasks_loads_nothing(finished_tep):
+    finished_tep.edit("scripts/tep_bp/data/mnist.py", "BYTES = 0x08", "BYTES = 8 + 0")
+    assert finished_tep.jobs("science") == {}
+    finished_tep.edit("scripts/tep_bp/data/sources.py", "% 2, name)", "% 2 + 0, name)")
+    assert finished_tep.jobs("science")["tep_bp_load"] == 1
+
+
 def test_an_option_of_a_legacy_arm_trains_that_arm_alone(finished_tep):
     jobs, files = planned(finished_tep, "arms: {legacy: {faults: {damping: 0.5}}}")
     assert jobs == {"tep_bp_train": 1} | AFTER

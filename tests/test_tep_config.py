@@ -6,7 +6,7 @@ import yaml
 from scripts.lib.code import ROOT
 from scripts.lib.config import read_settings
 from scripts.lib.contract import check_contract
-from scripts.tep_bp.jobs import study
+from scripts.tep_bp.jobs import study, tables_job
 from scripts.tep_bp.settings import Section
 from tests.mistakes import assert_refused
 from tests.tep_searches import merged
@@ -130,6 +130,21 @@ CHANGES = {
         "arms.stacked.train.proposal is bfloat16",
         "stacked has only none, reference has all",
     ),
+    "processes that nobody started are kept": (
+        {"arms.loader_persistent.train.workers": 0},
+        "arms.loader_persistent keeps the processes of its DataLoader and has none",
+        "set train.workers, or train.persistent to false",
+    ),
+    "processes that nobody started are kept by all": (
+        {"train.persistent": True},
+        "arms.reference keeps the processes of its DataLoader and has none",
+        "set train.workers",
+    ),
+    "processes of a trainer that has none": (
+        {"arms.stacked.train": {"workers": 2}},
+        "arms.stacked.train.workers has no effect with the implementation stacked",
+        "take it out",
+    ),
     "unknown proposal": (
         {"arms.compiled.train.proposal": "compield"},
         "arms.compiled.train.proposal is 'compield'",
@@ -223,6 +238,13 @@ def test_the_configurations_that_ship_are_faultless(overlay):
 def test_a_change_for_the_worse_is_one_sentence(mistake):
     changes, place, remedy = CHANGES[mistake]
     assert_refused(CONFIG, changes, checked, place, remedy)
+
+
+def test_what_the_original_proposes_is_no_arm_of_its_block():
+    arms = {"compiled": {"run": {"trials": 2}}}
+    section = read_settings(Section, merged(CONFIG, {"arms": arms}), STUDY)
+    assert section.arms["compiled"].role == section.arms["legacy"].role == "original"
+    assert tables_job(section, 42).original == ["legacy", "legacy_repaired"]
 
 
 def test_an_arm_that_is_off_may_name_a_rule_that_is_not_searched():

@@ -106,8 +106,8 @@ def train_and_hash() -> None:
     from scripts.tep_bp.models.fused import phases, update
     from scripts.tep_bp.models.fused.fit import fit_fused
     from scripts.tep_bp.models.interface import Data
+    from scripts.tep_bp.options import Solver, Training
     from scripts.tep_bp.plans.space import Trial
-    from scripts.tep_bp.settings import Solver, Training
 
     rng = torch.Generator().manual_seed(0)
     x, y = torch.rand(40, 20, generator=rng), torch.randint(0, 3, (40,), generator=rng)

@@ -10,8 +10,8 @@ import torch
 from scripts.tep_bp.gate import cosines, judged, result
 from scripts.tep_bp.gradient import biases
 from scripts.tep_bp.jobs import trials_job
+from scripts.tep_bp.options import Gate, Gradient
 from scripts.tep_bp.plans.sampling import trials
-from scripts.tep_bp.settings import Gate, Gradient
 from scripts.tep_bp.specs import GateJob, GradientJob
 from scripts.tep_bp.unit import solved
 from tests.tep_files import read

@@ -13,7 +13,7 @@ from scripts.tep_bp.models.legacy import transformer_block as blocks
 from scripts.tep_bp.models.legacy.legacy import fit_legacy
 from scripts.tep_bp.models.legacy.two_phases import solve
 from scripts.tep_bp.models.stacked.optimiser import Adam
-from scripts.tep_bp.settings import Faults
+from scripts.tep_bp.options import Faults
 from tests.tep_files import read
 from tests.tep_legacy import NaiveBlock, naive_losses, samples, stacked, step, trials
 from tests.tep_nets import TRAIN, changed

@@ -11,11 +11,11 @@ from scipy import stats
 from scripts.lib.comparison import NOT_COMPARABLE
 from scripts.lib.table_files import write_table
 from scripts.tep_bp.jobs import TABLES
+from scripts.tep_bp.options import Band
 from scripts.tep_bp.outcome.anytime import anytime
 from scripts.tep_bp.outcome.reevaluation import compare, summed
 from scripts.tep_bp.outcome.row_selection import complete, repeat_rows
 from scripts.tep_bp.outcome.sanity import sanity
-from scripts.tep_bp.settings import Band
 from scripts.tep_bp.tables import all_tables
 from tests.stages import run_stage
 from tests.tep_outcome import GATE, LEGACY, RULES, SPEC, gradient, outcome, runs, searched

@@ -13,11 +13,11 @@ from scripts.tep_bp.models.stacked import gradients as tep
 from scripts.tep_bp.models.stacked.gradients import GRADIENTS, probabilities
 from scripts.tep_bp.models.stacked.optimiser import Adam, contract
 from scripts.tep_bp.models.stacked.stacked import batch, fit_stack, training
+from scripts.tep_bp.options import Solver
 from scripts.tep_bp.plans.ranking import ranked, top
 from scripts.tep_bp.plans.sampling import as_trials
 from scripts.tep_bp.plans.sampling import trials as planned
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Solver
 from scripts.tep_bp.specs import PlanRows, TrainJob
 from scripts.tep_bp.unit import rows, trained
 from tests.tep_files import read

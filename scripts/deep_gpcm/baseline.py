@@ -19,10 +19,10 @@ from scripts.deep_gpcm.models.irt.partial_credit import Parameters, read_truth
 from scripts.deep_gpcm.specs import AXES, BaselineJob
 from scripts.lib.faults import LoadError
 from scripts.lib.run_rows import run_row, write_runs
-from scripts.lib.seeds import seed63, stream
 from scripts.lib.stage import stage
 from scripts.lib.table_files import write_table
 from scripts.lib.timing import Phases
+from scripts.lib.training_job import unit_seed
 
 Columns = dict[str, Any]
 
@@ -40,7 +40,7 @@ def result(
     nothing = np.full((fold.questions, fold.categories), np.nan)
     labels = {"arm": job.arm, **dict(zip(AXES, unit, strict=True))}
     status = "ok" if learned.converged else "failed"
-    row = run_row(job, AXES, unit, seed63(stream(job.seed, job.study, *unit)), status, **cost)
+    row = run_row(job, AXES, unit, unit_seed(job, unit), status, **cost)
     row |= scores(probability, test.response) if learned.converged else {}
     row |= {"n_test": len(test.question), "predict_s": clock.seconds["predict"]}
     row |= {"n_train": sum(len(fold.parts[part].question) for part in ("train", "val"))}

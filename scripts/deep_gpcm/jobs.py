@@ -7,6 +7,7 @@ from scripts.deep_gpcm.options import KNOWING, DataSource, Irtorch
 from scripts.deep_gpcm.settings import Folds, GpcmWorkload, Section, Steps, check
 from scripts.deep_gpcm.specs import (
     AXES,
+    STUDY,
     BaselineJob,
     FoldsJob,
     GpcmJob,
@@ -22,7 +23,6 @@ from scripts.lib.plan import measurement_plan
 from scripts.lib.spec import digest
 from scripts.lib.training_job import TrainingJob
 
-STUDY = "deep_gpcm"
 FOLDER = f"<results>/{STUDY}"
 PHASES = ["prepare", "data", "forward", "backward", "optimizer", "validate", "predict"]
 METRICS = dict.fromkeys(
@@ -166,7 +166,7 @@ class Jobs:
             for name, workload in measure.workloads.items()
             if isinstance(workload, Steps) and workload.repeats
         ]
-        return LadderJob(baseline=measure.compare.baseline, steps=steps)
+        return LadderJob(**vars(measure.compare), steps=steps)
 
 
 def fingerprint(source: DataSource) -> str:

@@ -6,8 +6,8 @@ import pandas as pd
 
 from scripts.deep_gpcm.outcome import step_costs
 from scripts.deep_gpcm.specs import LadderJob
-from scripts.lib.files import replacing
 from scripts.lib.stage import stage
+from scripts.lib.table_files import write_frame
 
 
 def main(
@@ -15,8 +15,7 @@ def main(
 ) -> None:
     steps = pd.concat([pd.read_parquet(path) for path in losses], ignore_index=True)
     measured, agreed = pd.read_parquet(measurements), pd.read_csv(agreement)
-    with replacing(ladder) as temporary:
-        step_costs.ladder(measured, agreed, steps, spec).to_csv(temporary, index=False)
+    write_frame(ladder, step_costs.ladder(measured, agreed, steps, spec))
 
 
 if __name__ == "__main__":

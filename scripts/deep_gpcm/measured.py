@@ -1,4 +1,4 @@
-"""What `measure` times in this study (contract, clause 4), by kind of work.
+"""What `measure` times in this study, by kind of work.
 
 Inputs: `items_<data>` and `folds_<data>`, the files of each data set. Every kind of work takes
 (job, fold, unit) and returns the columns of the unit's row.

@@ -5,13 +5,9 @@ SciPy and scikit-learn have these too; importing them costs a second of every jo
 
 import numpy as np
 
+from scripts.lib.confusion import confusion
+
 BINS = 10
-
-
-def confusion(response: np.ndarray, predicted: np.ndarray, categories: int) -> np.ndarray:
-    """Counts (K, K): row the response, column the predicted category, both integer (n,)."""
-    cell = response.astype(np.int64) * categories + predicted
-    return np.bincount(cell, minlength=categories**2).reshape(categories, categories)
 
 
 def qwk(counts: np.ndarray) -> float:

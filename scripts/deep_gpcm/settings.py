@@ -17,18 +17,19 @@ from scripts.deep_gpcm.options import (
     Step,
     Training,
 )
-from scripts.lib.config import check_member, check_size
+from scripts.deep_gpcm.specs import STUDY
+from scripts.lib.config import check_idle, check_member, check_size, differing
 from scripts.lib.contract import check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
 from scripts.lib.typed import Model, Name, Unique, changes_of, setting, text_like
 
 DataName = text_like("^[A-Za-z0-9_]+$", "letters, digits and _")
-AT = "deep_gpcm"
 # Jobs and files of folds whose names stand together, up to four times, on one command line.
 FILES = 400
-# Keys of an arm that an evaluation does not use.
-IDLE = {"stepwise": ("memory", "heads", "inference"), "hoisted": ("heads", "inference")}
+# Of the keys of an arm that say how the model is computed, those that an evaluation reads.
+COMPUTED = ("memory", "heads", "inference")
+READ = {"stepwise": (), "hoisted": ("memory",), "tables": COMPUTED}
 
 
 NetworkChanges, TrainingChanges = changes_of(NetworkSettings), changes_of(Training)
@@ -144,26 +145,26 @@ class Section(StudySettings):
 def check(section: Section) -> None:
     """Raise ConfigError with one sentence for the first fault of the section."""
     if section.folds == 1:
-        raise ConfigError(f"Config: {AT}.folds is 1: nobody would train; use 0 or 2.")
+        raise ConfigError(f"Config: {STUDY}.folds is 1: nobody would train; use 0 or 2.")
     for name in section.data:
-        check_member(name, section.sources, f"{AT}.data")
-    check_member(section.comparison, section.sources, f"{AT}.comparison")
+        check_member(name, section.sources, f"{STUDY}.data")
+    check_member(section.comparison, section.sources, f"{STUDY}.comparison")
     for name, source in section.sources.items():
         if isinstance(source, Generated) and source.lengths[0] >= source.lengths[1]:
             raise ConfigError(
-                f"Config: {AT}.sources.{name}.lengths is {source.lengths}; the first must be "
+                f"Config: {STUDY}.sources.{name}.lengths is {source.lengths}; the first must be "
                 "smaller."
             )
     for name, arm in section.arms.items():
-        _check_arm(f"{AT}.arms.{name}", section, arm)
+        _check_arm(f"{STUDY}.arms.{name}", section, arm)
     for name in section.with_role("result"):
         if list(section.folds_of(name)) != section.active:
             raise ConfigError(
-                f"Config: {AT}.arms.{name}.run must have all data sets: {name} is the result."
+                f"Config: {STUDY}.arms.{name}.run must have all data sets: {name} is the result."
             )
     _check_sizes(section)
     for name, workload in section.measure.workloads.items():
-        _check_workload(f"{AT}.measure.workloads.{name}", section, workload)
+        _check_workload(f"{STUDY}.measure.workloads.{name}", section, workload)
 
 
 def _check_arm(where: str, section: Section, arm: GpcmArm) -> None:
@@ -174,16 +175,23 @@ def _check_arm(where: str, section: Section, arm: GpcmArm) -> None:
         raise ConfigError(
             f"Config: {where} is a baseline, which takes no other key, as {min(others)}."
         )
-    for key in IDLE.get(arm.evaluation or "", ()):
-        if getattr(arm, key) != GpcmArm.model_fields[key].default:
-            raise ConfigError(
-                f"Config: {where}.{key} has no effect on the evaluation {arm.evaluation}; "
-                "use tables."
-            )
+    if arm.evaluation:
+        _check_network(where, section, arm)
     for name in arm.run.data or ():
         check_member(name, section.sources, f"{where}.run.data")
     if (arm.run.folds or 0) > section.fold_count:
         raise ConfigError(f"Config: {where}.run.folds is {arm.run.folds}, more than folds.")
+
+
+def _check_network(where: str, section: Section, arm: GpcmArm) -> None:
+    """Raise ConfigError for an option that the arm's evaluation or loader does not read."""
+    own = {key: getattr(arm, key) for key in COMPUTED}
+    own = {key: value for key, value in own.items() if value != GpcmArm.model_fields[key].default}
+    check_idle(own, READ[arm.evaluation], where, f"with the evaluation {arm.evaluation}")
+    changes = differing(arm.train, section.train)
+    if arm.loader != "lists":
+        read = changes.keys() - {"workers"}
+        check_idle(changes, read, f"{where}.train", f"with the loader {arm.loader}")
 
 
 def _check_sizes(section: Section) -> None:
@@ -192,9 +200,9 @@ def _check_sizes(section: Section) -> None:
         for name, arm in section.arms.items()
         for count in section.folds_of(name).values()
     )
-    check_size(jobs, FILES, "jobs", f"{AT}.arms", "ask for fewer folds or use larger blocks")
+    check_size(jobs, FILES, "jobs", f"{STUDY}.arms", "ask for fewer folds or use larger blocks")
     files = section.fold_count * max(1, len(section.measured_data()))
-    check_size(files, 2 * FILES, "files of folds to measure on", f"{AT}.folds", "ask for fewer")
+    check_size(files, 2 * FILES, "files of folds to measure on", f"{STUDY}.folds", "ask for fewer")
 
 
 def _check_workload(where: str, section: Section, workload: GpcmWorkload) -> None:

@@ -15,6 +15,7 @@ from scripts.lib.training_job import TrainingJob
 from scripts.lib.typed import Model
 
 AXES = ["data", "fold"]
+STUDY = "deep_gpcm"
 
 
 class FetchJob(Model):
@@ -97,7 +98,8 @@ class MeasuredStep(Model):
 
 
 class LadderJob(Model):
-    """What the ladder of implementations is about."""
+    """What the ladder of implementations is about; `baseline_again` gives the noise floor."""
 
     baseline: str
+    baseline_again: str
     steps: list[MeasuredStep]

@@ -1,7 +1,4 @@
-"""All tables of the chapter but the ladder (CSV): scores, recovery, ... learning.
-
-A table without rows still has its header, so that readers can open it.
-"""
+"""All tables of the chapter but the ladder (CSV): scores, recovery, ... learning."""
 
 from pathlib import Path
 
@@ -13,8 +10,8 @@ from scripts.deep_gpcm.outcome.recovery import first_fold, fitted, points, recov
 from scripts.deep_gpcm.outcome.rows import finished
 from scripts.deep_gpcm.outcome.scores import calibration, confusion, scored_answers, scores
 from scripts.deep_gpcm.specs import TablesJob
-from scripts.lib.files import replacing
 from scripts.lib.stage import stage
+from scripts.lib.table_files import write_frame
 
 
 def read(paths: list[Path]) -> pd.DataFrame:
@@ -64,8 +61,7 @@ def main(
     rows = [read(paths) for paths in (predictions, estimates, histories)]
     found = tables(spec, pd.read_parquet(runs), *rows, truths(students, item_tables))
     for path in written:
-        with replacing(path) as temporary:
-            found[path.stem].to_csv(temporary, index=False)
+        write_frame(path, found[path.stem])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from scripts.deep_gpcm.models.loss import predict
 from scripts.deep_gpcm.models.network import Network, threshold
 from scripts.deep_gpcm.specs import AXES, GpcmJob
 from scripts.lib.run_rows import run_row
-from scripts.lib.seeds import seed63, stream
+from scripts.lib.training_job import unit_key, unit_seed
 
 Columns = dict[str, Any]
 EARLY_STEPS = 60  # at which losses are compared: before rounding has grown
@@ -32,14 +32,9 @@ class Unit(NamedTuple):
     estimates: Columns
 
 
-def key_of(job: GpcmJob, unit: list) -> tuple:
-    """Root seed and labels of a unit's streams, which all arms share."""
-    return (job.seed, job.study, *unit)
-
-
 def row_of(job: GpcmJob, unit: list, fold: Fold, fitted: Fit) -> Columns:
     """Run row without the test metrics. `early_losses` has the losses before the first steps."""
-    seed, status = seed63(stream(*key_of(job, unit))), "diverged" if fitted.diverged else "ok"
+    seed, status = unit_seed(job, unit), "diverged" if fitted.diverged else "ok"
     row = run_row(job, AXES, unit, seed, status, **fitted.cost)
     row |= {"best_epoch": fitted.best_epoch}
     row |= {"n_epochs": len(fitted.history), "n_steps": len(fitted.losses)}
@@ -72,7 +67,7 @@ def train_unit(job: GpcmJob, fold: Fold, unit: list) -> Columns:
     epoch; `losses` before each step; `probability` (n, K) and `theta` (n,) of each test answer;
     `alpha` (Q,) and `beta` (Q, K - 1) of each question.
     """
-    fitted = fit(fold, job, key_of(job, unit))
+    fitted = fit(fold, job, unit_key(job, unit))
     row, test, train = row_of(job, unit, fold, fitted), fold.parts["test"], job.train
     forward = evaluation(job.evaluation, job.memory, job.inference)
     answered = train.model_copy(update={"padding": "none"})

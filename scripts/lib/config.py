@@ -86,6 +86,23 @@ def check_size(count: int, most: int, what: str, where: str, remedy: str) -> Non
         )
 
 
+def differing(own: Model, base: Model) -> dict[str, Any]:
+    """Values that `own`, whose keys may be left out (None), has other than `base`, by key."""
+    return {k: v for k, v in own if v is not None and v != getattr(base, k)}
+
+
+def check_idle(options: Mapping[str, Any], read: Iterable[str], where: str, what: str) -> None:
+    """Raise ConfigError for an option that nobody reads, so that it would be in vain, unseen.
+
+    `options` are those that differ from the default, by key, `read` the keys that are read, and
+    `what` says by whom: "with the loader resident".
+    """
+    read = list(read)
+    for key in options:
+        if key not in read:
+            raise ConfigError(f"Config: {where}.{key} has no effect {what}; take it out.")
+
+
 def check_folder(folder: Path) -> None:
     """Raise ConfigError unless Snakemake runs in the project's folder: its jobs look there."""
     if folder.resolve() != ROOT:

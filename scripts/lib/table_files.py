@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +10,9 @@ from pyarrow import csv
 
 from scripts.lib.files import replacing
 from scripts.lib.provenance import provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class ContractError(ValueError):
@@ -35,6 +38,23 @@ def write_csv(path: str | Path, rows: list[dict]) -> None:
     """Write rows as CSV; what a row lacks is an empty field."""
     with replacing(path) as temporary:
         csv.write_csv(pa.Table.from_pylist(same_keys(rows)), temporary)
+
+
+def write_frame(path: str | Path, table: "pd.DataFrame") -> None:
+    """Write a table as CSV; one without rows still has its header, so that readers can open it."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def together(
+    parts: "list[dict[str, Any]] | list[pd.DataFrame]", columns: list[str]
+) -> "pd.DataFrame":
+    """Rows, or tables, as one table; without any, a table that has the columns and no rows."""
+    import pandas as pd
+
+    if parts and isinstance(parts[0], pd.DataFrame):
+        return pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(parts, columns=columns)
 
 
 def read_metadata(path: str | Path) -> dict:

@@ -1,6 +1,6 @@
 """PyTorch generators on random streams addressed by label, and orders drawn from them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch.utils.data import Sampler
@@ -24,3 +24,17 @@ class EpochPermutation(Sampler):
 
     def __len__(self) -> int:
         return self.n
+
+
+class EpochBatches(Sampler):
+    """Batches of row numbers, int64 (B,), that `draw` gives anew for every epoch.
+
+    Drawn at an epoch's first batch: with workers, DataLoader makes an iterator that it never uses.
+    """
+
+    def __init__(self, draw: Callable[[], list[torch.Tensor]]):
+        self.draw = draw
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self.draw():
+            yield batch.tolist()

@@ -1,5 +1,6 @@
 """What a job that trains one arm on some units is told."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from scripts.lib.typed import Model
@@ -16,3 +17,15 @@ class TrainingJob(Model):
     arm: str
     seed: int
     units: list[Any]
+
+
+def unit_key(job: TrainingJob, unit: Sequence) -> tuple:
+    """Root seed and labels of a unit's streams, which all arms share."""
+    return (job.seed, job.study, *unit)
+
+
+def unit_seed(job: TrainingJob, unit: Sequence) -> int:
+    """The seed that a unit's run row states: that of its own stream."""
+    from scripts.lib.seeds import seed63, stream
+
+    return seed63(stream(*unit_key(job, unit)))

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from scripts.lib.config import JOBS, UNITS, check_member, check_size
+from scripts.lib.config import JOBS, UNITS, check_idle, check_member, check_size, differing
 from scripts.lib.contract import check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from scripts.lora_ablation.settings import LoraWorkload, Section
 
 WEIGHTS = "flat_vec"  # the representation that is the tensor store itself
+# Options of training that the trainer `reference` alone reads.
+GUIDE = ("normalise", "autocast", "script", "workers")
 SHARDS = 100  # whose files stand on one command line, for every family
 
 
@@ -34,6 +36,12 @@ def check(section: "Section") -> None:
 def _check_arm(where: str, section: "Section", name: str) -> None:
     arm = section.arms[name]
     section.train_of(name)
+    changes = differing(arm.train, section.train)
+    if arm.trainer is None:
+        check_idle(changes, (), f"{where}.train", "without a trainer")
+    elif arm.trainer != "reference":
+        read = changes.keys() - set(GUIDE)
+        check_idle(changes, read, f"{where}.train", f"with the trainer {arm.trainer}")
     if arm.trainer is None and "run" in arm.model_fields_set and arm.run.runs != 0:
         raise ConfigError(f"Config: {where}.run is to train cells, but the arm has no trainer.")
     for key in ("representations", "selections") if section.runs_of(name) else ():
@@ -81,8 +89,9 @@ def _check_workload(where: str, section: "Section", workload: "LoraWorkload") ->
             raise ConfigError(
                 f"Config: {where} measures {name}, but the arm {arm} has no {workload.stage}."
             )
-        if arm is not None and workload.arms:
-            check_member(arm, workload.arms, f"{where}: an arm of the work {workload.work}")
+        if arm in section.arms and workload.ways:
+            own = getattr(section.arms[arm], workload.stage)
+            check_member(own, workload.ways, f"{where}: {workload.stage} of the contestant {name}")
     check_rounds(where, workload, workload.units())
     # The work `total` makes its features itself.
     known = REPRESENTATIONS if workload.work == "total" else section.representations

@@ -235,7 +235,8 @@ class Jobs:
             source = generated(workload.adapters * (workload.repeats + 1))
             return FeaturesWork(**told, features=options.features, source=source)
         if work in ("svd", "fft"):
-            return MatricesWork(**told, rank=workload.rank, matrices=workload.matrices)
+            own = {"features": options.features, "rank": workload.rank}
+            return MatricesWork(**told, **own, matrices=workload.matrices)
         changes = {} if workload.max_epochs is None else {"max_epochs": workload.max_epochs}
         told |= {"trainer": options.trainer, "train": self.section.train_of(arm, **changes)}
         if work == "total":

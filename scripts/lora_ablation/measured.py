@@ -100,20 +100,20 @@ def fft_loop(x: np.ndarray) -> np.ndarray:
 
 
 # Ways to the ten largest singular values of each matrix (claim LVA-1 of config/claims.csv), from
-# float32 [n, p, q] to [n, 10], descending, padded with zeros.
-SVD = {"reference": full_loop, "lowrank": lowrank_loop, "resident": qr_batched}
+# float32 [n, p, q] to [n, 10], descending, padded with zeros; by how an arm computes features.
+SVD = {"loops": full_loop, "lowrank": lowrank_loop, "union": qr_batched}
 # Ways to the numbers of the family `frequency` (claim LPL-4).
-FFT = {"reference": fft_loop, "resident": frequency.compute}
+FFT = {"loops": fft_loop, "union": frequency.compute}
 
 
 def by_matrix(ways: dict[str, Callable]) -> Callable:
-    """Work on fresh N(0, 1) matrices (n, rank, 1280), by the arm's way."""
+    """Work on fresh N(0, 1) matrices (n, rank, 1280), by the way of the arm's features."""
 
     def work(job: MatricesWork, inputs: Inputs, unit: list) -> Row:
         rng = numpy_rng(job.seed, job.study, "matrices", job.rank, unit[1])
         x = rng.standard_normal((job.matrices, job.rank, 1280), np.float32)
         phases = Phases()
-        ways[job.arm](x)
+        ways[job.features](x)
         phases.lap("features")
         return {"n_matrices": len(x)} | phases.columns()
 

@@ -19,9 +19,9 @@ import torch
 from datasets import load_from_disk
 
 from scripts.lib.run_rows import run_row, write_runs
-from scripts.lib.seeds import seed63, stream
 from scripts.lib.stage import stage
 from scripts.lib.timing import Phases
+from scripts.lib.training_job import unit_seed
 from scripts.lora_ablation.data.sources import read
 from scripts.lora_ablation.data.tabular import save_nested
 from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS, deviation
@@ -34,8 +34,7 @@ Row = dict[str, Any]
 
 def row(job: PrepareJob, unit: list, phases: Phases, **metrics: float) -> Row:
     """A run row of this job; its cost is that of the last lap."""
-    seed = seed63(stream(job.seed, job.study, *unit))
-    return run_row(job, AXES, unit, seed) | metrics | phases.columns()
+    return run_row(job, AXES, unit, unit_seed(job, unit)) | metrics | phases.columns()
 
 
 def loaded(job: PrepareJob, units: list[list]) -> Iterator[Row]:

@@ -76,9 +76,9 @@ class Prepare(Model):
 class LoraWorkload(Workload):
     """A kind of work; `where` is a stage."""
 
-    # The stage whose choice an arm needs to take part, and the arms that can, where not all can.
+    # The stage whose choice an arm needs to take part, and the choices that can, where not all can.
     stage: ClassVar[str] = "trainer"
-    arms: ClassVar[tuple[str, ...]] = ()
+    ways: ClassVar[tuple[str, ...]] = ()
     where: Where = setting("Stage whose agreement counts.")
 
     def units(self) -> int:
@@ -113,14 +113,14 @@ class MatrixWorkload(LoraWorkload):
 class SvdWorkload(MatrixWorkload):
     """Singular values."""
 
-    arms: ClassVar = ("reference", "lowrank", "resident")
+    ways: ClassVar = ("loops", "lowrank", "union")
     work: Literal["svd"] = setting("What is timed.")
 
 
 class FftWorkload(MatrixWorkload):
     """Fourier transforms."""
 
-    arms: ClassVar = ("reference", "resident")
+    ways: ClassVar = ("loops", "union")
     work: Literal["fft"] = setting("What is timed.")
 
 

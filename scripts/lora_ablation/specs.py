@@ -251,6 +251,7 @@ class MatricesWork(TrainingJob):
     """Measured: singular values or Fourier transforms of matrices. A unit is [work, round]."""
 
     work: Literal["svd", "fft"]
+    features: Extractor
     rank: int
     matrices: int
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.lib.files import replacing
 from scripts.lib.stage import stage
-from scripts.lib.table_files import write_csv
+from scripts.lib.table_files import write_csv, write_frame
 from scripts.lora_ablation.outcome.drops import classes, drops
 from scripts.lora_ablation.outcome.grid import (
     RUN,
@@ -39,11 +38,11 @@ def tables(
 
 
 def write(path: Path, table: pd.DataFrame) -> None:
-    """The table as CSV; one without rows still has its header, so that readers can open it."""
+    """The table as CSV, whole numbers without a decimal point."""
     if len(table):
-        return write_csv(path, table.to_dict("records"))
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
+        write_csv(path, table.to_dict("records"))
+    else:
+        write_frame(path, table)
 
 
 def main(

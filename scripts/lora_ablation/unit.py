@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scripts.lib.confusion import confusion
 from scripts.lib.implementations import implementation, implementations
 from scripts.lib.run_rows import run_row
-from scripts.lib.seeds import seed63, stream
+from scripts.lib.training_job import unit_key, unit_seed
 from scripts.lora_ablation.data.cell import Cell
 from scripts.lora_ablation.data.layout import Layout
 from scripts.lora_ablation.models.run import Fit
@@ -135,17 +136,6 @@ def stacked(cell: Cell, keys: Keys, train: Train) -> list[Fit]:
     return fit_stack(cell, keys, train)
 
 
-def key_of(job: FitJob, unit: list) -> tuple:
-    """Root seed and labels of a unit's streams: arms share them, and so do all their stages."""
-    return (job.seed, job.study, *unit)
-
-
-def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts (classes, classes): row true class, column predicted class."""
-    counts = np.bincount(truth * classes + predicted, minlength=classes**2)
-    return counts.reshape(classes, classes)
-
-
 def scores(truth: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
     """Accuracy, and precision, recall and F1 as means over the classes that occur in either.
 
@@ -173,7 +163,7 @@ def row_of(job: FitJob, cell: Cell, unit: list, fitted: Fit) -> Row:
     have not drifted apart yet.
     """
     start, epochs = time.perf_counter(), len(fitted.history)
-    seed, status = seed63(stream(*key_of(job, unit))), "diverged" if fitted.diverged else "ok"
+    seed, status = unit_seed(job, unit), "diverged" if fitted.diverged else "ok"
     row = run_row(job, AXES, unit, seed, status, **fitted.cost)
     row |= {"n_epochs": epochs, "n_steps": fitted.n_steps, "best_epoch": fitted.best_epoch}
     row |= {"hit_cap": float(epochs == job.train.max_epochs), "n_features": cell.x.shape[1]}
@@ -190,7 +180,7 @@ def row_of(job: FitJob, cell: Cell, unit: list, fitted: Fit) -> Row:
 
 def train_units(job: FitJob, cell: Cell, units: list[list]) -> list[dict[str, Any]]:
     """{"row", "history", "predicted"} of each unit; predictions are class codes by part."""
-    fits = chosen(job.trainer)(cell, [key_of(job, unit) for unit in units], job.train)
+    fits = chosen(job.trainer)(cell, [unit_key(job, unit) for unit in units], job.train)
     return [
         {
             "row": row_of(job, cell, unit, fitted),

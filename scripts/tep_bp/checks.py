@@ -1,30 +1,31 @@
 """What of the section must go together, beyond what its models say."""
 
-from scripts.lib.config import JOBS, check_member, check_order, check_size
+from scripts.lib.config import JOBS, check_idle, check_member, check_order, check_size, differing
 from scripts.lib.contract import check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.tep_bp.plans.stages import stages
 from scripts.tep_bp.settings import Run, Section, TepArm, TepWorkload
+from scripts.tep_bp.specs import STUDY
 
-HERE = "tep_bp"
 TRAININGS = 100_000  # of repeats: rows of one plan
+LOADER = ("workers", "persistent")  # options of a DataLoader, which the reference alone has
 
 
 def check_section(section: Section) -> None:
     """Raise ConfigError with one sentence for the first fault of the section."""
-    check_member(section.task, section.tasks, f"{HERE}.task")
-    check_order(section.search.halving.epochs, f"{HERE}.search.halving.epochs", strictly=True)
+    check_member(section.task, section.tasks, f"{STUDY}.task")
+    check_order(section.search.halving.epochs, f"{STUDY}.search.halving.epochs", strictly=True)
     _check_search(section)
     for name, solver in section.solvers:
         if solver.tol is not None and (solver.omega, solver.mu) != (1, 0):
             raise ConfigError(
-                f"Config: {HERE}.solvers.{name} has a tol, which needs omega 1 and mu 0."
+                f"Config: {STUDY}.solvers.{name} has a tol, which needs omega 1 and mu 0."
             )
     for name, arm in section.arms.items():
-        _check_arm(f"{HERE}.arms.{name}", arm, section)
-        _check_run(f"{HERE}.arms.{name}.run", name, arm.run, section)
+        _check_arm(f"{STUDY}.arms.{name}", arm, section)
+        _check_run(f"{STUDY}.arms.{name}.run", name, arm.run, section)
     for name, workload in section.measure.workloads.items():
-        _check_workload(f"{HERE}.measure.workloads.{name}", workload, section)
+        _check_workload(f"{STUDY}.measure.workloads.{name}", workload, section)
     if section.gated:
         _check_gate(section)
 
@@ -35,18 +36,18 @@ def _check_search(section: Section) -> None:
     last, _, trials = of_search[-1]
     if again.top > trials:
         raise ConfigError(
-            f"Config: {HERE}.repeats.top is {again.top}, but {last} has {trials} trials of each "
+            f"Config: {STUDY}.repeats.top is {again.top}, but {last} has {trials} trials of each "
             "rule to choose from."
         )
     trainings, rules = again.top * again.seeds, len(search.rules)
-    where, remedy = f"{HERE}.repeats", "ask for fewer or use larger blocks"
+    where, remedy = f"{STUDY}.repeats", "ask for fewer or use larger blocks"
     check_size(trainings, TRAININGS, "trainings of each rule", where, "ask for fewer")
     check_size(-(-trainings // again.block) * rules, JOBS, "jobs", where, remedy)
     jobs = sum(-(-count // search.block) for _, _, count in of_search)
-    check_size(jobs * rules, JOBS, "jobs", f"{HERE}.search.trials", remedy)
+    check_size(jobs * rules, JOBS, "jobs", f"{STUDY}.search.trials", remedy)
     if search.mode == "rounds" and search.trials % search.block:
         raise ConfigError(
-            f"Config: {HERE}.search.trials is {search.trials}; in rounds it must be a multiple "
+            f"Config: {STUDY}.search.trials is {search.trials}; in rounds it must be a multiple "
             f"of search.block, {search.block}."
         )
 
@@ -68,11 +69,26 @@ def _check_arm(where: str, arm: TepArm, section: Section) -> None:
                 f"Config: {where}.train.{key} is {getattr(train, key)}; the implementation "
                 f"{method} has only {only}, reference has all."
             )
+    _check_loader(where, arm, section)
     solver = getattr(section.solvers, arm.solver or "", None)
     if method != "reference" and solver is not None and solver.tol is not None:
         raise ConfigError(
             f"Config: {where}.solver is {arm.solver}, which has a tol; only the implementation "
             "reference stops at one."
+        )
+
+
+def _check_loader(where: str, arm: TepArm, section: Section) -> None:
+    """Only the reference has a DataLoader, and only processes that there are can be kept."""
+    train = section.training(arm)
+    if arm.implementation != "reference":
+        changes = differing(arm.train, section.train)
+        read = changes.keys() - set(LOADER)
+        check_idle(changes, read, f"{where}.train", f"with the implementation {arm.implementation}")
+    elif train.persistent and not train.workers:
+        raise ConfigError(
+            f"Config: {where} keeps the processes of its DataLoader and has none; set "
+            "train.workers, or train.persistent to false."
         )
 
 
@@ -107,9 +123,9 @@ def _check_workload(where: str, workload: TepWorkload, section: Section) -> None
 def _check_gate(section: Section) -> None:
     for key in ("exact", "economy"):
         arm = getattr(section.gate, key)
-        check_member(arm, section.arms, f"{HERE}.gate.{key}")
+        check_member(arm, section.arms, f"{STUDY}.gate.{key}")
         if not section.trains_tep(arm):
             raise ConfigError(
-                f"Config: {HERE}.gate.{key} is {arm}, which trains no trial of tep; give it some "
-                f"in {HERE}.arms.{arm}.run."
+                f"Config: {STUDY}.gate.{key} is {arm}, which trains no trial of tep; give it some "
+                f"in {STUDY}.arms.{arm}.run."
             )

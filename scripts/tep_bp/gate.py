@@ -26,10 +26,10 @@ from scripts.tep_bp.models.stacked.dynamics import Activation
 from scripts.tep_bp.models.stacked.gradients import tep
 from scripts.tep_bp.models.stacked.parameters import Parameters
 from scripts.tep_bp.models.stacked.stacked import batch, training
+from scripts.tep_bp.options import Gate, Solver, Training
 from scripts.tep_bp.plans.ranking import SCORE, top
 from scripts.tep_bp.plans.sampling import as_trials
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Gate, Solver, Training
 from scripts.tep_bp.specs import GateJob, Row
 
 BEST = 10  # trials whose overlap is counted

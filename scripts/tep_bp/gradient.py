@@ -21,8 +21,8 @@ from scripts.tep_bp.models.interface import Data, data_of, numbers
 from scripts.tep_bp.models.reference.learning_rules import tep
 from scripts.tep_bp.models.reference.networks import ACTIVATIONS, Recurrent
 from scripts.tep_bp.models.stacked.stacked import training
+from scripts.tep_bp.options import Solver
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Solver
 from scripts.tep_bp.specs import GradientJob, Row
 
 SAMPLES = 64  # of the training samples, whose gradient is estimated

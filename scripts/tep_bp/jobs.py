@@ -10,7 +10,6 @@ from scripts.tep_bp.checks import check_section
 from scripts.tep_bp.data.sources import fingerprint
 from scripts.tep_bp.plans.stages import (
     FOLDER,
-    NAME,
     SHARED,
     block_name,
     blocks,
@@ -24,6 +23,7 @@ from scripts.tep_bp.specs import (
     METRICS,
     NO_SOLVER,
     PHASES,
+    STUDY,
     ExportJob,
     GateJob,
     GradientJob,
@@ -55,7 +55,7 @@ def trials_job(section: Section, seed: int, arm: str, rule: str) -> TrialsJob:
         solver = "plain"  # the gate says nothing about other rules
     names = {NO_SOLVER: [], GATED: ["plain", "economy"]}.get(solver, [solver])
     return TrialsJob(
-        study=NAME,
+        study=STUDY,
         arm=arm,
         seed=seed,
         units=[],
@@ -160,7 +160,7 @@ def tables_job(section: Section, seed: int) -> TablesJob:
     return TablesJob(
         arm=section.result,
         rules=section.search.rules,
-        original=[name for name in section.with_role("original") if section.rules_of(name)],
+        original=_of_the_block(section),
         stage=stage,
         trials=trials,
         repeats=section.repeats.seeds,
@@ -169,6 +169,12 @@ def tables_job(section: Section, seed: int) -> TablesJob:
         seed=seed,
         band=section.band,
     )
+
+
+def _of_the_block(section: Section) -> list[str]:
+    """Arms that train the original's block and rule; what it proposes for ours is none of them."""
+    arms = section.arms.items()
+    return [n for n, a in arms if a.implementation == "legacy" and section.rules_of(n)]
 
 
 def export_job(section: Section) -> ExportJob:
@@ -232,7 +238,7 @@ def study(section: Section, seed: int, active: bool) -> Study:
     # The stage `search` is that of the arms that train a sample, whatever the mode.
     all_stages = dict.fromkeys(["search", *(s[0] for s in search_stages(section)), "repeat"])
     values = {"stage": list(all_stages), "rule": section.search.rules}
-    known = Study(NAME, section, AXES, METRICS, PHASES, values)
+    known = Study(STUDY, section, AXES, METRICS, PHASES, values)
     if not active:
         return known
     for name in (section.task, *measured_tasks(section)):
@@ -245,7 +251,7 @@ def study(section: Section, seed: int, active: bool) -> Study:
                 "tasks": [task_file(name) for name in measured_tasks(section)],
                 "gate": [f"{FOLDER}/gate.json"] if section.gated else [],
             },
-            "script": f"scripts/{NAME}/measured.py",
+            "script": f"scripts/{STUDY}/measured.py",
             "plan": lambda: measurement_plan(
                 section,
                 lambda workload, number: measured_units(section, workload, number),

@@ -11,9 +11,10 @@ from pydantic import Field
 from scripts.lib.training_job import TrainingJob
 from scripts.lib.typed import Model
 from scripts.tep_bp.data.store import TaskSettings
+from scripts.tep_bp.options import Band, Faults, Gate, Gradient, Solver, Training
 from scripts.tep_bp.plans.space import Space
-from scripts.tep_bp.settings import Band, Faults, Gate, Gradient, Solver, Training
 
+STUDY = "tep_bp"
 AXES = ["stage", "rule", "trial"]  # name a unit, a trial
 PHASES = ["data", "free", "nudged", "update", "evaluate", "compile"]
 # number: may be averaged; list: compared entry by entry; label: what the unit is, no result of it.

@@ -1,15 +1,12 @@
-"""Tables of the outcome (CSV): anytime, budgets, robustness, ... economy.
-
-A table without rows still has its header, so that readers can open it.
-"""
+"""Tables of the outcome (CSV): anytime, budgets, robustness, ... economy."""
 
 import json
 from pathlib import Path
 
 import pandas as pd
 
-from scripts.lib.files import replacing
 from scripts.lib.stage import stage
+from scripts.lib.table_files import write_frame
 from scripts.tep_bp.outcome.ablation import ablation_rows, by_batch, legacy
 from scripts.tep_bp.outcome.anytime import budgets, curves, thinned
 from scripts.tep_bp.outcome.distribution import (
@@ -66,8 +63,7 @@ def main(spec: TablesJob, runs: Path, gate: list[Path], gradient: Path, tables: 
     verdict = json.loads(gate[0].read_text(encoding="utf-8")) if gate else {}
     named = all_tables(spec, pd.read_parquet(runs), verdict, pd.read_parquet(gradient))
     for path in tables:
-        with replacing(path) as temporary:
-            named[path.stem].to_csv(temporary, index=False)
+        write_frame(path, named[path.stem])
 
 
 if __name__ == "__main__":

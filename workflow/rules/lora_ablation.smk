@@ -36,6 +36,7 @@ rule lora_ablation_load:
     resources:
         mem_mb=1500,
     params:
+        code=lambda w: stamps("scripts/lora_ablation/load.py", only=[LORA.adapters_from.kind]),
         spec=lambda w: canonical(LORA_JOBS.loads[w.shard]),
     shell:
         call("lora_ablation.load")
@@ -105,7 +106,7 @@ rule lora_ablation_prepare:
     params:
         code=lambda w: stamps(
             "scripts/lora_ablation/prepare.py",
-            only=LORA_JOBS.implementations(w.arm, "load", "features"),
+            only=["generated", *LORA_JOBS.implementations(w.arm, "load", "features")],
         ),
         spec=lambda w: canonical(LORA_JOBS.prepare(w.arm)),
     shell:
@@ -117,6 +118,7 @@ rule lora_ablation_nested:
     output:
         dataset=directory("<results>/lora_ablation/nested"),
     params:
+        code=stamps("scripts/lora_ablation/nested.py", only=["generated"]),
         spec=canonical(LORA_JOBS.nested()),
     shell:
         call("lora_ablation.nested")

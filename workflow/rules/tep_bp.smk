@@ -44,6 +44,7 @@ rule tep_bp_load:
     output:
         task="<results>/tep_bp/tasks/{task}.npz",
     params:
+        code=lambda w: stamps("scripts/tep_bp/load.py", only=[TEP.tasks[w.task].kind]),
         spec=lambda w: canonical({"task": TEP.tasks[w.task], "split_seed": TEP.split_seed}),
         # Changes with the files that the task is read from.
         read_from=lambda w: tep_fingerprint(TEP.tasks[w.task]),

@@ -1,16 +1,18 @@
 """Deep-GPCM as the original runs it: step by step, from Python lists, by PyTorch's optimizer."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from scripts.deep_gpcm.data.fold import Sequences
 from scripts.deep_gpcm.models import network
 from scripts.deep_gpcm.models.batches import Batch, order, packed, padded
 from scripts.deep_gpcm.models.network import Heads, Network
 from scripts.deep_gpcm.options import Training
+from scripts.lib.torch_rng import EpochBatches
 
 
 def forward(net: Network, batch: Batch) -> Heads:
@@ -51,20 +53,6 @@ class Lists(Dataset):
         return self.rows[number]
 
 
-class Batches(Sampler):
-    """The batches of `order`, drawn when an epoch's first batch is asked for.
-
-    Not before: with workers, DataLoader makes an iterator that it never uses.
-    """
-
-    def __init__(self, lengths: torch.Tensor, train: Training, rng: torch.Generator):
-        self.lengths, self.train, self.rng = lengths, train, rng
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for chosen in order(self.lengths, self.train, self.rng):
-            yield chosen.tolist()
-
-
 def pad(rows: list[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, ...]:
     """Questions and responses (B, T), padded with zeros in Python, and lengths (B,)."""
     lengths = [len(question) for question, _ in rows]
@@ -82,7 +70,7 @@ class ListLoader:
         workers = train.workers
         self.loader = DataLoader(
             Lists(part),
-            batch_sampler=Batches(torch.from_numpy(part.lengths), train, rng),
+            batch_sampler=EpochBatches(partial(order, torch.from_numpy(part.lengths), train, rng)),
             collate_fn=pad,
             num_workers=workers,
             persistent_workers=workers > 0,

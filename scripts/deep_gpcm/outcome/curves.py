@@ -5,7 +5,8 @@ import pandas as pd
 
 from scripts.deep_gpcm.models.irt.partial_credit import Parameters, log_p
 from scripts.deep_gpcm.outcome.recovery import Fitted, last_thetas, mean_sigma, on_truth
-from scripts.deep_gpcm.outcome.rows import chosen, shared, together
+from scripts.deep_gpcm.outcome.rows import chosen, shared
+from scripts.lib.table_files import together
 
 ITEMS = 6  # of a data set whose curves are shown
 GRID = np.linspace(-4, 4, 41)  # abilities

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from scripts.deep_gpcm.models.irt.partial_credit import Parameters
-from scripts.deep_gpcm.outcome.rows import KEY, together
+from scripts.deep_gpcm.outcome.rows import KEY
+from scripts.lib.table_files import together
 
 NUMBERS = ["n", "correlation", "bias", "rmse", "slope"]
 RECOVERY = ["data", "arm", "parameter", "folds", *NUMBERS, "ordered_share"]

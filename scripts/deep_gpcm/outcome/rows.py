@@ -23,11 +23,6 @@ def finished(table: pd.DataFrame, runs: pd.DataFrame, data: list[str]) -> pd.Dat
     return rows.sort_values(order, kind="stable", ignore_index=True)
 
 
-def together(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    """The parts as one table; without any, a table that has the columns and no rows."""
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-
-
 def chosen(rows: pd.DataFrame, arms: Iterable[str]) -> pd.DataFrame:
     """Rows of these arms, which are categories in the given order from then on."""
     arms = list(dict.fromkeys(arms))

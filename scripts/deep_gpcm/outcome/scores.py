@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from scripts.deep_gpcm import metrics
-from scripts.deep_gpcm.outcome.rows import KEY, chosen, shared, together
+from scripts.deep_gpcm.outcome.rows import KEY, chosen, shared
 from scripts.lib.stats import paired_interval
+from scripts.lib.table_files import together
 
 METRICS = ("nll", "qwk", "accuracy", "ordinal_accuracy", "mae", "kendall_tau", "ece")
 COMPARED = ("nll", "qwk")

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from scripts.deep_gpcm.outcome.rows import together
 from scripts.deep_gpcm.specs import LadderJob
 from scripts.lib.agreement import verdicts
 from scripts.lib.comparison import compare
+from scripts.lib.table_files import together
 
 LADDER = [
     *("workload", "contestant", "arm", "rounds", "quantity", "fit_ms", "cpu_ms", "tensor_peak_mb"),
@@ -27,13 +27,6 @@ def loss_differences(losses: pd.DataFrame, reference: str) -> pd.DataFrame:
     both = losses.merge(own, on=key, suffixes=("", "_own"), validate="many_to_one")
     both = both.assign(off=(both["loss"] - both["loss_own"]).abs().fillna(np.inf))
     return both.groupby("arm")["off"].agg(max_loss_difference="max", common_steps="size")
-
-
-def twin_of(first: pd.DataFrame, baseline: str) -> str:
-    """The contestant that repeats the baseline (A/A), "" if there is none. `first`: a row each."""
-    conditions = ["arm", "workers", "threads"]
-    same = (first[conditions] == first.loc[baseline, conditions]).all(axis=1)
-    return next((name for name in first.index[same] if name != baseline), "")
 
 
 def ladder_row(
@@ -71,14 +64,14 @@ def ladder(
     """
     other = set(agreement.loc[agreement["level"] == "protocol", "arm"])
     found = []
-    baseline = spec.baseline
+    baseline, again = spec.baseline, spec.baseline_again
     for step in spec.steps:
         rows = measured[measured["workload"] == step.workload]
         rows = rows[~rows["arm"].isin(other)]
         first = rows.drop_duplicates("contestant").set_index("contestant")
         if baseline not in first.index:
             continue
-        again, passed = twin_of(first, baseline), verdicts(agreement, rows["where"].iloc[0])
+        passed = verdicts(agreement, rows["where"].iloc[0])
         names = [name for name in step.contestants if name in first.index]
         of_loss = loss_differences(losses, first.loc[baseline, "arm"])
         rows_of_names = [ladder_row(rows, baseline, name, again, passed) for name in names]

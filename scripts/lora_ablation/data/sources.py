@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING
 
 from scripts.lib.faults import LoadError
 from scripts.lib.foreign import foreign, marks
+from scripts.lib.implementations import implementation, implementations
 from scripts.lib.spec import digest
-from scripts.lora_ablation.specs import (
-    AdapterFolder,
-    DataSource,
-    FlatMatrix,
-    Generated,
-    HubDataset,
-)
+from scripts.lora_ablation.specs import AdapterFolder, DataSource, Generated, HubDataset
 
 if TYPE_CHECKING:
     from scripts.lora_ablation.data.store import Shard
@@ -54,16 +49,50 @@ def read(source: DataSource, seed: int, start: int, stop: int) -> "Shard":
 
 
 def _reader(source: DataSource) -> ModuleType:
-    """The module that reads a kind of data source."""
-    if isinstance(source, Generated):
-        from scripts.lora_ablation.data import generator as reader
-    elif isinstance(source, AdapterFolder):
-        from scripts.lora_ablation.data import folder as reader
-    elif isinstance(source, FlatMatrix):
-        from scripts.lora_ablation.data import flat as reader
-    else:
-        from scripts.lora_ablation.data import tabular as reader
-    return reader
+    """The module that reads a kind of data source, as its function here says."""
+    return implementations(__name__)[source.kind]()
+
+
+@implementation
+def generated() -> ModuleType:
+    from scripts.lora_ablation.data import generator
+
+    return generator
+
+
+@implementation
+def safetensors() -> ModuleType:
+    from scripts.lora_ablation.data import folder
+
+    return folder
+
+
+@implementation
+def matrix() -> ModuleType:
+    from scripts.lora_ablation.data import flat
+
+    return flat
+
+
+@implementation
+def parquet() -> ModuleType:
+    from scripts.lora_ablation.data import tabular
+
+    return tabular
+
+
+@implementation
+def datasets() -> ModuleType:
+    from scripts.lora_ablation.data import tabular
+
+    return tabular
+
+
+@implementation
+def hub() -> ModuleType:
+    from scripts.lora_ablation.data import tabular
+
+    return tabular
 
 
 def fingerprints(source: DataSource, ranges: list[tuple[int, int]]) -> list[str]:

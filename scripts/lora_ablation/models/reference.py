@@ -9,15 +9,16 @@ says otherwise.
 """
 
 import warnings
-from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
 from sklearn.preprocessing import StandardScaler
 from torch import nn
-from torch.utils.data import DataLoader, Sampler, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from scripts.lib.timing import Phases
+from scripts.lib.torch_rng import EpochBatches
 from scripts.lora_ablation.data.cell import Cell, near_constant, standardisation
 from scripts.lora_ablation.models.network import HIDDEN_LAYERS, Shape, initial
 from scripts.lora_ablation.models.run import Fit, Run, batches
@@ -35,18 +36,6 @@ class StreamDropout(nn.Module):
         if not self.training:
             return x
         return x * (torch.rand(x.shape, generator=self.rng) > self.p) / (1 - self.p)
-
-
-class EpochBatches(Sampler):
-    """Batches of positions in the order of one `randperm` an epoch."""
-
-    def __init__(self, n: int, size: int, rng: torch.Generator):
-        self.n, self.size, self.rng = n, size, rng
-
-    def __iter__(self) -> Iterator[list[int]]:
-        # Drawn at the first batch: with workers, DataLoader makes an iterator that it never uses.
-        for batch in batches(self.n, self.size, self.rng):
-            yield batch.tolist()
 
 
 def network(
@@ -117,7 +106,9 @@ def fit_reference(cell: Cell, key: tuple, train: Train, dtype: torch.dtype = tor
     train_rows, val_rows = cell.parts["train"], cell.parts["val"]
     loader = DataLoader(
         TensorDataset(x[train_rows], y[train_rows]),
-        batch_sampler=EpochBatches(len(train_rows), train.batch, run.rngs["shuffle"]),
+        batch_sampler=EpochBatches(
+            partial(batches, len(train_rows), train.batch, run.rngs["shuffle"])
+        ),
         num_workers=train.workers, persistent_workers=train.workers > 0,
     )  # fmt: skip
     n_steps, x_val = 0, x[val_rows]

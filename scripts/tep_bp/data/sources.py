@@ -1,4 +1,4 @@
-"""The one door to tasks: reads, or draws, and splits a task of any kind.
+"""The one door to tasks: reads, or draws, and splits one, by a function of the kind's name.
 
 Small kinds are here: scikit-learn's digits, arrays that a user brings (.npz), and Boolean functions
 of random bits (xor of two, parity of many). MNIST is in mnist.py.
@@ -11,21 +11,21 @@ import numpy as np
 from scripts.lib.faults import LoadError
 from scripts.lib.foreign import foreign, marks
 from scripts.lib.foreign_arrays import arrays
+from scripts.lib.implementations import implementation, implementations
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.spec import digest
-from scripts.tep_bp.data import mnist
 from scripts.tep_bp.data.samples import Samples, samples, with_test_set
 from scripts.tep_bp.data.split import split
-from scripts.tep_bp.data.store import Arrays, Digits, Mnist, Task, TaskSettings, Xor
+from scripts.tep_bp.data.store import Arrays, Digits, Mnist, Parity, Task, TaskSettings, Xor
 
 
-def read(task: TaskSettings, split_seed: int, fetched: Path | None = None) -> Task:
+def read(task: TaskSettings, split_seed: int, *fetched: Path) -> Task:
     """A task with its parts; LoadError (one sentence) at the first fault of what is read.
 
     `split_seed` draws the parts, and the bits of xor and parity. `fetched` is the file that
     `fetch.py` brought, of a task that is `downloaded`.
     """
-    loaded = _samples(task, split_seed, fetched)
+    loaded = implementations(__name__)[task.kind](task, split_seed, *fetched)
     classes = int(loaded.y.max()) + 1
     return Task(loaded.name, loaded.x, loaded.y, classes, split(loaded, split_seed))
 
@@ -48,24 +48,35 @@ def fingerprint(task: TaskSettings) -> str:
     return digest(marks(files))
 
 
-def _samples(task: TaskSettings, seed: int, fetched: Path | None) -> Samples:
-    if isinstance(task, Mnist):
-        return mnist.read(task.path, fetched)
-    if isinstance(task, Arrays):
-        return _arrays(Path(task.path))
-    if isinstance(task, Digits):
-        return _digits()
-    bits = 2 if isinstance(task, Xor) else task.bits
-    name = "xor" if isinstance(task, Xor) else f"parity{bits}"
-    return _parity(name, bits, task.samples, seed)
-
-
-def _digits() -> Samples:
+@implementation
+def digits(task: Digits, seed: int) -> Samples:
     """1,797 images of 8 x 8 with values of 0 to 1, which scikit-learn ships."""
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
     return samples("digits", x / 16, y, "digits")
+
+
+@implementation
+def mnist(task: Mnist, seed: int, *fetched: Path) -> Samples:
+    from scripts.tep_bp.data.mnist import read
+
+    return read(task.path, *fetched)
+
+
+@implementation
+def xor(task: Xor, seed: int) -> Samples:
+    return _parity("xor", 2, task.samples, seed)
+
+
+@implementation
+def parity(task: Parity, seed: int) -> Samples:
+    return _parity(f"parity{task.bits}", task.bits, task.samples, seed)
+
+
+@implementation
+def npz(task: Arrays, seed: int) -> Samples:
+    return _arrays(Path(task.path))
 
 
 def _arrays(path: Path) -> Samples:

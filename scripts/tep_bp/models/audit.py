@@ -10,8 +10,8 @@ import torch
 from torch.linalg import matrix_norm
 
 from scripts.tep_bp.models.interface import Data, numbers
+from scripts.tep_bp.options import Solver, Training
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Solver, Training
 
 SAMPLES = 1000  # held samples that are audited at most
 QUANTILE = 0.99

@@ -3,8 +3,9 @@
 import pandas as pd
 
 from scripts.lib.stats import paired_interval
+from scripts.lib.table_files import together
 from scripts.tep_bp.outcome.distribution import QUANTILES, robustness
-from scripts.tep_bp.outcome.row_selection import SEARCH, ordered, refusal, together
+from scripts.tep_bp.outcome.row_selection import SEARCH, ordered, refusal
 from scripts.tep_bp.plans.ranking import SCORE, scored
 from scripts.tep_bp.specs import Row, TablesJob
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.lib.seeds import numpy_rng
-from scripts.tep_bp.outcome.row_selection import together
+from scripts.lib.table_files import together
 from scripts.tep_bp.plans.ranking import SCORE, ranked
 from scripts.tep_bp.specs import Row
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from scripts.tep_bp.outcome.row_selection import together
+from scripts.lib.table_files import together
 from scripts.tep_bp.plans.ranking import SCORE, scored
 from scripts.tep_bp.plans.space import Space, searched
 from scripts.tep_bp.specs import TablesJob

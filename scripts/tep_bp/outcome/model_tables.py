@@ -6,7 +6,7 @@ Whether fixed points were reached, and how good the gradient is (docs/studies/te
 import numpy as np
 import pandas as pd
 
-from scripts.tep_bp.outcome.row_selection import together
+from scripts.lib.table_files import together
 from scripts.tep_bp.specs import Row
 
 WARN = 5e-2  # a 99th percentile of the free residual above it is reported

@@ -13,7 +13,8 @@ from scipy import stats
 from scripts.lib.comparison import NO_DIFFERENCE, NOT_COMPARABLE
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.stats import paired_interval
-from scripts.tep_bp.outcome.row_selection import refusal, together
+from scripts.lib.table_files import together
+from scripts.tep_bp.outcome.row_selection import refusal
 from scripts.tep_bp.plans.ranking import SCORE, scored
 from scripts.tep_bp.plans.space import DIMENSIONS
 from scripts.tep_bp.specs import Row, TablesJob

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from scripts.tep_bp.plans.ranking import SCORE, scored
-from scripts.tep_bp.specs import Row, TablesJob
+from scripts.tep_bp.specs import TablesJob
 
 SEARCH, REPEAT = "search", "repeat"  # stages
 # Columns that a study without repeats or without fixed points may lack.
@@ -67,11 +67,6 @@ def reasons(results: pd.DataFrame, spec: TablesJob) -> dict[str, str]:
             units = [*own, *range(len(own) - spec.trials, 0)]
         found[rule] = refusal(results, [rule], units)
     return found
-
-
-def together(parts: list[Row], columns: list[str]) -> pd.DataFrame:
-    """Rows as a table with these columns, also without rows."""
-    return pd.DataFrame(parts, columns=columns)
 
 
 def refusal(

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from scripts.tep_bp.outcome.row_selection import together
-from scripts.tep_bp.settings import Band
+from scripts.lib.table_files import together
+from scripts.tep_bp.options import Band
 
 SANITY = ["rule", "quantity", "value", "low", "high", "inside"]
 PAIR = ("tep", "bp")  # whose difference has a band

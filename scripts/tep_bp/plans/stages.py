@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 from scripts.lib.blocks import cut
 from scripts.tep_bp.settings import Search, Section
-from scripts.tep_bp.specs import Ask, Promote, ProposeJob, Repeat, Sample
+from scripts.tep_bp.specs import STUDY, Ask, Promote, ProposeJob, Repeat, Sample
 
-NAME = "tep_bp"
-FOLDER = f"<results>/{NAME}"
+FOLDER = f"<results>/{STUDY}"
 SHARED = "search-000"  # the plan from which sampled arms take their trials
 Stage = tuple[str, int, int]  # name, epochs, trials of each rule
 

@@ -4,8 +4,8 @@ import torch
 
 from scripts.tep_bp.models.fused.fit import fit_fused
 from scripts.tep_bp.models.interface import Data
+from scripts.tep_bp.options import Solver, Training
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Solver, Training
 
 TRAIN = Training(
     epochs=1, betas=[0.9, 0.999], adam_eps=1e-8, spectral_cap=0.9, power_steps=1, watch=False,

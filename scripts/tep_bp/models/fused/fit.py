@@ -10,8 +10,8 @@ from scripts.lib.timing import Phases
 from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
 from scripts.tep_bp.models.fused.learner import Learner
 from scripts.tep_bp.models.interface import Data, Fit, batch_orders
+from scripts.tep_bp.options import Solver, Training
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Solver, Training
 
 
 @torch.inference_mode()

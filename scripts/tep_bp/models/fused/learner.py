@@ -10,8 +10,8 @@ from scripts.tep_bp.models.fused.arithmetic import LANES
 from scripts.tep_bp.models.fused.network import HeavyBall, Parameters, Samples, Shape, fours, zeros
 from scripts.tep_bp.models.fused.update import Rates, improve
 from scripts.tep_bp.models.interface import Data, initial
+from scripts.tep_bp.options import Solver, Training
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Solver, Training
 
 NO_LOOP = Solver(omega=1.0, mu=0.0, free=1, nudged=1)  # of bp: one image
 

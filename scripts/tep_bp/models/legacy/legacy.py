@@ -22,8 +22,8 @@ from scripts.tep_bp.models.legacy.transformer_block import (
 from scripts.tep_bp.models.legacy.two_phases import Step, free
 from scripts.tep_bp.models.stacked.optimiser import Adam
 from scripts.tep_bp.models.stacked.parameters import padded
+from scripts.tep_bp.options import Faults, Training
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Faults, Training
 
 
 def fit_legacy(data: Data, trials: list[Trial], train: Training, switches: Faults) -> list[Fit]:

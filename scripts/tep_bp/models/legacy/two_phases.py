@@ -15,7 +15,7 @@ from scripts.tep_bp.models.legacy.transformer_block import (
     logits,
     loop,
 )
-from scripts.tep_bp.settings import Faults
+from scripts.tep_bp.options import Faults
 
 Map = Callable[[torch.Tensor], torch.Tensor]
 

@@ -15,8 +15,8 @@ from scripts.lib.timing import Phases
 from scripts.tep_bp.models.interface import Data, numbers
 from scripts.tep_bp.models.reference.learning_rules import tep
 from scripts.tep_bp.models.reference.networks import ACTIVATIONS, Recurrent
+from scripts.tep_bp.options import Training
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Training
 
 SAMPLES = 256  # on which a gradient in bfloat16 is compared
 

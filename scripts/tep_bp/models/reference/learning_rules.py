@@ -11,8 +11,8 @@ from torch import Tensor
 
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.reference.networks import Perceptron, Recurrent, relaxed
+from scripts.tep_bp.options import Training
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Training
 
 
 def bp(net: Perceptron, x: Tensor, y: Tensor, trial: Trial, train: Training, clock: Phases) -> None:

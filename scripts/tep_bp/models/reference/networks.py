@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from scripts.tep_bp.settings import Solver
+from scripts.tep_bp.options import Solver
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 # By the value of the activation.

@@ -22,8 +22,8 @@ from scripts.tep_bp.models.reference.free_phases import (
 )
 from scripts.tep_bp.models.reference.learning_rules import RULES
 from scripts.tep_bp.models.reference.networks import Perceptron, Recurrent
+from scripts.tep_bp.options import Solver, Training
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Solver, Training
 
 HELD_BATCH = 4096  # samples scored at once
 

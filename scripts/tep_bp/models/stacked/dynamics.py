@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from scripts.tep_bp.models.stacked.parameters import like
-from scripts.tep_bp.settings import Solver
+from scripts.tep_bp.options import Solver
 
 # Writes the image of the states (T, rows, d) to the buffer it is given, and returns it.
 Image = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

@@ -11,7 +11,7 @@ import torch
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.stacked.dynamics import Activation, drive, free_phase, iterate
 from scripts.tep_bp.models.stacked.parameters import Parameters, like, rows
-from scripts.tep_bp.settings import Solver
+from scripts.tep_bp.options import Solver
 
 
 def probabilities(h: torch.Tensor, parameters: Parameters) -> torch.Tensor:

@@ -4,8 +4,8 @@ import math
 
 import torch
 
+from scripts.tep_bp.options import Training
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Training
 
 
 class Adam:

@@ -16,8 +16,8 @@ from scripts.tep_bp.models.stacked.dynamics import Activation, drive, free_phase
 from scripts.tep_bp.models.stacked.gradients import GRADIENTS, logits
 from scripts.tep_bp.models.stacked.optimiser import Adam, contract
 from scripts.tep_bp.models.stacked.parameters import Parameters, rows, stacked_parameters
+from scripts.tep_bp.options import Solver, Training
 from scripts.tep_bp.plans.space import Trial
-from scripts.tep_bp.settings import Solver, Training
 
 ROWS = 2048  # held samples at a time: a number of memory, not of the stack
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.spread
+
 MISTAKES = {
     "misspelt key": ({"repz": "3"}, "engression.repz", "did you mean 'reps'?"),
     "old key": ({"sizes": "[16]"}, "engression.sizes", "another name now: engression.axes.n"),

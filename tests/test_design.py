@@ -1,6 +1,10 @@
 """Extending a study computes only the new units; grouping and cores change no number."""
 
+import pytest
+
 from tests.project import Project, copy_code
+
+pytestmark = pytest.mark.spread
 
 FULL = "{reference: {run: {reps: 0}}, exact: {run: {reps: 0}}, source_cdist: {run: {reps: 0}}}"
 LAWS = "[normal, exponential, uniform, lognormal, chisquare]"

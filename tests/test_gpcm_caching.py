@@ -10,6 +10,8 @@ import pytest
 from tests.gpcm_files import read
 from tests.project import Project
 
+pytestmark = pytest.mark.spread
+
 # Both folds a job: fused on both data sets; reference, function, no_erase on `small`; adamw.
 TRAINED = 2 + 3 + 1
 BY_KERNEL = 2 + 1 + 1  # fused, no_erase and adamw

@@ -6,6 +6,8 @@ import pytest
 
 from tests.project import Project
 
+pytestmark = pytest.mark.spread
+
 FEATURES = "scripts/lora_ablation/representations"
 # A job for each of three representations, and one for each of four other arms.
 TRAINING = {"lora_ablation_train": 7}

@@ -13,6 +13,8 @@ from scripts.tep_bp.plans.sampling import COLUMNS, trials
 from scripts.tep_bp.plans.stages import plans, search_stages
 from tests.tep_searches import SEED, Search, configuration
 
+pytestmark = pytest.mark.spread
+
 RULES = ("tep", "bp")
 HALVING = {"mode": "halving", "trials": 18, "block": 4, "halving": {"epochs": [1, 2, 4], "eta": 3}}
 MODES = {

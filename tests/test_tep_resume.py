@@ -15,6 +15,8 @@ from scripts.tep_bp.train import result
 from tests.tep_nets import changed
 from tests.tep_searches import SEED, configuration, with_more
 
+pytestmark = pytest.mark.spread
+
 ARMS = ("reference", "fused", "stacked", "legacy")
 FEW = {"run": {"rules": ["tep"], "trials": 4, "block": 4, "widest": None}}
 # Trials 0 and 3 are narrow, 1 and 2 wide; `max_stack_elements` lets two narrow ones into a stack.

@@ -71,8 +71,7 @@ def check_contract(study: Study) -> None:
         _check_claim(f"{at}.arms.{arm}.claim", claim, kinds)
     _check_metrics(settings.summary.means, kinds, NUMBERS, f"{at}.summary.means")
     _check_metrics(settings.summary.proportions, kinds, FLAGS, f"{at}.summary.proportions")
-    strata = study.values.get(settings.agreement.strata, ())
-    _check_measure(f"{at}.measure", settings, strata)
+    _check_measure(f"{at}.measure", settings)
     _check_report(f"{at}.report", study, settings.report, kinds)
 
 
@@ -98,15 +97,13 @@ def _check_claim(where: str, claim: Claim, kinds: dict[str, str]) -> None:
     _check_metrics(claim.reported, kinds, ANY, f"{where}.reported")
 
 
-def _check_measure(where: str, settings: StudySettings, strata: Sequence) -> None:
+def _check_measure(where: str, settings: StudySettings) -> None:
     measure, contestants = settings.measure, settings.contestants
     for name, contestant in measure.contestants.items():
         check_member(contestant.arm, settings.arms, f"{where}.contestants.{name}.arm")
     for name, workload in measure.workloads.items():
         for contestant in workload.contestants or ():
             check_member(contestant, contestants, f"{where}.workloads.{name}.contestants")
-        if workload.repeats and workload.where and strata:
-            check_member(workload.where, map(str, strata), f"{where}.workloads.{name}.where")
     baseline, again = measure.compare.baseline, measure.compare.baseline_again
     check_member(baseline, contestants, f"{where}.compare.baseline")
     check_member(again, contestants, f"{where}.compare.baseline_again")

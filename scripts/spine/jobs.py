@@ -176,6 +176,9 @@ def _check_sizes(at: str, study: TwoStage, section: Any) -> None:
     jobs = sum(-(-reps // size) for reps in wanted)
     check_size(jobs, JOBS, "jobs", f"{at}.reps", "ask for fewer or use larger blocks")
     for name, workload in section.measure.workloads.items():
+        if workload.where:
+            strata = getattr(section.axes, section.agreement.strata, ())
+            check_member(workload.where, map(str, strata), f"{at}.measure.workloads.{name}.where")
         for key in study.data_settings.model_fields.keys() & workload.settings.keys():
             where = f"{at}.measure.workloads.{name}.settings.{key}"
             raise ConfigError(

@@ -157,7 +157,9 @@ def test_a_study_is_two_files_of_ninety_lines_and_one_edited_line(fresh):
     assert sum(old != new for old, new in lines) == 1
 
 
-@pytest.mark.parametrize("name", ["", "Coin", "1st", "a-b", "lib", "engression", "../x"])
+@pytest.mark.parametrize(
+    "name", ["", "Coin", "1st", "a-b", "lib", "engression", "../x", "class", "seed", "records"]
+)
 def test_a_name_that_no_study_can_have_is_refused_in_a_sentence(fresh, name):
     with pytest.raises(ConfigError, match=r"^NAME is '[^\n]*\.$"):
         new_study(name, fresh.folder)

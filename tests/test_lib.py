@@ -11,7 +11,7 @@ from scipy import stats as scipy_stats
 
 from scripts.lib.config import read_settings
 from scripts.lib.contract import Study, check_contract
-from scripts.lib.faults import ConfigError
+from scripts.lib.faults import ConfigError, ContractError
 from scripts.lib.page import extras, only
 from scripts.lib.plan import Planned, PlannedWorkload
 from scripts.lib.run_rows import read_runs, write_runs
@@ -19,7 +19,7 @@ from scripts.lib.sections import StudySettings, Summary
 from scripts.lib.seeds import numpy_rng, seed63, stream
 from scripts.lib.spec import canonical, digest
 from scripts.lib.stats import mean, paired_interval, proportion, ratio_of_medians
-from scripts.lib.table_files import ContractError, write_table
+from scripts.lib.table_files import write_table
 from scripts.lib.workers import schedule
 from scripts.spine.aggregate import summarise
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scripts.lib.faults import ContractError
 from scripts.lib.seeds import numpy_rng
-from scripts.lib.table_files import ContractError
 from scripts.lora_ablation.outcome.drops import contrasts, holm, paired_p
 from scripts.lora_ablation.outcome.grid import RUN, grid_state
 from scripts.lora_ablation.specs import TablesJob

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.lib.table_files import ContractError, write_table
+from scripts.lib.faults import ContractError
+from scripts.lib.table_files import write_table
 from scripts.lora_ablation import features, measured
 from scripts.lora_ablation.data.layout import Layout, sd15_layout
 from scripts.lora_ablation.data.store import read_family, write_family

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scripts.lib.faults import ContractError
 from scripts.lib.spec import canonical
-from scripts.lib.table_files import ContractError
 from scripts.tep_bp.plans.proposals import promoted, propose
 from scripts.tep_bp.plans.ranking import ranked, top
 from scripts.tep_bp.plans.sampling import COLUMNS, trials

@@ -11,10 +11,10 @@ import yaml
 
 from scripts.lib.code import imports
 from scripts.lib.config import read_settings
-from scripts.lib.faults import ConfigError
+from scripts.lib.faults import ConfigError, ContractError
 from scripts.lib.own_study import Failed
 from scripts.lib.root import ROOT
-from scripts.lib.table_files import ContractError, write_table
+from scripts.lib.table_files import write_table
 from scripts.spine.jobs import Jobs, announced
 from scripts.spine.load import columns, read_data
 from scripts.spine.section import two_stage_section
@@ -78,6 +78,46 @@ def test_an_implementation_without_phases_has_the_time_of_its_fit(monkeypatch):
 def test_a_metric_that_the_study_does_not_announce_stops_the_job(monkeypatch):
     with pytest.raises(ContractError, match="METRICS is without 'losss'"):
         row_of(monkeypatch, lambda unit: None, lambda unit, answer: {"losss": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        ({"histories": [{"epoch": 1}]}, "a row of the table 'histories'"),
+        ({"histories": [[1, 2.0]]}, "give a list of epoch, loss, term1, term2"),
+        ({"n_epochs": "ten"}, "n_epochs is 'ten', but its kind is number"),
+        ({"status": "done"}, "status is 'done'"),
+    ],
+)
+def test_what_a_unit_returns_in_another_form_stops_the_job_in_a_sentence(
+    monkeypatch, found, sentence
+):
+    with pytest.raises(ContractError, match=sentence):
+        row_of(monkeypatch, lambda unit: None, lambda unit, answer: found)
+
+
+def test_a_phase_that_the_study_does_not_announce_stops_the_job(monkeypatch):
+    with pytest.raises(ContractError, match="PHASES is without 'drow'"):
+        row_of(monkeypatch, lambda unit: unit.phases.lap("drow"), lambda unit, answer: {})
+
+
+def test_an_evaluation_that_returns_no_metrics_by_name_is_told(monkeypatch):
+    with pytest.raises(ConfigError, match="evaluate returns list, not metrics by name"):
+        row_of(monkeypatch, lambda unit: None, lambda unit, answer: [1.0])
+
+
+@pytest.mark.parametrize(
+    ("piece", "value", "sentence"),
+    [
+        ("METRICS", {"x": "nmber"}, "the kind of 'x' in METRICS is 'nmber'; use one of number"),
+        ("PHASES", "draw", "PHASES is 'draw'; it must be a list of names"),
+        ("TABLES", {"path": "step"}, "path is 'step'; it must be a list of names"),
+    ],
+)
+def test_a_piece_of_another_form_is_told(monkeypatch, piece, value, sentence):
+    monkeypatch.setattr(STUDY.module, piece, value)
+    with pytest.raises(ConfigError, match=sentence):
+        TwoStage("engression")
 
 
 def test_what_an_implementation_imports_when_called_is_imported_before(monkeypatch):

@@ -41,3 +41,7 @@ def _shortened(text: str, longest: int, head: int, tail: int) -> str:
 
 class ConfigError(ValueError):
     """The configuration asks for something the workflow cannot do: one sentence."""
+
+
+class ContractError(ValueError):
+    """A table does not hold what its readers rely on."""

@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scripts.lib.faults import ContractError
 from scripts.lib.job import JOB
-from scripts.lib.table_files import ContractError, same_keys, write_table
+from scripts.lib.table_files import same_keys, write_table
 from scripts.lib.training_job import TrainingJob
 
 STATUSES = ("ok", "diverged", "failed")

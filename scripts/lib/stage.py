@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from scripts.lib.faults import LoadError
+from scripts.lib.faults import ConfigError, ContractError, LoadError
 from scripts.lib.files import remove
 from scripts.lib.job import JOB
 
@@ -107,8 +107,8 @@ def paths_by_name(named: dict[str, str | list[str]]) -> dict[str, list[Path]]:
 
 
 def _told(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """A fault of the input is its sentence, any other error a traceback."""
-    if issubclass(kind, LoadError):
+    """A fault of the input or of a study is its sentence, any other error a traceback."""
+    if issubclass(kind, LoadError | ConfigError | ContractError):
         print(error, file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)

@@ -8,15 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from scripts.lib.faults import ContractError
 from scripts.lib.files import replacing
 from scripts.lib.provenance import provenance
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class ContractError(ValueError):
-    """A table does not hold what its readers rely on."""
 
 
 def write_table(path: str | Path, columns: dict[str, Any] | list[dict], **metadata: Any) -> None:

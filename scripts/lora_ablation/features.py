@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from scripts.lib.faults import ContractError
 from scripts.lib.progress import progress
 from scripts.lib.stage import stage
-from scripts.lib.table_files import ContractError
 from scripts.lora_ablation.data.layout import Layout
 from scripts.lora_ablation.data.store import ROW_GROUP, read_layout, read_tensors, write_family
 from scripts.lora_ablation.representations.grouped import family_features, pair_features

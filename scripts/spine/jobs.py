@@ -183,7 +183,7 @@ def _check_sizes(at: str, study: TwoStage, section: Any) -> None:
             where = f"{at}.measure.workloads.{name}.settings.{key}"
             raise ConfigError(
                 f"Config: {where} would change the data, which all workloads share; change it "
-                f"for all: {at}.{key}."
+                f"for all, {at}.{key}, or name in DATA of study.py what the data do depend on."
             )
         units = 1
         for axis in study.axes[:-1]:

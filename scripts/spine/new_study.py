@@ -4,6 +4,7 @@ Writes scripts/NAME/study.py and config/NAME.yaml from workflow/template/ and ad
 `studies` of config/config.yaml. Nothing that is there already is touched.
 """
 
+import keyword
 import re
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ STUDIES = re.compile(r"^studies: \[(.*)\]", re.MULTILINE)
 
 def new_study(name: str, root: Path = ROOT) -> list[str]:
     """Paths of the files of the new study; ConfigError if the name cannot be taken."""
-    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+    if not re.fullmatch("[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise ConfigError(
             f"NAME is {name!r}; use lower-case letters, digits and _, a letter first, as in: "
             "make study NAME=my_study."

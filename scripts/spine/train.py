@@ -14,17 +14,19 @@ from typing import Any
 
 import numpy as np
 
+from scripts.lib.faults import ContractError
 from scripts.lib.own_study import Failed
 from scripts.lib.progress import progress
 from scripts.lib.run_rows import STATUSES, run_row, write_runs
 from scripts.lib.spec import array_digest
 from scripts.lib.stage import stage
-from scripts.lib.table_files import ContractError, write_table
+from scripts.lib.table_files import write_table
 from scripts.lib.units import finished, unit_folder
 from scripts.spine.load import read_data
 from scripts.spine.two_stage import TrainJob, TwoStage, two_stage, unit_of
 
 Arrays = dict[str, np.ndarray]
+NUMBERS = ("number", "flag")
 
 
 def train_unit(study: TwoStage, job: TrainJob, labels: list, data: Arrays) -> dict[str, Any]:
@@ -41,15 +43,34 @@ def train_unit(study: TwoStage, job: TrainJob, labels: list, data: Arrays) -> di
         logging.warning("%s %s failed: %s", job.arm, labels, error)
         failed = run_row(job, study.axes, labels, unit.row_seed, status="failed")
         return {"row": failed} | {name: [] for name in study.tables}
-    tables = {name: found.pop(name, []) for name in study.tables}
-    _check_metrics(study, found)
+    tables = {name: _rows(study, name, found.pop(name, [])) for name in study.tables}
+    _check_metrics(study, found, unit.phases.seconds)
     return {"row": row | found | {"eval_s": time.perf_counter() - start}} | tables
 
 
-def _check_metrics(study: TwoStage, found: dict[str, Any]) -> None:
+def _rows(study: TwoStage, table: str, rows: Any) -> list[list[Any]]:
+    """Rows of a further table, if each has a value for each of its columns."""
+    columns = study.tables[table]
+    for row in rows:
+        if not isinstance(row, list | tuple) or len(row) != len(columns):
+            raise ContractError(
+                f"{study.script}: a row of the table {table!r} is {row!r}; give a list of "
+                f"{', '.join(columns)}."
+            )
+    return [list(row) for row in rows]
+
+
+def _check_metrics(study: TwoStage, found: dict[str, Any], phases: Iterable[str]) -> None:
     """What a study did not announce could be named in no test and no table."""
     for name in found.keys() - {*study.metrics, "status"}:
         raise ContractError(f"{study.script}: METRICS is without {name!r}, which a unit has.")
+    for name in set(phases) - set(study.phases):
+        raise ContractError(f"{study.script}: PHASES is without {name!r}, which a unit has.")
+    for name, kind in study.metrics.items():
+        if kind in NUMBERS and not isinstance(found.get(name, 0), int | float | np.number | None):
+            raise ContractError(
+                f"{study.script}: {name} is {found[name]!r}, but its kind is {kind}."
+            )
     if found.get("status", "ok") not in STATUSES:
         raise ContractError(
             f"{study.script}: status is {found['status']!r}; use one of {STATUSES}."

@@ -14,6 +14,9 @@ from scripts.lib.training_job import TrainingJob
 from scripts.lib.typed import Model
 
 REPLICATE = "rep"
+KINDS = ("number", "flag", "list", "label")
+# Keys of the section of every study of two stages.
+RESERVED = {"axes", "reps", "block", "arms", "agreement", "summary", "measure", "report"}
 
 
 class NoSettings(Model):
@@ -56,6 +59,31 @@ class TwoStage:
         self.phases: list[str] = getattr(self.module, "PHASES", [])
         self.tables: dict[str, list[str]] = getattr(self.module, "TABLES", {})
         self.implementations = implementations(self.module.__name__)
+        self._check()
+
+    def _check(self) -> None:
+        """Raise ConfigError for pieces of another form than docs/own-study.md says."""
+        for name, kind in self.metrics.items():
+            if kind not in KINDS:
+                raise ConfigError(
+                    f"{self.script}: the kind of {name!r} in METRICS is {kind!r}; use one of "
+                    f"{', '.join(KINDS)}."
+                )
+        for piece, value in (("PHASES", self.phases), *self.tables.items()):
+            if not isinstance(value, list | tuple):
+                raise ConfigError(
+                    f"{self.script}: {piece} is {value!r}; it must be a list of names."
+                )
+        if not self.implementations:
+            raise ConfigError(f"{self.script}: no function is declared with @implementation.")
+        if REPLICATE in self.axes[:-1]:
+            raise ConfigError(
+                f"{self.script}: the axis {REPLICATE!r} comes by itself; leave it out."
+            )
+        for name in RESERVED & set(self.settings.model_fields):
+            raise ConfigError(
+                f"{self.script}: Settings has {name!r}, which every section has already."
+            )
 
     def _data_settings(self) -> type[Model]:
         """The part of the settings that `data` reads: a change of others loads nothing again."""
@@ -70,7 +98,11 @@ class TwoStage:
     def evaluate(self, unit: Unit, answer: Any) -> dict[str, Any]:
         """Metrics of a unit, and rows of its tables, from what an implementation returned."""
         evaluate = getattr(self.module, "evaluate", None)
-        return dict(evaluate(unit, answer) if evaluate else answer)
+        found = evaluate(unit, answer) if evaluate else answer
+        if not isinstance(found, dict):
+            by = "evaluate returns" if evaluate else "without evaluate, implementations return"
+            raise ConfigError(f"{self.script}: {by} {type(found).__name__}, not metrics by name.")
+        return dict(found)
 
     @property
     def script(self) -> str:

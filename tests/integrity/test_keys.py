@@ -157,7 +157,7 @@ def test_a_killed_measurement_leaves_the_last_one_whole(finished):
     finished.make("science")
     run = finished.start("results/engression/measurements.parquet")
     assert first_job(run)
-    time.sleep(2)
+    time.sleep(0.3)
     os.killpg(run.pid, signal.SIGINT)
     run.wait(60)
     assert file.read_bytes() == before

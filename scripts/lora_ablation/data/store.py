@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scripts.lib.faults import LoadError
+from scripts.lib.faults import ContractError, LoadError
 from scripts.lib.files import replacing
 from scripts.lib.provenance import provenance
-from scripts.lib.table_files import ContractError, read_metadata, write_table
+from scripts.lib.table_files import read_metadata, write_table
 from scripts.lora_ablation.data.layout import DOWN, Layout, stems
 
 INDEX = {

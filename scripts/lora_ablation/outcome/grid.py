@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from scripts.lib.faults import ContractError
 from scripts.lib.seeds import numpy_rng
-from scripts.lib.table_files import ContractError
 
 CELL = ["representation", "layers", "share"]
 RUN = [*CELL, "run"]  # the columns that name a run of the stage `train`

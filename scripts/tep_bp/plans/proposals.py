@@ -8,8 +8,8 @@ better ones longer. Repeats train chosen configurations again, with new seeds th
 import numpy as np
 import pandas as pd
 
+from scripts.lib.faults import ContractError
 from scripts.lib.seeds import seed63, stream
-from scripts.lib.table_files import ContractError
 from scripts.tep_bp.plans.ranking import top
 from scripts.tep_bp.plans.sampling import COLUMNS, numbered, trials
 from scripts.tep_bp.plans.space import DIMENSIONS, Space

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -58,6 +59,8 @@ class Project:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            # Who runs the tests in the background has SIGINT ignored, and so would its children.
+            preexec_fn=heed_interrupts,
         )
 
     def wait_for_units(self, count: int, but: frozenset[str] | set[str] = frozenset()) -> None:
@@ -132,6 +135,10 @@ class Project:
         update_config(config, {self.study: changes})
         (self.folder / name).write_text(yaml.safe_dump(config, sort_keys=False))
         return name
+
+
+def heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def axes_of(table: pa.Table) -> list[str]:

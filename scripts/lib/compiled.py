@@ -63,6 +63,10 @@ def entry(function: Callable) -> Callable:
         return numba.njit(function, **OPTIONS)
 
 
+# Not empty while `compile_once` makes its folder, into which alone it is written.
+COMPILING: list[Path] = []
+
+
 class ByMeaning:
     """Where Numba keeps a function: it asks the class that CACHE_LOCATOR_CLASSES names.
 
@@ -79,8 +83,8 @@ class ByMeaning:
     def from_function(cls, function: Callable, file: str) -> Self | None:
         """None where there is no place, and so no cache."""
         meaning, results = meaning_of(file), results_folder()
-        if results:  # which may be read-only
-            return cls(function, meaning, results)
+        if results and (COMPILING or (results / meaning).is_dir()):
+            return cls(function, meaning, results)  # which jobs only read: it is sealed
         beside = cls(function, meaning, Path(file).parent / "__pycache__/numba")
         try:
             beside.ensure_cache_path()
@@ -134,6 +138,8 @@ def compile_once(compile_all: Callable[[], None], folder: Path) -> None:
     with replacing(folder) as temporary:
         cache_folder(temporary).mkdir(parents=True)
         numba.config.CACHE_DIR = str(temporary)
+        COMPILING.append(temporary)
         compile_all()
+        COMPILING.clear()
         text = json.dumps({"compile_s": time.perf_counter() - start})
         (temporary / "compiled.json").write_text(text, encoding="utf-8")

@@ -157,12 +157,23 @@ class History:
             self.draw.choice(calls)()
 
     def settle(self) -> None:
-        """Calls until one succeeds; a damaged file may cost one. Then nothing is to be done."""
+        """Calls until one succeeds; a damaged file may cost one. Then nothing is to be done.
+
+        Jobs that outlive a killed Snakemake write what they make: they are waited for.
+        """
+        psutil.wait_procs([p for p in psutil.process_iter() if self.is_here(p)], timeout=60)
         for _ in range(3):
             if self.call():
                 break
         done = self.project.snakemake(*targets(), "--dry-run", cores=1)
         assert "Nothing to be done" in done.stdout + done.stderr, (self.log, done.stdout)
+
+    def is_here(self, process: psutil.Process) -> bool:
+        """Whether a process works in the folder of the project."""
+        try:
+            return Path(process.cwd()) == self.project.folder
+        except (psutil.Error, OSError):
+            return False
 
     def edit(self) -> None:
         edit = self.draw.choice(EDITS)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
+from pydantic import create_model
 
 from scripts.lib.code import imports
 from scripts.lib.config import read_settings
@@ -118,6 +119,14 @@ def test_a_piece_of_another_form_is_told(monkeypatch, piece, value, sentence):
     monkeypatch.setattr(STUDY.module, piece, value)
     with pytest.raises(ConfigError, match=sentence):
         TwoStage("engression")
+
+
+@pytest.mark.parametrize("key", ["reps", "axes", "summary"])
+def test_a_setting_with_the_name_of_a_key_of_every_section_is_told(key):
+    study = TwoStage("engression")
+    study.settings = create_model("Settings", **{key: (int, 1)})
+    with pytest.raises(ConfigError, match=f"Settings has '{key}', which every section has already"):
+        two_stage_section(study)
 
 
 def test_what_an_implementation_imports_when_called_is_imported_before(monkeypatch):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from scripts.lib.typed import Model, Text, setting
+from scripts.lib.typed import Betas, Model, Text, setting
 
 Evaluation = Literal["stepwise", "hoisted", "tables"]
 Memory = Literal["loop", "function", "fused", "no_erase", "first_memory"]
@@ -16,7 +16,6 @@ Embedding = Literal["ordered", "unordered", "linear_decay", "adjacent_weighted"]
 Table = Literal["mathematics_1", "mathematics_2"]
 
 Width = Annotated[int, Field(ge=1, le=10_000)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
 KNOWING = ("bayes", "oracle")  # baselines that use the true parameters
 
 
@@ -40,9 +39,7 @@ class Training(Model):
     batch: int = setting("Students per step.", ge=1, le=10**6)
     epochs: int = setting("Passes over the training students.", ge=1, le=100_000)
     lr: float = setting("Adam step size at the start.", gt=0)
-    betas: Annotated[list[Rate], Field(min_length=2, max_length=2)] = setting(
-        "Adam moment decay rates."
-    )
+    betas: Betas = setting("Adam moment decay rates.")
     adam_eps: float = setting("Adam epsilon.", gt=0)
     weight_decay: float = setting("Weight decay.", ge=0)
     optimizer: Literal["adam", "adamw"] = setting("Weight decay coupled or decoupled.")

@@ -22,9 +22,8 @@ from scripts.lib.config import check_idle, check_member, check_size, differing
 from scripts.lib.contract import check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
-from scripts.lib.typed import Model, Name, Unique, changes_of, setting, text_like
+from scripts.lib.typed import DataName, Model, Name, Unique, changes_of, setting
 
-DataName = text_like("^[A-Za-z0-9_]+$", "letters, digits and _")
 # Jobs and files of folds whose names stand together, up to four times, on one command line.
 FILES = 400
 # Of the keys of an arm that say how the model is computed, those that an evaluation reads.

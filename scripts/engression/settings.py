@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from scripts.lib.own_study import Model, setting
+from scripts.lib.typed import Betas
 
-Rate = Annotated[float, Field(ge=0, lt=1)]
 Draws = Annotated[int, Field(ge=2, le=10_000)]
 
 
@@ -24,9 +24,7 @@ class Train(Model):
     m: int = setting("Noise draws per data point and step (grouped loss).", ge=2, le=10_000)
     batch: int = setting("Data points per step.", ge=2, le=10**6)
     lr: float = setting("Adam step size.", gt=0)
-    betas: Annotated[list[Rate], Field(min_length=2, max_length=2)] = setting(
-        "Adam moment decay rates."
-    )
+    betas: Betas = setting("Adam moment decay rates.")
     adam_eps: float = setting("Adam epsilon.", gt=0)
     max_epochs: int = setting("Cap on epochs.", ge=1, le=10**6)
     patience: int = setting("Epochs without a lower loss before stopping.", ge=1, le=10**6)

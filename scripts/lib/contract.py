@@ -184,5 +184,10 @@ def _check_ratios(where: str, settings: StudySettings, known: dict[str, Contesta
 
 def check_rounds(where: str, workload: Workload, units: int) -> None:
     """Raise ConfigError if a workload with so many units a round is too long to be told."""
-    count = (workload.repeats + 1) * units if workload.repeats else 0
-    check_size(count, UNITS, "units in all rounds", where, "use fewer repeats or units")
+    check_size(
+        len(workload.rounds) * units,
+        UNITS,
+        "units in all rounds",
+        where,
+        "use fewer repeats or units",
+    )

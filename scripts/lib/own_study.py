@@ -26,7 +26,7 @@ import numpy as np
 
 from scripts.lib.faults import ConfigError
 from scripts.lib.implementations import implementation
-from scripts.lib.seeds import numpy_rng, seed63, stream
+from scripts.lib.seeds import numpy_rng
 from scripts.lib.timing import Phases
 from scripts.lib.typed import Model, Share, Text, setting, values
 
@@ -67,11 +67,6 @@ class Unit:
     def key(self) -> tuple:
         """What addresses the unit's streams."""
         return (self.seed, self.study, *self.labels.values())
-
-    @property
-    def row_seed(self) -> int:
-        """Column `seed`: 63 bits of the unit's own stream."""
-        return seed63(stream(*self.key))
 
     def rng(self, name: str) -> np.random.Generator:
         """NumPy generator (PCG64) on the unit's stream of this name."""

@@ -55,10 +55,7 @@ def measurement_plan(
             workload=name,
             where=workload.where,
             trace_memory=workload.trace_memory,
-            rounds=[
-                list(units_of(workload, number))
-                for number in (range(workload.repeats + 1) if workload.repeats else ())
-            ],
+            rounds=[list(units_of(workload, number)) for number in workload.rounds],
             contestants=[contestant(c, workload) for c in settings.taking_part(workload)],
         )
         for name, workload in settings.measure.workloads.items()

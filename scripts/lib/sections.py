@@ -85,6 +85,11 @@ class Workload(Model):
     trace_memory: bool = setting("Record tensor bytes in place of time.", default=False)
     where: str = setting("Part of the study whose agreement counts; all, if empty.", default="")
 
+    @property
+    def rounds(self) -> range:
+        """Numbers of its rounds: the warm-up 0, then those that are measured; none if it is off."""
+        return range(self.repeats + 1 if self.repeats else 0)
+
 
 class Compare(Model):
     """The baseline of every ratio, and its twin that gives the noise floor."""

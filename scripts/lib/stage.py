@@ -47,11 +47,11 @@ def stage(main: Callable[..., None]) -> None:
     """Run a stage script: its one argument is the job as JSON, or @ and a file that holds it.
 
     The parameters of `main` are filled by name: `spec` (read as the model it is annotated with),
-    `threads`, `inputs` (all input files by name),
-    and files that the rule names in `input` or `output`: a Path, or a list of them where it is
-    annotated so. A file that the job is to read and that is not what it should be ends it in a
-    sentence, and is removed, so that the next call of Snakemake makes it again. So does what is
-    wrong with a user's data (LoadError).
+    `threads`, `inputs` (all input files by name), and files that the rule names in `input` or
+    `output`: a Path, or a list of them where it is annotated so.
+    A file that the job is to read and that is not what it should be ends it in a sentence, and is
+    removed, so that the next call of Snakemake makes it again. What is wrong with a user's data or
+    study ends it in a sentence too.
     """
     # What the imports made stays: to search it for garbage, at the exit too, costs half a second.
     gc.freeze()

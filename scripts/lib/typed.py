@@ -67,7 +67,8 @@ def _scalar(value: Any) -> Any:
     return value
 
 
-def _rising(values: Sequence[float]) -> Sequence[float]:
+def rising(values: Sequence[float]) -> Sequence[float]:
+    """The numbers, if none is below the one before it."""
     if any(first > second for first, second in pairwise(values)):
         raise PydanticCustomError("order", "the numbers must rise")
     return values
@@ -89,10 +90,13 @@ def values(kind: Any, **bounds: Any) -> Any:
     return Unique[Annotated[kind, Field(**bounds)]]
 
 
-Rising = Annotated[list[float], AfterValidator(_rising)]
+Rising = Annotated[list[float], AfterValidator(rising)]
 Name = text_like("^[a-z0-9_]+$", "lower-case letters, digits and _")
 Text = Annotated[str, StringConstraints(min_length=1)]
+DataName = text_like("^[A-Za-z0-9_]+$", "letters, digits and _")
 Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Betas = Annotated[list[Rate], Field(min_length=2, max_length=2)]  # decay of Adam's moments
 Label = Annotated[
     Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "integer"]})
 ]  # of a unit

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from scripts.lib.training_job import TrainingJob
-from scripts.lib.typed import Model, Text, setting, text_like
+from scripts.lib.typed import Betas, Model, Rate, Text, setting, text_like
 
 # The columns that name a unit.
 AXES = ["stage", "representation", "layers", "share", "run"]
@@ -25,7 +25,6 @@ SplitKind = Literal["original", "stratified", "grouped"]
 Loader = Literal["formatted", "python_lists", "zero_copy"]
 Extractor = Literal["loops", "lowrank", "layerwise", "union"]
 Trainer = Literal["reference", "resident", "stacked"]
-Rate = Annotated[float, Field(ge=0, lt=1)]
 Alpha = Annotated[float, Field(gt=0)] | None
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -115,9 +114,7 @@ class Train(Model):
     dropout: Rate = setting("Share of hidden values dropped.")
     batch: int = setting("Adapters per step.", ge=2, le=1_000_000)
     lr: float = setting("Adam step size at the start.", gt=0)
-    betas: Annotated[list[Rate], Field(min_length=2, max_length=2)] = setting(
-        "Adam moment decay rates."
-    )
+    betas: Betas = setting("Adam moment decay rates.")
     adam_eps: float = setting("Adam epsilon.", gt=0)
     weight_decay: float = setting("Coupled weight decay.", ge=0)
     max_epochs: Count = setting("Cap on epochs.")

@@ -1,5 +1,6 @@
 """A study of two stages: which units there are, which job computes which, what is measured."""
 
+import math
 from itertools import product
 from typing import Any
 
@@ -42,6 +43,10 @@ class Jobs:
         most = self.section.reps if limits.reps is None else limits.reps
         return self.units(limits, [rep for rep in reps if rep < most])
 
+    def called(self, arm: str) -> str:
+        """The implementation that an arm calls."""
+        return self.section.arms[arm].implementation or arm
+
     def arm_blocks(self) -> list[tuple[str, str]]:
         """(arm, block) of every job that has at least one unit, in the order of the arms."""
         pairs = product(self.section.arms, self.blocks)
@@ -58,16 +63,15 @@ class Jobs:
         return self._train(arm, self.of_arm(arm, self.blocks[block]), {}, "")
 
     def _train(self, arm: str, units: list[list], changes: dict[str, Any], at: str) -> TrainJob:
-        options = self.section.arms[arm]
         return TrainJob(
             study=self.study.name,
             arm=arm,
             seed=self.seed,
             units=units,
-            implementation=options.implementation or arm,
-            imports=imports(self.study.script, options.implementation or arm),
+            implementation=self.called(arm),
+            imports=imports(self.study.script, self.called(arm)),
             settings=self.settings(changes, at),
-            options=plain(options.options),
+            options=plain(self.section.arms[arm].options),
         )
 
     def load(self, block: str) -> LoadJob:
@@ -80,8 +84,8 @@ class Jobs:
 
     def stamps(self, arm: str) -> list[str]:
         """Code of an arm's jobs: the other implementations of the study do not count."""
-        called = self.section.arms[arm].implementation or arm
-        return stamps("scripts/spine/train.py", self.study.script, only=(called,))
+        script, called = self.study.script, self.called(arm)
+        return stamps("scripts/spine/train.py", script, only=(called,))
 
     def round(self, workload: Any, number: int) -> list[list]:
         """Units of a measured round, the same for all contestants: a fresh replication each."""
@@ -92,7 +96,7 @@ class Jobs:
         trained = {
             tuple(unit)
             for workload in self.section.measure.workloads.values()
-            for number in (range(workload.repeats + 1) if workload.repeats else ())
+            for number in workload.rounds
             for unit in self.round(workload, number)
         }
         return [list(unit) for unit in sorted(trained)]
@@ -146,6 +150,8 @@ def _check(study: TwoStage, section: Any) -> None:
         check_member(getattr(arm, key) or name, study.implementations, f"{where}.{key}")
         _check_limits(f"{where}.run", study, section, arm.run)
     _check_sizes(at, study, section)
+    for name, workload in section.measure.workloads.items():
+        _check_workload(f"{at}.measure.workloads.{name}", study, section, workload)
     if check := getattr(study.module, "check", None):
         check(section)
 
@@ -164,9 +170,8 @@ def _check_limits(where: str, study: TwoStage, section: Any, limits: Any) -> Non
 
 def _check_sizes(at: str, study: TwoStage, section: Any) -> None:
     """A job is told its units one by one, and blocks are counted before they are made."""
-    cells, size = 1, section.block
-    for axis in study.axes[:-1]:
-        cells *= len(getattr(section.axes, axis))
+    size = section.block
+    cells = math.prod(len(getattr(section.axes, axis)) for axis in study.axes[:-1])
     check_size(
         cells * min(size, section.reps), UNITS, "units in a job", f"{at}.block",
         "use smaller blocks",
@@ -175,17 +180,18 @@ def _check_sizes(at: str, study: TwoStage, section: Any) -> None:
     wanted = [section.reps if most is None else min(most, section.reps) for most in limits]
     jobs = sum(-(-reps // size) for reps in wanted)
     check_size(jobs, JOBS, "jobs", f"{at}.reps", "ask for fewer or use larger blocks")
-    for name, workload in section.measure.workloads.items():
-        if workload.where:
-            strata = getattr(section.axes, section.agreement.strata, ())
-            check_member(workload.where, map(str, strata), f"{at}.measure.workloads.{name}.where")
-        for key in study.data_settings.model_fields.keys() & workload.settings.keys():
-            where = f"{at}.measure.workloads.{name}.settings.{key}"
-            raise ConfigError(
-                f"Config: {where} would change the data, which all workloads share; change it "
-                f"for all, {at}.{key}, or name in DATA of study.py what the data do depend on."
-            )
-        units = 1
-        for axis in study.axes[:-1]:
-            units *= len(getattr(workload, axis) or getattr(section.axes, axis))
-        check_rounds(f"{at}.measure.workloads.{name}", workload, units)
+
+
+def _check_workload(where: str, study: TwoStage, section: Any, workload: Any) -> None:
+    """A workload is short enough to be told, on data and in a part that the study has."""
+    if workload.where:
+        strata = getattr(section.axes, section.agreement.strata, ())
+        check_member(workload.where, map(str, strata), f"{where}.where")
+    for key in study.data_settings.model_fields.keys() & workload.settings.keys():
+        raise ConfigError(
+            f"Config: {where}.settings.{key} would change the data, which all workloads share; "
+            f"change it for all, {study.name}.{key}, or name in DATA of study.py what the data do "
+            "depend on."
+        )
+    cells = (getattr(workload, axis) or getattr(section.axes, axis) for axis in study.axes[:-1])
+    check_rounds(where, workload, math.prod(map(len, cells)))

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from pydantic import create_model
 
+from scripts.lib.faults import ConfigError
 from scripts.lib.root import ROOT
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
 from scripts.lib.typed import Model, Name, optional, setting
@@ -56,15 +57,17 @@ def two_stage_section(study: TwoStage) -> type[StudySettings]:
         workloads=(dict[Name, workload], setting("What is computed.", min_length=1)),
     )
     own = {name: (info.annotation, info) for name, info in study.settings.model_fields.items()}
-    section = create_model(
-        "Section",
-        __base__=StudySettings,
-        axes=(study.module.Axes, setting("Values of each axis.")),
-        reps=(int, setting("Replications of each combination.", ge=1, le=10**6)),
-        block=(int, setting("Replications per job; changes no number.", ge=1, le=10**6)),
-        arms=(dict[Name, arm], setting("Implementations of the unit.", min_length=1)),
-        measure=(measure, setting("What is timed.")),
-        **own,
-    )
+    common = {
+        "axes": (study.module.Axes, setting("Values of each axis.")),
+        "reps": (int, setting("Replications of each combination.", ge=1, le=10**6)),
+        "block": (int, setting("Replications per job; changes no number.", ge=1, le=10**6)),
+        "arms": (dict[Name, arm], setting("Implementations of the unit.", min_length=1)),
+        "measure": (measure, setting("What is timed.")),
+    }
+    for name in own.keys() & {*StudySettings.model_fields, *common}:
+        raise ConfigError(
+            f"{study.script}: Settings has {name!r}, which every section has already."
+        )
+    section = create_model("Section", __base__=StudySettings, **common, **own)
     section.renamed = section.renamed | getattr(study.module, "RENAMED", {})
     return section

@@ -21,6 +21,7 @@ from scripts.lib.run_rows import STATUSES, run_row, write_runs
 from scripts.lib.spec import array_digest
 from scripts.lib.stage import stage
 from scripts.lib.table_files import write_table
+from scripts.lib.training_job import unit_seed
 from scripts.lib.units import finished, unit_folder
 from scripts.spine.load import read_data
 from scripts.spine.two_stage import TrainJob, TwoStage, two_stage, unit_of
@@ -32,20 +33,19 @@ NUMBERS = ("number", "flag")
 def train_unit(study: TwoStage, job: TrainJob, labels: list, data: Arrays) -> dict[str, Any]:
     """{"row": run row, <table>: its rows} of one unit; a failed one has no metrics."""
     unit = unit_of(study, job, labels, data=data)
-    row = run_row(job, study.axes, labels, unit.row_seed)
+    row = run_row(job, study.axes, labels, unit_seed(job, labels))
     try:
         answer = study.implementations[job.implementation](unit)
         unit.phases.end()
-        row |= unit.phases.columns()
+        cost = unit.phases.columns()
         start = time.perf_counter()
         found = study.evaluate(unit, answer)
     except Failed as error:
         logging.warning("%s %s failed: %s", job.arm, labels, error)
-        failed = run_row(job, study.axes, labels, unit.row_seed, status="failed")
-        return {"row": failed} | {name: [] for name in study.tables}
+        return {"row": row | {"status": "failed"}} | {name: [] for name in study.tables}
     tables = {name: _rows(study, name, found.pop(name, [])) for name in study.tables}
     _check_metrics(study, found, unit.phases.seconds)
-    return {"row": row | found | {"eval_s": time.perf_counter() - start}} | tables
+    return {"row": row | cost | found | {"eval_s": time.perf_counter() - start}} | tables
 
 
 def _rows(study: TwoStage, table: str, rows: Any) -> list[list[Any]]:

@@ -15,8 +15,6 @@ from scripts.lib.typed import Model
 
 REPLICATE = "rep"
 KINDS = ("number", "flag", "list", "label")
-# Keys of the section of every study of two stages.
-RESERVED = {"axes", "reps", "block", "arms", "agreement", "summary", "measure", "report"}
 
 
 class NoSettings(Model):
@@ -79,10 +77,6 @@ class TwoStage:
         if REPLICATE in self.axes[:-1]:
             raise ConfigError(
                 f"{self.script}: the axis {REPLICATE!r} comes by itself; leave it out."
-            )
-        for name in RESERVED & set(self.settings.model_fields):
-            raise ConfigError(
-                f"{self.script}: Settings has {name!r}, which every section has already."
             )
 
     def _data_settings(self) -> type[Model]:

@@ -4,12 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from scripts.lib.typed import Model, Name, Rising, Unique, setting
+from scripts.lib.typed import Betas, Model, Name, Rising, Unique, setting
 from scripts.tep_bp.plans.space import Activation
 
 Difference = Literal["centred", "one_sided"]
 Proposal = Literal["none", "compiled", "bfloat16", "warm_start"]
-Rate = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Iterations = Annotated[int, Field(ge=1, le=100_000)]
@@ -20,9 +19,7 @@ class Train(Model):
     """Training options shared by all arms."""
 
     epochs: Epochs = setting("Passes over the training samples.")
-    betas: Annotated[list[Rate], Field(min_length=2, max_length=2)] = setting(
-        "Adam moment decay rates."
-    )
+    betas: Betas = setting("Adam moment decay rates.")
     adam_eps: float = setting("Adam epsilon.", gt=0)
     spectral_cap: float = setting("Largest spectral norm of the recurrent weights.", gt=0, lt=1)
     power_steps: int = setting("Power iterations per step that watch the norm.", ge=1, le=1_000)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
-from scripts.lib.typed import Model, Name, Text, Unique, setting, text_like
+from scripts.lib.typed import DataName, Model, Name, Text, Unique, setting
 from scripts.tep_bp.data.store import TaskSettings
 from scripts.tep_bp.options import (
     Band,
@@ -27,7 +27,6 @@ from scripts.tep_bp.plans.space import Space
 Rule = Literal["tep", "bp", "rbp"]
 Trials = Annotated[int, Field(ge=0, le=2**20)]
 Block = Annotated[int, Field(ge=1, le=10**6)]
-TaskName = text_like("^[A-Za-z0-9_]+$", "letters, digits and _")
 
 
 class Halving(Model):
@@ -125,7 +124,7 @@ class Section(StudySettings):
     """config/tep_bp.yaml, the section `tep_bp`."""
 
     task: str = setting("Name of the task to search on.")
-    tasks: dict[TaskName, TaskSettings] = setting("Classification tasks by name.", min_length=1)
+    tasks: dict[DataName, TaskSettings] = setting("Classification tasks by name.", min_length=1)
     split_seed: int = setting("Seed of the stratified split.", ge=0, le=2**32 - 1)
     space: Space = setting("What may be chosen for each hyperparameter.")
     search: Search = setting("How many trials, and how they are chosen.")

@@ -9,9 +9,10 @@ for NAME in two_stage_studies(config["studies"]):
 
     try:
         TWO_STAGE = two_stage(NAME)
+        MODEL = two_stage_section(TWO_STAGE)
     except ConfigError as error:
         raise WorkflowError(str(error)) from None
-    SECTION = announce(NAME, two_stage_section(TWO_STAGE), partial(announced, TWO_STAGE))
+    SECTION = announce(NAME, MODEL, partial(announced, TWO_STAGE))
     JOBS = Jobs(TWO_STAGE, SECTION, ROOT.seed)
 
     rule:

@@ -3,9 +3,8 @@
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
-from scripts.lib.typed import Model, Unique, setting
+from scripts.lib.typed import Model, Unique, rising, setting
 
 Activation = Literal["tanh", "relu"]
 # Widths are multiples of 8, so that stacked trials stay equal bit for bit.
@@ -14,16 +13,10 @@ Batch = Annotated[int, Field(ge=1, le=100_000)]
 Decay = Annotated[float, Field(ge=0)]
 
 
-def _rising(bounds: list[float]) -> list[float]:
-    if bounds[0] > bounds[1]:
-        raise PydanticCustomError("order", "the numbers must rise")
-    return bounds
-
-
 Range = Annotated[
     list[Annotated[float, Field(gt=0)]],
     Field(min_length=2, max_length=2),
-    AfterValidator(_rising),
+    AfterValidator(rising),
 ]
 
 RANGES = ("lr", "beta")  # [lowest, highest], log-uniform; the others are lists of equal shares

@@ -5,23 +5,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scripts.lib.accuracy import as_accurate, distance
 from scripts.lib.power import POWER, needed_pairs
-from scripts.lib.sections import Claim
+from scripts.lib.sections import Agreement, Claim
 from scripts.lib.stats import paired_interval
 from scripts.lib.typed import Model
 
 
 class Declared(Model):
-    """What the arms of a study claim: the axes of its units, and the one tested part by part."""
+    """What the arms of a study claim, how claims are tested, and the axes of its units."""
 
+    agreement: Agreement
     axes: list[str]
     reference: str
-    strata: str
+    truth: str | None
     arms: dict[str, Claim]
 
 
 Row = dict[str, Any]
-MOST = 0.9  # of the pairs keep the margin of `mostly`
 
 
 def pairs(runs: pd.DataFrame, arm: str, reference: str, axes: list[str]) -> pd.DataFrame:
@@ -61,25 +62,61 @@ def check_metric(both: pd.DataFrame, metric: str, test: str, margin: float, cell
     if test == "at_most":
         worst = float(both[f"{metric}_arm"].max())
         return row | {"passed": worst <= margin, "note": f"largest value {worst:.2g}"}
-    if test == "mostly":
-        kept = int((np.abs(difference) <= margin).sum())
-        return row | {"passed": kept >= MOST * len(both), "note": f"{kept} of {len(both)} within"}
     if test == "close":
         return row | {"passed": largest <= margin, "note": f"largest difference {largest:.2g}"}
-    if test == "equivalent":
-        return row | {"passed": -margin < estimate.low and estimate.high < margin, "note": ""}
-    if test == "not_worse":
-        return row | {"passed": estimate.high < margin, "note": ""}
+    if test in ("equivalent", "not_worse"):
+        least = -margin if test == "equivalent" else -np.inf
+        return row | outcome(estimate.low, estimate.high, least, margin)
     return row | {"passed": None, "note": ""}
 
 
-def decided(row: Row) -> Row:
+def outcome(low: float, high: float, least: float, most: float) -> Row:
+    """Passes with the interval inside the margins, fails outside, undecided where it reaches over.
+
+    An interval that is no number is undecided.
+    """
+    if least < low and high < most:
+        return {"passed": True, "note": ""}
+    if low >= most or high <= least:
+        return {"passed": False, "note": "outside the margin"}
+    return {"passed": None, "note": "undecided: the interval reaches over the margin, more units"}
+
+
+def check_accuracy(both: pd.DataFrame, metric: str, resolution: float, agreement: Agreement) -> Row:
+    """One agreement row: is the arm as close to the truth as the reference (accuracy.py)?
+
+    `difference` is the median ratio of their distances, `low` and `high` its bounds (95 % each).
+    """
+    both = both[both["status_truth"] == "ok"]
+
+    def distances(side: str) -> np.ndarray:
+        sides = zip(both[f"{metric}_{side}"], both[f"{metric}_truth"], strict=True)
+        return np.array([distance(*pair) for pair in sides])
+
+    found = as_accurate(
+        distances("arm"), distances("ref"), resolution, agreement.factor, agreement.tail
+    )
+    note = (
+        f"largest distance {found.largest:.2g}, of the reference {found.largest_reference:.2g}; "
+        f"{found.outliers} units stand out, {found.reversed} of the reference"
+    )
+    row = {"metric": metric, "test": "accurate", "n_pairs": found.n, "difference": found.ratio}
+    row |= {"mcse": np.nan, "low": found.low, "high": found.high, "margin": agreement.factor}
+    undecided = "undecided: " if found.passed is None else ""
+    return row | {"passed": found.passed, "note": undecided + note}
+
+
+def decided(row: Row, needed: int) -> Row:
     """The row without a verdict, if its test has fewer pairs than its power needs."""
-    needed = needed_pairs(row["test"])
     if row["n_pairs"] >= needed:
         return row
     note = f"undecided: {row['n_pairs']} pairs, {needed} needed for a power of {POWER}"
     return row | {"passed": None, "note": note}
+
+
+def is_listed(values: pd.Series) -> bool:
+    """Whether a metric is a list (a curve)."""
+    return any(np.ndim(value) for value in values)
 
 
 def has(both: pd.DataFrame, metric: str) -> bool:
@@ -87,7 +124,7 @@ def has(both: pd.DataFrame, metric: str) -> bool:
     return f"{metric}_ref" in both and bool(both[f"{metric}_ref"].notna().any())
 
 
-def agree_where(both: pd.DataFrame, claim: Claim, cell: list[str]) -> list[Row]:
+def agree_where(both: pd.DataFrame, claim: Claim, declared: Declared) -> list[Row]:
     """Agreement rows over these pairs under an arm's declared tests.
 
     Statuses are compared first: a unit that only one side finished fails the arm. A metric that
@@ -100,13 +137,20 @@ def agree_where(both: pd.DataFrame, claim: Claim, cell: list[str]) -> list[Row]:
     note = f"{len(both)} pairs, {claim.min_pairs} needed; {unequal} units with unequal status"
     rows = [{"metric": "pairs", "test": "counted", "n_pairs": len(both), "note": note}]
     rows[0] |= {"passed": enough and unequal == 0}
+    cell = declared.axes[:-1]
     for test, margins in claim.tests().items() if enough else ():
         for metric, margin in margins.items():
-            if has(both, metric):
-                rows.append(decided(check_metric(both, metric, test, margin, cell)))
-    if enough and claim.level != "protocol" and all(row["passed"] is None for row in rows[1:]):
-        why = {row["note"] for row in rows[1:]} or {"none of the declared tests applies here"}
-        rows[0] |= {"passed": False, "note": "; ".join(sorted(why))}
+            if not has(both, metric):
+                continue
+            if test == "accurate":
+                row = check_accuracy(both, metric, margin, declared.agreement)
+            else:
+                row = check_metric(both, metric, test, margin, cell)
+            of_lists = is_listed(both[f"{metric}_ref"])
+            needed = needed_pairs(test, of_lists=of_lists, factor=declared.agreement.factor)
+            rows.append(decided(row, needed))
+    if enough and claim.level != "protocol" and len(rows) == 1:
+        rows[0] |= {"passed": False, "note": "none of the declared tests applies here"}
     for metric in claim.reported if len(both) else ():
         if has(both, metric):
             rows.append(check_metric(both, metric, "reported", np.nan, cell))
@@ -118,26 +162,34 @@ def agree(runs: pd.DataFrame, arm: str, declared: Declared) -> list[Row]:
 
     Separately, so that a gain in one part of the design cannot pay for a loss in another.
     """
-    axis, claim = declared.strata, declared.arms[arm]
+    axis, claim = declared.agreement.strata, declared.arms[arm]
     label = {"arm": arm, "level": claim.level}
     both = pairs(runs, arm, declared.reference, declared.axes)
     if both.empty:
         nothing = {"metric": "pairs", "test": "counted", "n_pairs": 0, "passed": False}
         return [label | nothing | {"where": "all", "note": "no unit that both arms computed"}]
+    if declared.truth:
+        true = runs[runs["arm"] == declared.truth]
+        others = {name: f"{name}_truth" for name in true if name not in declared.axes}
+        both = both.merge(true.rename(columns=others), "left", declared.axes, validate="one_to_one")
     return [
         label | {"where": f"{axis} = {value}"} | row
         for value, part in both.groupby(axis)
-        for row in agree_where(part, claim, declared.axes[:-1])
+        for row in agree_where(part, claim, declared)
     ]
 
 
 def verdicts(agreement: pd.DataFrame, where: str = "") -> dict[str, tuple[bool, str]]:
-    """(passed, reason) per arm from its agreement rows, or only those at one of the strata."""
+    """(passed, reason) per arm from its agreement rows, or only those at one of the strata.
+
+    What is undecided is not shown, so it does not pass.
+    """
     out = {}
     if where:
         agreement = agreement[agreement["where"].str.endswith(f" = {where}")]
     for arm, rows in agreement.groupby("arm", sort=False):
-        failed = rows[rows["passed"].astype(str) == "False"].fillna({"note": ""})
+        tested = rows[rows["test"] != "reported"]
+        failed = tested[tested["passed"].astype(str) != "True"].fillna({"note": ""})
         reasons = [
             f"{row.metric} ({row.test}) at {row.where}: "
             + ("outside the margin" if not row.note else row.note)

@@ -48,8 +48,8 @@ class Study:
         """What `agree` is told."""
         settings = self.settings
         claims = {name: claim.model_dump() for name, claim in settings.claims().items()}
-        told = {"axes": self.axes, "reference": settings.reference, "arms": claims}
-        return told | {"strata": settings.agreement.strata}
+        told = {"axes": self.axes, "reference": settings.reference, "truth": settings.truth}
+        return told | {"arms": claims, "agreement": settings.agreement}
 
     def page(self) -> dict[str, Any]:
         """What `report` is told."""
@@ -76,11 +76,17 @@ def check_contract(study: Study) -> None:
 
 
 def _check_roles(at: str, settings: StudySettings) -> None:
-    for role, least in (("reference", 1), ("result", 0)):
+    for role, least in (("reference", 1), ("result", 0), ("truth", 0)):
         named = settings.with_role(role)
         if not least <= len(named) <= 1:
             told = ", ".join(named) or "none"
             raise ConfigError(f"Config: {at}.arms have the role {role}: {told}; give it to one.")
+    for name, claim in settings.claims().items():
+        if claim.accurate and settings.truth is None:
+            raise ConfigError(
+                f"Config: {at}.arms.{name}.claim.accurate compares with the truth, but no arm has "
+                "the role truth; give it to one, the reference in float64."
+            )
 
 
 def _check_metrics(

@@ -5,6 +5,8 @@ from functools import cache
 import numpy as np
 from scipy import special
 
+from scripts.lib.accuracy import bound_of_median
+
 POWER = 0.9
 # Planned for differences with mean 0 and this standard deviation, in units of the margin.
 SPREAD = 0.5
@@ -13,13 +15,27 @@ ENOUGH = 2  # for a test that every pair decides by itself: one pair may be an a
 MOST = 1000
 
 
+# `accurate`: planned share of units whose ratio of distances is below the factor. Of a number it is
+# that of two independent normal errors, 2 / pi * arctan(factor); a list averages over its entries.
+WITHIN_LIST = 0.98
+
+
 @cache
-def needed_pairs(test: str) -> int:
-    """Pairs that give a test of means the power; 2 for the others, which no mean decides."""
+def needed_pairs(test: str, *, of_lists: bool = False, factor: float = 3.0) -> int:
+    """Pairs that give a test of means or medians the power; 2 for others, which none decides."""
+    if test == "accurate":
+        within = WITHIN_LIST if of_lists else 2 / np.pi * np.arctan(factor)
+        return next(n for n in range(2, MOST) if power_of_median(n, within) >= POWER)
     if test not in ("equivalent", "not_worse"):
         return ENOUGH
     two_sided = test == "equivalent"
     return next(n for n in range(2, MOST) if power(n, two_sided) >= POWER)
+
+
+def power_of_median(pairs: int, within: float) -> float:
+    """Probability that the upper bound of the median is below what `within` of the values are."""
+    needed = bound_of_median(pairs) + 1
+    return float(special.bdtrc(needed - 1, pairs, within)) if needed <= pairs else 0.0
 
 
 def power(pairs: int, two_sided: bool, spread: float = SPREAD) -> float:

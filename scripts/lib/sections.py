@@ -8,13 +8,13 @@ from scripts.lib.typed import Label, Model, Name, Text, Unique, setting
 
 Role = Literal[
     "result", "reference", "implementation", "control", "baseline", "ceiling", "protocol",
-    "original", "peer",
+    "original", "peer", "truth",
 ]  # fmt: skip
 Level = Literal["identical", "rounding", "equivalent", "protocol"]
 Metrics = Unique[str]
 Margins = dict[str, Annotated[float, Field(ge=0)]]
 # Tests of an arm's agreement, in the order of their rows.
-TESTS = ("close", "mostly", "at_most", "equivalent", "not_worse")
+TESTS = ("accurate", "close", "at_most", "equivalent", "not_worse")
 # Roles that take part in a workload which names nobody.
 MEASURED = ("reference", "result", "implementation")
 
@@ -27,8 +27,12 @@ class Claim(Model):
         "Pairs below which nothing is concluded, beyond those that the power of each test needs.",
         default=2, ge=2, le=10**6,
     )  # fmt: skip
+    accurate: Margins = setting(
+        "As close to the truth as the reference: resolution of each metric, below which distances "
+        "count as equal.",
+        default={},
+    )
     close: Margins = setting("Largest absolute difference allowed.", default={})
-    mostly: Margins = setting("Absolute difference that nine of ten pairs keep.", default={})
     at_most: Margins = setting("Largest value of the arm allowed.", default={})
     equivalent: Margins = setting("TOST margin in units of the cell mean.", default={})
     not_worse: Margins = setting("Non-inferiority margin in units of the cell mean.", default={})
@@ -57,6 +61,14 @@ class Agreement(Model):
         "arms": "/arms.<name>.claim",
     }
     strata: str = setting("Axis at each value of which every test must pass.")
+    factor: float = setting(
+        "`accurate`: median distance from the truth allowed, in those of the reference.",
+        default=3.0, gt=1,
+    )  # fmt: skip
+    tail: float = setting(
+        "`accurate`: distance of one unit, in that of its reference, beyond which it stands out.",
+        default=100.0, gt=1,
+    )  # fmt: skip
 
 
 class Summary(Model):
@@ -146,6 +158,11 @@ class StudySettings(Model):
     def reference(self) -> str:
         """The arm that defines the right answer."""
         return self.with_role("reference")[0]
+
+    @property
+    def truth(self) -> str | None:
+        """The reference in float64, from which distances are measured; None without one."""
+        return next(iter(self.with_role("truth")), None)
 
     @property
     def result(self) -> str:

@@ -11,7 +11,6 @@ from scripts.deep_gpcm.data.fold import PARTS, Fold, Sequences, read_fold
 from scripts.deep_gpcm.models import fit as module
 from scripts.deep_gpcm.models.fit import Fit, fit
 from tests.gpcm_networks import (
-    DOUBLE,
     IMPLEMENTATIONS,
     RAGGED,
     SINGLE,
@@ -45,21 +44,22 @@ def reference(request) -> tuple[Fold, dict[torch.dtype, Fit]]:
     """A fold and the reference's trainings on it: 8 epochs of 5 steps."""
     levels = {"levels": RAGGED} if request.param == "ragged levels" else {}
     data = fold(train=58, val=20, longest=12, **levels)
-    job = arm("reference", batch=12, epochs=8, lr=0.03, lr_patience=0)
-    return data, {dtype: fit(data, job, KEY, dtype) for dtype in (DOUBLE, SINGLE)}
+    options = {"batch": 12, "epochs": 8, "lr": 0.03, "lr_patience": 0}
+    jobs = {kind: arm("reference", precision=kind, **options) for kind in ("double", "single")}
+    return data, {kind: fit(data, job, KEY) for kind, job in jobs.items()}
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
 @pytest.mark.parametrize("name", IMPLEMENTATIONS)
 def test_in_double_precision_whole_trainings_are_the_reference(reference, name):
     data, expected = reference
-    assert expected[DOUBLE].history[-1][3] < 0.03
-    job = arm(name, batch=12, epochs=8, lr=0.03, lr_patience=0)
-    found = fit(data, job, KEY, DOUBLE)
-    assert apart(found, expected[DOUBLE]) <= 1e-9
-    assert furthest(found.net, expected[DOUBLE].net) <= 1e-9
-    assert found.best_epoch == expected[DOUBLE].best_epoch
-    assert found.n_answers == expected[DOUBLE].n_answers
+    assert expected["double"].history[-1][3] < 0.03
+    job = arm(name, batch=12, epochs=8, lr=0.03, lr_patience=0, precision="double")
+    found = fit(data, job, KEY)
+    assert apart(found, expected["double"]) <= 1e-9
+    assert furthest(found.net, expected["double"].net) <= 1e-9
+    assert found.best_epoch == expected["double"].best_epoch
+    assert found.n_answers == expected["double"].n_answers
 
 
 @cache
@@ -84,12 +84,13 @@ def test_compiled_heads_train_as_the_reference(reference):
     data, expected = reference
     job = arm("compiled", batch=12, epochs=8, lr=0.03, lr_patience=0)
     found = fit(data, job, KEY)
-    assert apart(found, expected[SINGLE]) <= 1e-4
-    assert apart(found, expected[SINGLE]) > 0
+    assert apart(found, expected["single"]) <= 1e-4
+    assert apart(found, expected["single"]) > 0
 
 
 def test_control_another_shuffle_or_start_is_another_training():
-    found = [fit(fold(), arm("fused"), (seed, "deep_gpcm", "x", 0), DOUBLE) for seed in (42, 43)]
+    job = arm("fused", precision="double")
+    found = [fit(fold(), job, (seed, "deep_gpcm", "x", 0)) for seed in (42, 43)]
     assert apart(*found) > 1e-3
 
 

@@ -100,7 +100,8 @@ def test_a_measured_job_is_the_arm_s_and_says_what_to_do():
     found = JOBS.measured("padded", workload("step_t49"))
     said = (found.arm, found.work, found.steps, found.memory)
     assert said == ("padded", "step", WORKLOADS["step_t49"].steps, "fused")
-    assert found.train == CONFIG.train.model_copy(update={"padding": "masked"})
+    changes = {"padding": "masked", "epochs": CONFIG.arms["padded"].train.epochs}
+    assert found.train == CONFIG.train.model_copy(update=changes)
     assert JOBS.measured("fused", workload("loading")).steps == 0
 
 

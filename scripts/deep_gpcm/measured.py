@@ -32,7 +32,8 @@ def fold_at(path: Path, items: Path, protocol: str) -> Fold:
 
 def network(job: MeasuredJob, fold: Fold, key: tuple) -> tuple[Network, Forward]:
     """A fresh network and its evaluation."""
-    net = Network(job.model, torch.from_numpy(fold.levels), torch_rng(*key, "init"))
+    levels, rng = torch.from_numpy(fold.levels), torch_rng(*key, "init")
+    net = Network(job.model, levels, rng, job.train.precision)
     return net, evaluation(job.evaluation, job.memory, job.heads)
 
 

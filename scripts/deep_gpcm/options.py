@@ -54,6 +54,7 @@ class Training(Model):
     accumulate: int = setting("Parts of a batch whose gradients are summed.", ge=1, le=10**6)
     buckets: bool = setting("Batches of students with logs of like length.")
     autocast: bool = setting("Train in bfloat16.")
+    precision: Literal["single", "double"] = setting("Everything in float32 or in float64.")
     workers: int = setting("DataLoader processes of the loader `lists`.", ge=0, le=1024)
     protocol: Literal["clean", "original"] = setting(
         "Who chooses epochs and step sizes: held-out training students, or the test students."

@@ -19,7 +19,7 @@ from scripts.lib.run_rows import run_row
 from scripts.lib.training_job import unit_key, unit_seed
 
 Columns = dict[str, Any]
-EARLY_STEPS = 60  # at which losses are compared: before rounding has grown
+EARLY_STEPS = 20  # at which losses are compared: before rounding has grown
 
 
 class Unit(NamedTuple):

@@ -79,7 +79,7 @@ def validate(
     return nll.item(), qwk(counts)
 
 
-def fit(fold: Fold, job: GpcmJob, key: tuple, dtype: torch.dtype = torch.float32) -> Fit:
+def fit(fold: Fold, job: GpcmJob, key: tuple) -> Fit:
     """Train on a fold as the arm says; `key` (root seed and labels) addresses its streams.
 
     Streams `init` and `shuffle` are the same for all arms. Only the training and validation parts
@@ -88,7 +88,7 @@ def fit(fold: Fold, job: GpcmJob, key: tuple, dtype: torch.dtype = torch.float32
     train, forward = job.train, evaluation(job.evaluation, job.memory, job.heads)
     phases = Phases()
     levels = torch.from_numpy(fold.levels)
-    net = Network(job.model, levels, torch_rng(*key, "init")).to(dtype)
+    net = Network(job.model, levels, torch_rng(*key, "init"), train.precision)
     loader = loader_of(job.loader, fold.parts["train"], train, torch_rng(*key, "shuffle"))
     step = step_of(job.step, list(net.parameters()), train)
     held_out, schedule, done = Resident(fold.parts["val"]), Schedule(train), Fit(net)

@@ -37,16 +37,22 @@ class Network(nn.Module):
     summary_dim h, embedding, ability_scale, head. Parameters are drawn from `rng` in float32:
     weights and embeddings Kaiming-normal with fan-in their last dimension, biases 0; row 0 of the
     question keys is padding and never trained. `levels` (Q,) has each question's number of
-    categories.
+    categories. `precision` double makes float64 of all that was drawn.
     """
 
-    def __init__(self, options: NetworkSettings, levels: torch.Tensor, rng: torch.Generator):
+    def __init__(
+        self,
+        options: NetworkSettings,
+        levels: torch.Tensor,
+        rng: torch.Generator,
+        precision: str = "single",
+    ):
         super().__init__()
         self.options, self.questions = options, len(levels)
         self.categories = k = int(levels.max())
         n, key, d, h = options.memory_size, options.key_dim, options.value_dim, options.summary_dim
         weights = response_weights(options.embedding, k)
-        self.register_buffer("response_weights", weights.float(), persistent=False)
+        self.register_buffer("response_weights", weights, persistent=False)
         # Categories that a question does not have; row 0 is padding, which has all.
         absent = torch.arange(k) >= torch.cat([levels.max().view(1), levels]).unsqueeze(1)
         self.register_buffer("absent", absent, persistent=False)
@@ -68,6 +74,7 @@ class Network(nn.Module):
         self.ability_weight, self.ability_bias = kaiming(1, h), zeros(1)
         self.threshold_weight, self.threshold_bias = kaiming(k - 1, key), zeros(k - 1)
         self.slope_weight, self.slope_bias = kaiming(1, h + key), zeros(1)
+        self.to({"single": torch.float32, "double": torch.float64}[precision])
 
 
 class Heads(NamedTuple):

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: run test histories slow lint study schemas lock clean
+.PHONY: run test histories slow lint study record schemas lock clean
 
 run: $(READY)  ## all studies, measurement and report: results/report.html
 	$(VENV)/bin/snakemake --cores all
@@ -25,6 +25,9 @@ lint: $(READY)
 
 study: $(READY)  ## begin a study of your own: make study NAME=my_study
 	$(VENV)/bin/python -m scripts.spine.new_study "$(NAME)"
+
+record: $(READY)  ## keep what a run found of the claims: make record RUN=results/claims NAME=claims
+	$(VENV)/bin/python -m scripts.spine.record "$(RUN)" "$(NAME)"
 
 schemas: $(READY)  ## schemas of all sections for editors, from the models
 	$(VENV)/bin/python -m scripts.spine.schemas

@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import subprocess
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -58,6 +59,11 @@ def instruction_set() -> str:
     """Digest of the CPU's maker and instructions, by which libraries choose their code, so bits."""
     known = [_cpuinfo().get(name, "") for name in ("vendor_id", "flags", "Features")]
     return hashlib.sha256("|".join([platform.machine(), *known]).encode()).hexdigest()[:12]
+
+
+def today() -> str:
+    """The date, UTC. Only tables that a verdict is dated by have it: bytes would differ by day."""
+    return datetime.now(UTC).date().isoformat()
 
 
 @cache

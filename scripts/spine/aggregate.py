@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from scripts.lib.provenance import today
 from scripts.lib.run_rows import read_runs
 from scripts.lib.sections import Summary
 from scripts.lib.stage import stage
@@ -73,7 +74,7 @@ class AggregateJob(Model):
 def main(spec: AggregateJob, files: list[Path], runs: Path, summary: Path, jobs: Path) -> None:
     tables = [read_runs(path, spec.axes) for path in files]
     table = pa.concat_tables(tables, promote_options="permissive")
-    write_table(runs, table)
+    write_table(runs, table, date=today())
     write_csv(summary, summarise(table.to_pandas(), spec.axes[:-1], spec.summary))
     write_csv(jobs, job_costs(files, tables))
     logging.info("%d rows from %d run files", len(table), len(files))

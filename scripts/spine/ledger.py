@@ -1,7 +1,8 @@
 """Ratios of the measured contestants (ratios.csv) and the verdict on every claim (ledger.csv).
 
 Both hold claimed or measured factors as `slower / faster`; a factor is printed only where
-`scripts.lib.comparison` allows it.
+`scripts.lib.comparison` allows it. What this run did not measure has beside it what the newest
+record found (columns `record...`), which enters no other column and no ratio.
 """
 
 from pathlib import Path
@@ -20,11 +21,13 @@ from scripts.lib.comparison import (
     protocol_change,
     verdict_on_claim,
 )
+from scripts.lib.records import beside, newest
 from scripts.lib.sections import Compare
 from scripts.lib.stage import stage
-from scripts.lib.table_files import write_csv
+from scripts.lib.table_files import read_metadata, write_csv
 
 Row = dict[str, Any]
+Made = dict[str, dict[str, Row]]  # by study and table, what `read_metadata` knows of it
 # Claims that are about the answer, not about its cost.
 OF_ANSWERS = {"equality": equality, "protocol": protocol_change}
 
@@ -77,9 +80,39 @@ def judge(claim: Row, tables: dict[str, tuple], compared: dict[str, Compare]) ->
     return row | {"verdict": verdict_on_claim(found, factor, claim["kind"])}
 
 
+def pairs_behind(claim: Row, measured: pd.DataFrame, agreement: pd.DataFrame) -> int | None:
+    """Fewest pairs of a test that the claim's verdict rests on; None where none was needed."""
+    part = measured[measured["workload"] == claim["workload"]]
+    sides = part[part["contestant"].isin([claim["slower"], claim["faster"]])]
+    arms = set(sides["arm"]) or {claim["faster"]}
+    where = part["where"].iloc[0] if len(part) else ""
+    rows = agreement[agreement["arm"].isin(arms) & (agreement["test"] != "reported")]
+    if where:
+        rows = rows[rows["where"].str.endswith(f" = {where}")]
+    return int(rows["n_pairs"].min()) if len(rows) else None
+
+
+def complete(row: Row, tables: dict[str, tuple], made: Made, recorded: dict[str, Row]) -> Row:
+    """A judged claim with pairs, date and machine; with its record where it was not measured.
+
+    A claim without an arm needs what this machine has not; where part of it has one, that part is
+    judged as any claim.
+    """
+    row = row | dict.fromkeys(("pairs", "date", "machine"))
+    known = beside(row, recorded if row["verdict"] == NOT_MEASURED else {})
+    if row["verdict"] != NOT_MEASURED:
+        answers = row["kind"] in (*OF_ANSWERS, "cache")
+        told = made[row["study"]]["runs" if answers else "measurements"]
+        row["pairs"] = pairs_behind(row, *tables[row["study"]])
+        row |= {"date": told["date"], "machine": f"{told['processor']}, {told['platform']}"}
+    elif row["needs"] and not row["slower"]:
+        row |= {"verdict": f"needs {row['needs']}", "reason": ""}
+    return row | known
+
+
 def main(
     spec: dict[str, Any], claims: Path, agreements: list[Path], measurements: list[Path],
-    ratios: Path, ledger: Path,
+    runs: list[Path], records: list[Path], ratios: Path, ledger: Path,
 ) -> None:  # fmt: skip
     compared = {study: Compare.model_validate(told) for study, told in spec.items()}
     measured = {path.parent.name: pd.read_parquet(path) for path in measurements}
@@ -88,7 +121,11 @@ def main(
     rows = [study_ratios(study, *tables[study], compared[study]) for study in tables]
     write_csv(ratios, [row for part in rows for row in part])
     told = pd.read_csv(claims, dtype=str, keep_default_na=False).to_dict("records")
-    write_csv(ledger, [judge(claim, tables, compared) for claim in told])
+    made: Made = {study: {} for study in tables}
+    for path in [*runs, *measurements]:
+        made[path.parent.name][path.stem] = read_metadata(path)
+    recorded, judged = newest(records), [judge(claim, tables, compared) for claim in told]
+    write_csv(ledger, [complete(row, tables, made, recorded) for row in judged])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 
 from scripts.lib.plan import PlannedWorkload
 from scripts.lib.progress import progress
+from scripts.lib.provenance import today
 from scripts.lib.stage import stage
 from scripts.lib.table_files import same_keys, write_table
 from scripts.lib.typed import Model
@@ -79,7 +80,8 @@ def measure(plan: list[PlannedWorkload], module: str, inputs: Inputs) -> list[di
 def main(spec: MeasureJob, inputs: Inputs, measurements: Path) -> None:
     module = spec.script.removesuffix(".py").replace("/", ".")
     rows = measure(spec.plan, module, inputs)
-    write_table(measurements, same_keys([{"study": spec.study} | row for row in rows]))
+    rows = same_keys([{"study": spec.study} | row for row in rows])
+    write_table(measurements, rows, date=today())
 
 
 if __name__ == "__main__":

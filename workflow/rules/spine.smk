@@ -97,6 +97,8 @@ rule ledger:
         claims="config/claims.csv",
         agreements=expand("<results>/{study}/agreement.csv", study=STUDIES),
         measurements=expand("<results>/{study}/measurements.parquet", study=STUDIES),
+        runs=expand("<results>/{study}/runs.parquet", study=STUDIES),
+        records=sorted(map(str, Path("results/records").glob("*/ledger.csv"))),
     output:
         ratios="<results>/ratios.csv",
         ledger="<results>/ledger.csv",

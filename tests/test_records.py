@@ -4,13 +4,17 @@ import re
 
 import pandas as pd
 import pytest
+import yaml
+from snakemake.utils import update_config
 
 from scripts.lib.comparison import CACHED, NOT_MEASURED
 from scripts.lib.faults import ConfigError
 from scripts.lib.records import COMPARED, FOUND, beside, newest, read_record
 from scripts.lib.root import ROOT
-from scripts.spine.ledger import complete, pairs_behind
+from scripts.lib.yaml_files import LOADER
+from scripts.spine.ledger import OF_ANSWERS, complete, pairs_behind
 from scripts.spine.record import keep
+from tests.rule_files import shipped
 
 RECORDS = sorted((ROOT / "results/records").glob("*/ledger.csv"))
 CLAIMS = pd.read_csv(ROOT / "config/claims.csv", dtype=str, keep_default_na=False)
@@ -23,7 +27,7 @@ def recorded(**changes) -> dict:
     """A row of a record: of the claim TEP-5, as config/claims.csv asks for it."""
     claim = CLAIMS.set_index("id").loc["TEP-5"]
     row = {"id": "TEP-5"} | {name: claim[name] for name in COMPARED}
-    row |= {"measured": ABSURD, "low": ABSURD, "high": ABSURD, "repeats": 5, "pairs": 20}
+    row |= {"measured": ABSURD, "low": ABSURD, "high": ABSURD, "rounds": 5, "pairs": 20}
     row |= {"verdict": "holds", "reason": "", "date": "2026-01-01", "machine": "Abacus, Wood"}
     return row | changes
 
@@ -55,6 +59,34 @@ def test_every_claim_is_measured_by_a_record_or_about_a_cache_or_names_the_hardw
         and (claim["slower"] or not claim["needs"])
     ]  # fmt: skip
     assert without == []
+
+
+def measured_by(config: dict) -> set[str]:
+    """Claims whose arms a configuration measures, or computes where the claim is of answers."""
+    found = set()
+    for claim in CLAIMS.to_dict("records"):
+        section = config[claim["study"]]
+        if claim["study"] not in config["studies"] or not claim["slower"]:
+            continue
+        if claim["kind"] in OF_ANSWERS:
+            run = section["arms"][claim["faster"]].get("run", {})
+            ran = all(run.get(size) != 0 for size in ("reps", "runs", "folds", "trials"))
+            found |= {claim["id"]} if ran else set()
+            continue
+        workload = section["measure"]["workloads"][claim["workload"]]
+        if workload["repeats"] and {claim["slower"], claim["faster"]} <= {*workload["contestants"]}:
+            found.add(claim["id"])
+    return found
+
+
+def test_what_the_default_run_leaves_out_the_run_of_the_claims_measures():
+    default, overlaid = shipped(), shipped()
+    overlay = (ROOT / "config/claims.yaml").read_text(encoding="utf-8")
+    update_config(overlaid, yaml.load(overlay, LOADER))
+    with_arm = set(CLAIMS.loc[CLAIMS["slower"] != "", "id"])
+    left_out = with_arm - measured_by(default)
+    assert left_out
+    assert left_out <= measured_by(overlaid)
 
 
 def test_hardware_is_named_by_the_claims_that_are_about_a_gpu():

@@ -28,7 +28,7 @@ CONFIG = configuration(
     arms=dict.fromkeys(ARMS, FEW),
 )
 JOBS = jobs(CONFIG, SEED)
-PLAN = trials(CONFIG.space, "sobol", 4, SEED)
+PLAN = trials(CONFIG.space, "sobol", 4, SEED).to_dict("records")
 STACKS = {
     "reference": [[0], [1], [2], [3]],
     "fused": [[0], [1], [2], [3]],

@@ -15,7 +15,7 @@ from scripts.deep_gpcm.data.split import parts
 from scripts.deep_gpcm.data.store import INTERACTIONS
 from scripts.deep_gpcm.specs import FoldsJob
 from scripts.lib.stage import stage
-from scripts.lib.table_files import write_table
+from scripts.lib.table_files import read_table, write_table
 
 
 def folded(answers: pa.Table, part: np.ndarray, fold: int) -> dict[str, pa.Array]:
@@ -28,7 +28,7 @@ def folded(answers: pa.Table, part: np.ndarray, fold: int) -> dict[str, pa.Array
 
 def main(spec: FoldsJob, interactions: Path, students: Path, folds: list[Path]) -> None:
     split = parts(pq.read_metadata(students).num_rows, **vars(spec))
-    answers = pq.read_table(interactions)
+    answers = read_table(interactions)
     for fold, (part, path) in enumerate(zip(split, folds, strict=True)):
         write_table(path, folded(answers, part, fold))
 

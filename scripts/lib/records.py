@@ -16,7 +16,7 @@ Row = dict[str, Any]
 # What a claim compares. A record of another comparison says nothing of the claim.
 COMPARED = ("slower", "faster", "workload", "quantity")
 # What a run found of it.
-FOUND = ("measured", "low", "high", "repeats", "pairs", "verdict", "reason", "date", "machine")
+FOUND = ("measured", "low", "high", "rounds", "pairs", "verdict", "reason", "date", "machine")
 COLUMNS = ("id", *COMPARED, *FOUND)
 
 

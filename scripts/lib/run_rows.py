@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from scripts.lib.faults import ContractError
 from scripts.lib.job import JOB
-from scripts.lib.table_files import same_keys, write_table
+from scripts.lib.table_files import read_table, same_keys, write_table
 from scripts.lib.training_job import TrainingJob
 
 STATUSES = ("ok", "diverged", "failed")
@@ -63,6 +62,6 @@ def write_runs(path: str | Path, rows: list[dict], axes: list[str], **metadata: 
 
 def read_runs(path: str | Path, axes: list[str]) -> pa.Table:
     """A run file; ContractError unless its rows meet the contract."""
-    table = pq.read_table(path)
+    table = read_table(path)
     check_rows(table.to_pylist(), axes, str(path))
     return table

@@ -54,6 +54,15 @@ def together(
     return pd.DataFrame(parts, columns=columns)
 
 
+def read_table(path: str | Path, columns: list[str] | None = None) -> pa.Table:
+    """A Parquet file of ours, or these of its columns.
+
+    `pyarrow.parquet.read_table` reads data sets too: it imports pandas, a fifth of a second a job.
+    """
+    table = pq.ParquetFile(path).read(columns)
+    return table.select(columns) if columns else table
+
+
 def read_metadata(path: str | Path) -> dict:
     """Provenance and other metadata that `write_table` stored."""
     notes = (pq.read_schema(path).metadata or {}).get(b"isospeed")

@@ -8,11 +8,11 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from scripts.lib.faults import ContractError
 from scripts.lib.progress import progress
 from scripts.lib.stage import stage
+from scripts.lib.table_files import read_table
 from scripts.lora_ablation.data.layout import Layout
 from scripts.lora_ablation.data.store import ROW_GROUP, read_layout, read_tensors, write_family
 from scripts.lora_ablation.representations.grouped import family_features, pair_features
@@ -39,7 +39,7 @@ def blocks(
 def stored(tensors: Path, layout: Path, index: Path, pairs: bool) -> tuple:
     """Matrix (a memory map), layout, row numbers and, for pairs, their scales; checked to fit."""
     matrix, shape = read_tensors(tensors), read_layout(layout)
-    table = pq.read_table(index, columns=["row", "scale"] if pairs else ["row"])
+    table = read_table(index, columns=["row", "scale"] if pairs else ["row"])
     if matrix.shape != (len(table), shape.width):
         raise ContractError(
             f"{tensors}: {matrix.shape[0]} adapters of {matrix.shape[1]} values; {index.name} and "

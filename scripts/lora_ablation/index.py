@@ -7,11 +7,10 @@ import logging
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from scripts.lib.faults import LoadError
 from scripts.lib.stage import stage
-from scripts.lib.table_files import write_table
+from scripts.lib.table_files import read_table, write_table
 from scripts.lora_ablation.data.layout import check_layout
 from scripts.lora_ablation.data.split import check_classes, split
 from scripts.lora_ablation.data.store import read_layout
@@ -25,7 +24,7 @@ def build(indexes: list[Path], layouts: list[Path], kind: SplitKind) -> pa.Table
     expected = read_layout(layouts[0])
     for path in layouts[1:]:
         check_layout(read_layout(path), expected, str(path), str(layouts[0]))
-    tables = [pq.read_table(path, columns=COLUMNS) for path in indexes]
+    tables = [read_table(path, columns=COLUMNS) for path in indexes]
     table = pa.concat_tables(tables).replace_schema_metadata(None).sort_by("row")
     if table["row"].to_pylist() != list(range(len(table))):
         raise LoadError(f"The shards hold {len(table)} adapters that are not rows 0, 1, 2...")

@@ -16,14 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import load_from_disk
 
 from scripts.lib.run_rows import run_row, write_runs
 from scripts.lib.stage import stage
 from scripts.lib.timing import Phases
 from scripts.lib.training_job import unit_seed
 from scripts.lora_ablation.data.sources import read
-from scripts.lora_ablation.data.tabular import save_nested
 from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS, deviation
 from scripts.lora_ablation.representations.original import represent
 from scripts.lora_ablation.specs import AXES, PrepareJob
@@ -39,6 +37,10 @@ def row(job: PrepareJob, unit: list, phases: Phases, **metrics: float) -> Row:
 
 def loaded(job: PrepareJob, units: list[list]) -> Iterator[Row]:
     """Rows of the stage `load`."""
+    from datasets import load_from_disk  # imports pandas: not for arms that compute features only
+
+    from scripts.lora_ablation.data.tabular import save_nested
+
     shard = read(job.source, job.seed, 0, job.source.adapters)
     with TemporaryDirectory() as folder:
         save_nested(shard.matrix, shard.layout, shard.labels, folder)

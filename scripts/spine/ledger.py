@@ -89,7 +89,8 @@ def pairs_behind(claim: Row, measured: pd.DataFrame, agreement: pd.DataFrame) ->
     rows = agreement[agreement["arm"].isin(arms) & (agreement["test"] != "reported")]
     if where:
         rows = rows[rows["where"].str.endswith(f" = {where}")]
-    return int(rows["n_pairs"].min()) if len(rows) else None
+    counts = rows["n_pairs"].dropna()
+    return int(counts.min()) if len(counts) else None
 
 
 def complete(row: Row, tables: dict[str, tuple], made: Made, recorded: dict[str, Row]) -> Row:
@@ -99,6 +100,7 @@ def complete(row: Row, tables: dict[str, tuple], made: Made, recorded: dict[str,
     judged as any claim.
     """
     row = row | dict.fromkeys(("pairs", "date", "machine"))
+    row.setdefault("rounds", row.get("repeats"))
     known = beside(row, recorded if row["verdict"] == NOT_MEASURED else {})
     if row["verdict"] != NOT_MEASURED:
         answers = row["kind"] in (*OF_ANSWERS, "cache")

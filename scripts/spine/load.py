@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from scripts.lib.stage import stage
-from scripts.lib.table_files import write_table
+from scripts.lib.table_files import read_table, write_table
 from scripts.spine.two_stage import LoadJob, TwoStage, two_stage, unit_of
 
 SHAPE = "_shape"
@@ -33,7 +32,7 @@ def columns(study: TwoStage, job: LoadJob) -> dict[str, Any]:
 
 def read_data(path: Path, axes: list[str]) -> dict[tuple, dict[str, np.ndarray]]:
     """Arrays by name of each unit in a data file; they may be written to."""
-    table = pq.read_table(path)
+    table = read_table(path)
     shapes = [name for name in table.column_names if name.endswith(SHAPE)]
     names = [name for name in table.column_names if name not in (*axes, *shapes)]
     found = {}

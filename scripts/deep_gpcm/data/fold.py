@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from scripts.lib.faults import LoadError
 from scripts.lib.parts import rows_of
 from scripts.lib.spec import array_digest, digest
+from scripts.lib.table_files import read_table
 
 PARTS = ("train", "val", "test")
 
@@ -93,7 +93,7 @@ def read_fold(fold: Path, items: Path, protocol: str = "clean") -> Fold:
     them train,
     and the test students are the validation set too, as the original does (optimistic).
     """
-    table = pq.read_table(fold)
+    table = read_table(fold)
     split = np.array(table["split"].to_pylist())
     rows_of(split, PARTS, str(fold))
     _check_students(table["student_id"].to_numpy(), split, fold)
@@ -102,5 +102,5 @@ def read_fold(fold: Path, items: Path, protocol: str = "clean") -> Fold:
         member |= {"train": member["train"] | member["val"], "val": member["test"]}
     return Fold(
         parts={part: sequences(table.filter(pa.array(rows))) for part, rows in member.items()},
-        levels=pq.read_table(items)["categories"].to_numpy().astype(np.int64),
+        levels=read_table(items)["categories"].to_numpy().astype(np.int64),
     )

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from scripts.lib.faults import LoadError
 from scripts.lib.parts import rows_of
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.spec import array_digest, digest
+from scripts.lib.table_files import read_table
 from scripts.lora_ablation.data.layout import DOWN, Layout
 from scripts.lora_ablation.data.split import PARTS
 from scripts.lora_ablation.data.store import read_family, read_tensors
@@ -121,7 +121,7 @@ def features(
 
 def read_cell(job: TrainJob, layout: Layout, index: Path, files: list[Path]) -> Cell:
     """The cell of a job of one; classes are coded in alphabetical order."""
-    table = pq.read_table(index, columns=["label", "split"])
+    table = read_table(index, columns=["label", "split"])
     classes, y = np.unique(np.array(table["label"].to_pylist()), return_inverse=True)
     _, _, selection, share, _ = job.units[0]
     tensors = layout.selected(job.selection or selection, job.seed)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from scripts.lib.faults import ContractError, LoadError
 from scripts.lib.files import replacing
 from scripts.lib.provenance import provenance
-from scripts.lib.table_files import read_metadata, write_table
+from scripts.lib.table_files import read_metadata, read_table, write_table
 from scripts.lora_ablation.data.layout import DOWN, Layout, stems
 
 INDEX = {
@@ -137,6 +137,6 @@ def write_family(
 def read_family(path: Path) -> np.ndarray:
     """The numbers of a family file, float32 [rows, tensors, k], a view of what Arrow read."""
     notes = read_metadata(path)
-    column = pq.read_table(path, columns=[notes["family"]]).column(0).combine_chunks()
+    column = read_table(path, columns=[notes["family"]]).column(0).combine_chunks()
     numbers = column.flatten().to_numpy(zero_copy_only=True)
     return numbers.reshape(len(column), -1, notes["k"])

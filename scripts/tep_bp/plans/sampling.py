@@ -4,17 +4,20 @@ And its rows as trials, in stacks of equal shape (docs/studies/tep_bp.md, Search
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from scripts.lib.seeds import numpy_rng, seed63, stream
 from scripts.tep_bp.plans.space import DIMENSIONS, RANGES, Space, Trial
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 COLUMNS = list(Trial._fields[1:])  # all but the rule
 
 
-def trials(space: Space, sampler: str, n: int, study_seed: int) -> pd.DataFrame:
+def trials(space: Space, sampler: str, n: int, study_seed: int) -> "pd.DataFrame":
     """Trials 0 to n - 1: trial, hidden, batch, lr, weight_decay, activation, beta, seed.
 
     Values of a list have equal shares, lr and beta are log-uniform. More trials leave the first
@@ -33,18 +36,20 @@ def trials(space: Space, sampler: str, n: int, study_seed: int) -> pd.DataFrame:
     return numbered(chosen, range(n), study_seed)
 
 
-def numbered(chosen: dict[str, np.ndarray], ids: range, study_seed: int) -> pd.DataFrame:
+def numbered(chosen: dict[str, np.ndarray], ids: range, study_seed: int) -> "pd.DataFrame":
     """A plan of hyperparameters, with the trials' numbers and seeds in standard types.
 
     The seed is that of (study_seed, "tep_bp", trial): rules share it, and so the order of batches.
     """
+    import pandas as pd  # a fifth of a second that jobs which read a plan are spared
+
     seeds = [seed63(stream(study_seed, "tep_bp", trial)) for trial in ids]
     table = pd.DataFrame({"trial": ids, **chosen, "seed": np.array(seeds, np.int64)})
     whole = dict.fromkeys(("trial", "hidden", "batch"), np.int64)
     return table.astype(whole | dict.fromkeys(("lr", "weight_decay", "beta"), float))[COLUMNS]
 
 
-def as_trials(table: pd.DataFrame, rule: str) -> list[Trial]:
+def as_trials(table: "pd.DataFrame", rule: str) -> list[Trial]:
     """The rows of a plan as trials of one rule, in order of trial."""
     ordered = table.sort_values("trial")[COLUMNS]
     return [Trial(rule, *row) for row in ordered.itertuples(index=False, name=None)]

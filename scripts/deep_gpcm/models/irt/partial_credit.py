@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from scipy.special import log_softmax
 
 from scripts.deep_gpcm.data.fold import Sequences
+from scripts.lib.table_files import read_table
 
 NODES, REACH = 81, 5.0
 
@@ -65,7 +65,7 @@ def read_truth(items: Path, students: Path) -> Parameters | None:
 
     items: question_id (in order), alpha, beta_1, ...; students: student_id, theta.
     """
-    item, student = pq.read_table(items), pq.read_table(students)
+    item, student = read_table(items), read_table(students)
     names = [name for name in item.column_names if name.startswith("beta_")]
     truth = Parameters(
         student=student["student_id"].to_numpy().astype(np.int64),

@@ -34,9 +34,9 @@ def read(source: Generated, seed: int, start: int, stop: int) -> Shard:
     (docs/studies/lora_ablation.md, Generated adapters).
     """
     layout = sd15_layout(source.rank)
-    classes = {name: _pattern(seed, layout, source.signal, name) for name in CLASSES}
     matrix = np.empty((stop - start, layout.width), np.float32)
     labels, groups = [label(i) for i in range(start, stop)], []
+    classes = {name: _pattern(seed, layout, source.signal, name) for name in dict.fromkeys(labels)}
     for i, (name, row) in enumerate(zip(labels, matrix, strict=True), start):
         rng = numpy_rng(seed, "lora_ablation", "adapter", i)
         leaf = int(rng.integers(LEAVES))

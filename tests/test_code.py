@@ -131,11 +131,20 @@ def test_facts_are_kept_by_content_and_a_damaged_store_is_no_store(tree, damage,
         store.write_bytes(damage)
     forget()
     calls = []
-    monkeypatch.setattr(parsed, "facts", lambda content: calls.append(content) or facts(content))
+    monkeypatch.setattr(parsed, "facts", lambda *told: calls.append(told) or facts(*told))
     assert code.stamps("scripts/a/train.py") == before
     assert bool(calls) == (damage is not None)
     (tree / "scripts/lib/near.py").write_text("y = 2\n")
     assert stamps_after(tree, "scripts/lib/near.py", "y = 2\n") != before
+
+
+def test_a_file_is_parsed_once_however_many_arms_ask_for_it(tree, monkeypatch):
+    calls = []
+    monkeypatch.setattr(parsed, "facts", lambda *told: calls.append(told) or facts(*told))
+    for arm in ("loop", "vector", "other"):
+        code.stamps("scripts/a/train.py", only=[arm])
+    assert calls
+    assert len(calls) == len(set(calls))
 
 
 ARMS = """from scripts.lib.implementations import implementation

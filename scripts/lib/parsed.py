@@ -38,13 +38,17 @@ class Parsed:
         """
         content = path.read_bytes()
         key = xxh3_128_hexdigest(content)
-        whole = self._used[key] = self._kept.get(key) or facts(content)
+        whole = self._known(key, content)
         if only is None or not whole["implementations"]:
             return whole
-        kept = sorted(only & set(whole["implementations"]))
-        key = f"{key} {' '.join(kept)}"
-        self._used[key] = self._kept.get(key) or facts(content, frozenset(kept))
-        return self._used[key]
+        kept = frozenset(only & set(whole["implementations"]))
+        return self._known(f"{key} {' '.join(sorted(kept))}", content, kept)
+
+    def _known(self, key: str, content: bytes, only: frozenset[str] | None = None) -> dict:
+        """Facts under a key, of this call, an earlier one, or new ones."""
+        known = self._used.get(key) or self._kept.get(key) or facts(content, only)
+        self._used[key] = known
+        return known
 
     def keep(self) -> None:
         """Keep what is known for the next calls, where the folder can be written."""

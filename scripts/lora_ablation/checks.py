@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "flat_vec"  # the representation that is the tensor store itself
 # Options of training that the trainer `reference` alone reads.
-GUIDE = ("normalise", "autocast", "script", "workers")
+GUIDE = ("normalise", "autocast", "script", "workers", "precision")
 SHARDS = 100  # whose files stand on one command line, for every family
 
 

@@ -33,16 +33,16 @@ from scripts.lora_ablation.specs import (
 
 PHASES = ["load", "features", "prepare", "data", "gradient", "optimizer", "validate", "eval"]
 PHASES += ["train"]  # of the work `total`
-# number: may be averaged; flag: 0 or 1, a share.
+# number: may be averaged; flag: 0 or 1, a share; list: many numbers a unit.
 METRICS = dict.fromkeys(
     [
         *("n_epochs", "n_steps", "best_epoch", "n_features", "n_kept", "n_parameters"),
         *(f"n_{part}" for part in PARTS),
         *(f"{part}_{name}" for part in PARTS for name in ("accuracy", "f1", "precision", "recall")),
-        *("test_error", "early_loss", "checksum", "deviation", "sigma_error"),
+        *("test_error", "checksum", "deviation", "sigma_error"),
     ],
     "number",
-) | {"hit_cap": "flag"}
+) | {"hit_cap": "flag", "early_losses": "list"}
 FOLDER = f"<results>/{STUDY}"
 OUTCOME = ("grid", "drops", "classes", "curve")  # tables that are drawn
 TABLES = (*OUTCOME, "complete", "repairs", "stages", "svd")
@@ -175,6 +175,7 @@ class Jobs:
             units=[*(loads if options.load else ()), *(features if options.features else ())],
             load=options.load,
             features=options.features,
+            precision=self.section.train_of(arm).precision,
             source=generated(prepare.adapters),
             ranks=self.section.stages,
         )

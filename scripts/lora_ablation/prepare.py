@@ -21,7 +21,9 @@ from scripts.lib.run_rows import run_row, write_runs
 from scripts.lib.stage import stage
 from scripts.lib.timing import Phases
 from scripts.lib.training_job import unit_seed
+from scripts.lora_ablation.data.layout import Layout
 from scripts.lora_ablation.data.sources import read
+from scripts.lora_ablation.data.store import Shard
 from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS, deviation
 from scripts.lora_ablation.representations.original import represent
 from scripts.lora_ablation.specs import AXES, PrepareJob
@@ -60,19 +62,27 @@ def sigma_error(computed: np.ndarray, truth: np.ndarray) -> float:
     return float((np.abs(values - true)[there] / true[there]).max())
 
 
+def one_of_each_shape(shard: Shard) -> tuple[np.ndarray, Layout]:
+    """Matrix and layout of the first tensor of each shape."""
+    layout = shard.layout
+    tensors = [layout.shapes.index(shape) for shape in dict.fromkeys(layout.shapes)]
+    parts = [shard.matrix[:, layout.offsets[i] : layout.offsets[i + 1]] for i in tensors]
+    few = Layout.of({layout.names[i]: layout.shapes[i] for i in tensors})
+    return np.concatenate(parts, axis=1), few
+
+
 def featured(job: PrepareJob, name_of_stage: str, units: list[list]) -> Iterator[Row]:
     """Rows of a stage at which features are compared."""
     rank = job.ranks[name_of_stage]
     source = job.source.model_copy(update={"rank": rank})
-    shard = read(source, job.seed, 0, source.adapters)
-    shapes = shard.layout.shapes
-    tensors = [shapes.index(shape) for shape in dict.fromkeys(shapes)]
+    matrix, layout = one_of_each_shape(read(source, job.seed, 0, source.adapters))
+    tensors = list(range(len(layout.names)))
+    told = matrix.astype(np.float64) if job.precision == "double" else matrix
     for name, of_name in groupby(units, key=itemgetter(1)):
-        truth = represent(shard.matrix, shard.layout, name, tensors, dtype=torch.float64)
+        truth = represent(matrix, layout, name, tensors, dtype=torch.float64)
         for unit in of_name:
             rows, phases = slice(unit[-1], unit[-1] + 1), Phases()
-            one = shard.matrix[rows]
-            (computed,) = chosen(job.features)(one, shard.layout, [(name, tensors)])
+            (computed,) = chosen(job.features)(told[rows], layout, [(name, tensors)])
             phases.lap("features")
             metrics = {"deviation": deviation(computed, truth[rows], REPRESENTATIONS[name], rank)}
             if name == "spectral":

@@ -23,8 +23,9 @@ Selection = text_like(
 SplitKind = Literal["original", "stratified", "grouped"]
 # Functions of scripts/lora_ablation/unit.py, by stage.
 Loader = Literal["formatted", "python_lists", "zero_copy"]
-Extractor = Literal["loops", "lowrank", "layerwise", "union"]
-Trainer = Literal["reference", "resident", "stacked"]
+Extractor = Literal["loops", "lowrank", "layerwise", "union", "off_by_one"]
+Trainer = Literal["reference", "resident", "stacked", "unscaled"]
+Precision = Literal["single", "double"]
 Alpha = Annotated[float, Field(gt=0)] | None
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -128,6 +129,7 @@ class Train(Model):
     autocast: bool = setting("Train the trainer `reference` in bfloat16.")
     script: bool = setting("Compile the trainer `reference` by TorchScript.")
     workers: int = setting("DataLoader processes of the trainer `reference`.", ge=0, le=1024)
+    precision: Precision = setting("Of the ways `loops` and `reference`: float32 or float64.")
 
 
 class LoadJob(Model):
@@ -189,6 +191,7 @@ class PrepareJob(TrainingJob):
 
     load: Loader | None
     features: Extractor | None
+    precision: Precision
     source: Generated
     ranks: dict[str, int]
 

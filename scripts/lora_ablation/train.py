@@ -17,7 +17,7 @@ from scripts.lib.units import finished, unit_folder
 from scripts.lora_ablation.data.cell import Cell, read_cell
 from scripts.lora_ablation.data.store import read_layout
 from scripts.lora_ablation.specs import AXES, TrainJob
-from scripts.lora_ablation.unit import Row, history_rows, prediction_rows, train_units
+from scripts.lora_ablation.unit import Row, train_units
 
 
 def results(job: TrainJob, cell: Cell) -> list[dict[str, Any]]:
@@ -39,6 +39,28 @@ def results(job: TrainJob, cell: Cell) -> list[dict[str, Any]]:
     data = cell.digest() if folder else ""
     computed = finished(job.units, compute, folder, lambda unit: data)
     return list(progress(computed, len(job.units), job.arm))
+
+
+def history_rows(units: list[list], trained: list[dict[str, Any]]) -> list[Row]:
+    """A row per epoch of each unit: the axes, epoch (from 1), loss, val_accuracy."""
+    return [
+        dict(zip(AXES, unit, strict=True))
+        | {"epoch": epoch, "loss": loss, "val_accuracy": val_accuracy}
+        for unit, result in zip(units, trained, strict=True)
+        for epoch, (loss, val_accuracy) in enumerate(result["history"], start=1)
+    ]
+
+
+def prediction_rows(units: list[list], trained: list[dict[str, Any]], cell: Cell) -> list[Row]:
+    """A row per run and adapter of the validation and test sets, without the axis `stage`."""
+    return [
+        dict(zip(AXES[1:], unit[1:], strict=True))
+        | {"row": int(row), "split": part}
+        | {"label": cell.classes[cell.y[row]], "predicted": cell.classes[code]}
+        for unit, result in zip(units, trained, strict=True)
+        for part, codes in result["predicted"].items()
+        for row, code in zip(cell.parts[part], codes, strict=True)
+    ]
 
 
 def rows(job: TrainJob, cell: Cell) -> list[list[Row]]:

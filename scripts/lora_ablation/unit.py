@@ -78,7 +78,7 @@ def zero_copy(dataset: "Dataset", layout: Layout, rows: range) -> np.ndarray:
 
 @implementation
 def loops(matrix: np.ndarray, layout: Layout, wanted: Wanted) -> list[np.ndarray]:
-    """Every wanted representation anew."""
+    """Every wanted representation anew, in the precision of the matrix."""
     from scripts.lora_ablation.representations.original import represent
 
     return [represent(matrix, layout, name, tensors) for name, tensors in wanted]
@@ -114,10 +114,13 @@ def union(matrix: np.ndarray, layout: Layout, wanted: Wanted) -> list[np.ndarray
 
 @implementation
 def reference(cell: Cell, keys: Keys, train: Train) -> list[Fit]:
-    """DataLoader, autograd, torch.optim.Adam; one run after the other."""
+    """DataLoader, autograd, torch.optim.Adam; one run after the other; in either precision."""
+    import torch
+
     from scripts.lora_ablation.models.reference import fit_reference
 
-    return [fit_reference(cell, key, train) for key in keys]
+    dtype = torch.float64 if train.precision == "double" else torch.float32
+    return [fit_reference(cell, key, train, dtype) for key in keys]
 
 
 @implementation
@@ -134,6 +137,37 @@ def stacked(cell: Cell, keys: Keys, train: Train) -> list[Fit]:
     from scripts.lora_ablation.models.stack import fit_stack
 
     return fit_stack(cell, keys, train)
+
+
+# Controls, wrong on purpose: each is a bug that somebody could have made in the result arm, and has
+# to fail the tests that the result arm passes.
+
+
+@implementation
+def unscaled(cell: Cell, keys: Keys, train: Train) -> list[Fit]:
+    """Wrong: dropout does not divide by the share that it keeps; else `resident`."""
+    from scripts.lora_ablation.models.stack import Backprop, fit_stack
+
+    class Unscaled(Backprop):
+        def __init__(self, *args: Any):
+            super().__init__(*args)
+            self.kept = 1.0
+
+    return [fit_stack(cell, [key], train, gradient=Unscaled)[0] for key in keys]
+
+
+@implementation
+def off_by_one(matrix: np.ndarray, layout: Layout, wanted: Wanted) -> list[np.ndarray]:
+    """Wrong: the quantiles of a tensor without its smallest value; else `union`."""
+    from scripts.lora_ablation.representations import quantiles
+    from scripts.lora_ablation.representations.union import COMPUTE, select
+    from scripts.lora_ablation.representations.union import union as compute
+
+    def wrong(x: np.ndarray) -> np.ndarray:
+        return quantiles.compute(np.sort(x.reshape(len(x), 1, -1))[:, :, 1:])
+
+    numbers = compute(matrix, layout, ways=COMPUTE | {"quantiles": wrong})
+    return [select(numbers, name, tensors) for name, tensors in wanted]
 
 
 def scores(truth: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
@@ -159,8 +193,8 @@ def scores(truth: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, 
 def row_of(job: FitJob, cell: Cell, unit: list, fitted: Fit) -> Row:
     """Run row of a fit.
 
-    `early_loss` is the training loss of epoch 1, where two implementations that differ by rounding
-    have not drifted apart yet.
+    `early_losses` are the training losses of the steps of epoch 1, where two implementations that
+    differ by rounding have not drifted apart yet.
     """
     start, epochs = time.perf_counter(), len(fitted.history)
     seed, status = unit_seed(job, unit), "diverged" if fitted.diverged else "ok"
@@ -174,7 +208,7 @@ def row_of(job: FitJob, cell: Cell, unit: list, fitted: Fit) -> Row:
     for part, rows in cell.parts.items():
         scored = scores(cell.y[rows], fitted.predicted[rows], len(cell.classes))
         row |= {f"{part}_{name}": value for name, value in scored.items()}
-    row |= {"test_error": 1 - row["test_accuracy"], "early_loss": fitted.history[0][0]}
+    row |= {"test_error": 1 - row["test_accuracy"], "early_losses": fitted.early_losses}
     return row | {"eval_s": time.perf_counter() - start}
 
 
@@ -190,26 +224,4 @@ def train_units(job: FitJob, cell: Cell, units: list[list]) -> list[dict[str, An
             },
         }
         for unit, fitted in zip(units, fits, strict=True)
-    ]
-
-
-def history_rows(units: list[list], results: list[dict[str, Any]]) -> list[Row]:
-    """A row per epoch of each unit: the axes, epoch (from 1), loss, val_accuracy."""
-    return [
-        dict(zip(AXES, unit, strict=True))
-        | {"epoch": epoch, "loss": loss, "val_accuracy": val_accuracy}
-        for unit, result in zip(units, results, strict=True)
-        for epoch, (loss, val_accuracy) in enumerate(result["history"], start=1)
-    ]
-
-
-def prediction_rows(units: list[list], results: list[dict[str, Any]], cell: Cell) -> list[Row]:
-    """A row per run and adapter of the validation and test sets, without the axis `stage`."""
-    return [
-        dict(zip(AXES[1:], unit[1:], strict=True))
-        | {"row": int(row), "split": part}
-        | {"label": cell.classes[cell.y[row]], "predicted": cell.classes[code]}
-        for unit, result in zip(units, results, strict=True)
-        for part, codes in result["predicted"].items()
-        for row, code in zip(cell.parts[part], codes, strict=True)
     ]

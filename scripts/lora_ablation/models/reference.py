@@ -65,13 +65,14 @@ def network(
         return torch.jit.script(net)
 
 
-def standardised(cell: Cell, train: Train) -> np.ndarray:
-    """All rows standardised by the training rows, full width, masked columns zero."""
-    rows = cell.x[cell.parts["train"]]
+def standardised(cell: Cell, train: Train, dtype: type[np.floating] = np.float32) -> np.ndarray:
+    """All rows standardised by the training rows, full width, masked columns zero; in `dtype`."""
+    x = cell.x.astype(dtype, copy=False)
+    rows = x[cell.parts["train"]]
     if train.normalise == "guide":
-        return (cell.x - rows.mean(0)) / (rows.std(0, ddof=1) + np.float32(1e-8))
+        return (x - rows.mean(0)) / (rows.std(0, ddof=1) + np.float32(1e-8))
     scaler = StandardScaler().fit(rows)
-    x = scaler.transform(cell.x)
+    x = scaler.transform(x)
     if not train.legacy_noise:
         x[:, near_constant(scaler.mean_, np.sqrt(scaler.var_))] = 0
     return x
@@ -86,9 +87,14 @@ def predict(net: nn.Module, x: torch.Tensor, size: int) -> np.ndarray:
 
 
 def fit_reference(cell: Cell, key: tuple, train: Train, dtype: torch.dtype = torch.float32) -> Fit:
-    """Train one run, whose streams `key` addresses, on the cell."""
+    """Train one run, whose streams `key` addresses, on the cell.
+
+    In float64 everything is: standardised features, weights, statistics, gradients and moments.
+    Random numbers are drawn in float32 in either precision, so that the draws are the same.
+    """
     phases, run = Phases(), Run(key, train)
-    x = torch.from_numpy(standardised(cell, train)).to(dtype)
+    numbers = np.float64 if dtype == torch.float64 else np.float32
+    x = torch.from_numpy(standardised(cell, train, numbers)).to(dtype)
     shape = Shape(x.shape[1], train.hidden, len(cell.classes))
     everything = torch.ones(shape.inputs, dtype=torch.bool)
     flat = initial(shape, everything, run.rngs["init"], dtype)
@@ -115,6 +121,7 @@ def fit_reference(cell: Cell, key: tuple, train: Train, dtype: torch.dtype = tor
     phases.lap("prepare")
     while not run.finished:
         net.train()
+        losses: list[float] = []
         total = 0.0
         for batch, labels in loader:
             phases.lap("data")
@@ -125,11 +132,13 @@ def fit_reference(cell: Cell, key: tuple, train: Train, dtype: torch.dtype = tor
             phases.lap("gradient")
             optimizer.step()
             phases.lap("optimizer")
-            total += loss.item() * len(labels)
+            losses.append(loss.item())
+            total += losses[-1] * len(labels)
             n_steps += 1
         accuracy = (predict(net, x_val, train.batch) == cell.y[val_rows]).mean()
         plateau.step(accuracy)
-        run.end_epoch(total / len(train_rows), accuracy, tuple(net.state_dict().values()))
+        state = tuple(net.state_dict().values())
+        run.end_epoch(total / len(train_rows), accuracy, state, losses)
         phases.lap("validate")
     cost = phases.columns()
     net.load_state_dict(dict(zip(net.state_dict(), run.state, strict=True)))

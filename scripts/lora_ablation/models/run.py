@@ -56,12 +56,13 @@ class Schedule:
 class Fit:
     """A finished run: predicted class of every row of the cell, history, and work done.
 
-    `history` has (training loss, validation accuracy) per epoch; `cost` the time columns;
-    `diverged` if a training loss was not finite.
+    `history` has (training loss, validation accuracy) per epoch, `early_losses` the loss of each
+    step of the first epoch; `cost` the time columns; `diverged` if a training loss was not finite.
     """
 
     predicted: np.ndarray
     history: list[tuple[float, float]]
+    early_losses: list[float]
     best_epoch: int
     n_steps: int
     n_kept: int
@@ -83,9 +84,16 @@ class Run:
         self.max_epochs, self.restore = train.max_epochs, not train.legacy_restore
         self.state: tuple = ()
         self.history: list[tuple[float, float]] = []
+        self.early_losses: list[float] = []
 
-    def end_epoch(self, loss: float, accuracy: float, state: tuple[torch.Tensor, ...]) -> None:
-        """Take in an epoch's loss and validation accuracy; copy `state` if it is to be kept."""
+    def end_epoch(
+        self, loss: float, accuracy: float, state: tuple[torch.Tensor, ...], steps: list[float]
+    ) -> None:
+        """Take in an epoch's loss and validation accuracy, and the losses of its steps.
+
+        `state` is copied if it is to be kept.
+        """
+        self.early_losses = self.early_losses or steps
         self.history.append((loss, float(accuracy)))
         if self.schedule.improved(float(accuracy)) or not self.restore:
             self.state = tuple(value.clone() for value in state)
@@ -103,6 +111,7 @@ class Run:
         return Fit(
             predicted=predicted,
             history=self.history,
+            early_losses=self.early_losses,
             best_epoch=self.schedule.best_epoch,
             n_steps=n_steps,
             diverged=self.diverged,

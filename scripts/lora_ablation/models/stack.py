@@ -49,6 +49,7 @@ class Backprop:
     ):
         self.views, self.grads = shape.views(parameters), shape.views(gradient)
         self.buffers, self.dropout, self.masks = buffers, dropout, masks
+        self.kept = 1 - dropout
         self.uniform = torch.empty(len(parameters), batch, shape.hidden)
         gradient.zero_()
 
@@ -70,7 +71,7 @@ class Backprop:
             active = torch.addcmul(beta.unsqueeze(1), standard, gamma.unsqueeze(1)).relu_()
             dropped = where_above(active, self._uniform(batch), self.dropout)
             saved.append((hidden, standard, inverse))
-            hidden = dropped.div_(1 - self.dropout)
+            hidden = dropped.div_(self.kept)
         weight, bias = self.views[-2:]
         saved.append((hidden,))
         return torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2)), saved
@@ -99,7 +100,7 @@ class Backprop:
             d_weight, _, d_gamma, d_beta = self.grads[4 * layer : 4 * layer + 4]
             gamma = self.views[4 * layer + 2]
             # What passed ReLU and dropout is positive behind them.
-            d = where_above(d, saved[layer + 1][0], 0.0).div_(1 - self.dropout)
+            d = where_above(d, saved[layer + 1][0], 0.0).div_(self.kept)
             torch.sum(d, 1, out=d_beta)
             torch.sum(d * standard, 1, out=d_gamma)
             # Batch norm backward: remove the mean and the part along the standardised input.
@@ -174,7 +175,11 @@ def predict(features: Features, rows: np.ndarray, views: list, buffers: torch.Te
 
 
 def fit_stack(
-    cell: Cell, keys: list[tuple], train: Train, dtype: torch.dtype = torch.float32
+    cell: Cell,
+    keys: list[tuple],
+    train: Train,
+    dtype: torch.dtype = torch.float32,
+    gradient: type[Backprop] = Backprop,
 ) -> list[Fit]:
     """Train one run per key (its random streams) on the cell, all side by side.
 
@@ -191,13 +196,13 @@ def fit_stack(
     stack, step = Stack(shape, kept, runs, dtype), torch.tensor(0.0)
     phases.lap("prepare")
     while runs:
-        estimate = Backprop(
+        estimate = gradient(
             shape, stack.parameters, stack.gradient, stack.buffers, train.dropout,
             [run.rngs["dropout"] for run in runs], train.batch,
         )  # fmt: skip
         views = shape.views(stack.parameters)
         while not any(run.finished for run in runs):
-            totals = torch.zeros(len(runs), dtype=torch.float64)
+            totals, losses = torch.zeros(len(runs), dtype=torch.float64), []
             orders = [batches(len(train_rows), train.batch, run.rngs["shuffle"]) for run in runs]
             for positions in zip(*orders, strict=True):
                 rows = train_rows[torch.cat(positions)]
@@ -210,11 +215,14 @@ def fit_stack(
                 step += 1
                 phases.lap("optimizer")
                 totals.add_(loss, alpha=labels.shape[1])
+                losses.append(loss)
             predicted = predict(features, cell.parts["val"], views, stack.buffers)
             accuracies = (predicted == cell.y[cell.parts["val"]]).mean(1)
+            steps = torch.stack(losses, 1).tolist()
             for place, run in enumerate(runs):
                 state = (stack.parameters[place : place + 1], stack.buffers[place : place + 1])
-                run.end_epoch(float(totals[place] / len(train_rows)), accuracies[place], state)
+                mean = float(totals[place] / len(train_rows))
+                run.end_epoch(mean, accuracies[place], state, steps[place])
             phases.lap("validate")
         left = [place for place, run in enumerate(runs) if not run.finished]
         runs = [runs[place] for place in left]

@@ -144,13 +144,13 @@ def represent(
     tensors: list[int],
     svd: str = "full",
     legacy: bool = False,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     seed: int = 0,
 ) -> np.ndarray:
     """A representation of these tensors, one tensor (layer) after the other.
 
-    matrix float32 [rows, layout.width] -> [rows, tensors * k] in `dtype`. `svd` and `legacy` as in
-    `spectral`, which ensemble contains; the other representations have no such choice.
+    matrix [rows, layout.width] -> [rows, tensors * k] in `dtype`, or in the precision of the matrix
+    without one. `svd` and `legacy` as in `spectral`, which ensemble contains; the other representations have no such choice.
     Departs: the randomised SVD draws from a generator seeded with `seed`; the original's is
     unseeded.
     """

@@ -3,6 +3,8 @@
 `union` takes all tensors together, `layerwise` one tensor (layer) after the other.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from scripts.lora_ablation.data.layout import Layout
@@ -28,10 +30,13 @@ COMPUTE = {
 
 
 def union(
-    matrix: np.ndarray, layout: Layout, chunk_bytes: int = CHUNK_BYTES
+    matrix: np.ndarray,
+    layout: Layout,
+    chunk_bytes: int = CHUNK_BYTES,
+    ways: dict[str, Callable] = COMPUTE,
 ) -> dict[str, np.ndarray]:
     """Numbers of all families: float32 [rows, tensors, k] each, of matrix [rows, width]."""
-    families = {family: (COMPUTE[family], len(names)) for family, names in FAMILIES.items()}
+    families = {family: (ways[family], len(names)) for family, names in FAMILIES.items()}
     computed = families_features(matrix, layout, families, chunk_bytes)
     return {
         family: numbers.reshape(len(matrix), len(layout.names), -1)

@@ -6,7 +6,7 @@ from scripts.lib.config import JOBS, UNITS, check_idle, check_member, check_size
 from scripts.lib.contract import check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS
-from scripts.lora_ablation.specs import STUDY
+from scripts.lora_ablation.specs import EARLY, STUDY
 
 if TYPE_CHECKING:
     from scripts.lora_ablation.settings import LoraWorkload, Section
@@ -22,6 +22,8 @@ def check(section: "Section") -> None:
     check_member(section.source, section.sources, f"{STUDY}.source")
     for name in section.representations:
         check_member(name, [*REPRESENTATIONS, WEIGHTS], f"{STUDY}.representations")
+    for name in section.early.representations:
+        check_member(name, section.representations, f"{STUDY}.early.representations")
     for name in section.curves.representations:
         check_member(name, section.representations, f"{STUDY}.curves.representations")
     for arm in section.arms:
@@ -47,6 +49,11 @@ def _check_arm(where: str, section: "Section", name: str) -> None:
     for key in ("representations", "selections") if section.runs_of(name) else ():
         for value in getattr(arm.run, key) or ():
             check_member(value, getattr(section, key), f"{where}.run.{key}")
+    if arm.train.precision == "double" and arm.features not in (None, "loops"):
+        raise ConfigError(
+            f"Config: {where}.train.precision has no effect on the features {arm.features}; use "
+            "loops, or take it out."
+        )
     if section.runs_of(name) > section.runs:
         raise ConfigError(f"Config: {where}.run.runs is {arm.run.runs}, more than runs.")
 
@@ -80,8 +87,9 @@ def _check_prepare(section: "Section") -> None:
 
 
 def _check_workload(where: str, section: "Section", workload: "LoraWorkload") -> None:
-    if workload.repeats:
-        check_member(workload.where, ["load", *section.stages, "train"], f"{where}.where")
+    if workload.repeats and workload.where:
+        stages = ["load", *section.stages, EARLY, "train"]
+        check_member(workload.where, stages, f"{where}.where")
     known = section.contestants
     for name in section.taking_part(workload) if workload.repeats else workload.contestants or ():
         arm = known[name].arm if name in known else None  # the contract says what is wrong

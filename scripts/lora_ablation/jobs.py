@@ -14,6 +14,7 @@ from scripts.lora_ablation.representations.catalogue import HAND_CRAFTED, column
 from scripts.lora_ablation.settings import FULL, CellLabels, LoraWorkload, Section
 from scripts.lora_ablation.specs import (
     AXES,
+    EARLY,
     STUDY,
     CostsJob,
     FeaturesWork,
@@ -115,29 +116,39 @@ class Jobs:
     def trains(self) -> dict[tuple[str, str], TrainJob]:
         """Every training job by (arm, name of its files), in the order of the arms.
 
-        A job trains up to `block` cells of one representation, so it reads its families only.
+        A job trains up to `block` cells of one representation, so it reads its families only. The
+        first one of a representation has its early cell too.
         """
         jobs = {}
         for arm in self.section.arms:
             by_representation: dict[str, list[CellLabels]] = {}
             for cell in self.section.cells(arm):
                 by_representation.setdefault(cell[0], []).append(cell)
-            for name, cells in by_representation.items():
-                for number, part in enumerate(cut(cells, self.section.block)):
-                    jobs[arm, f"{name}-{number}"] = self.train(arm, part)
+            early = self.section.early.representations if self.section.early_of(arm) else []
+            for name in dict.fromkeys([*by_representation, *early]):
+                parts = cut(by_representation.get(name, []), self.section.block) or [[]]
+                for number, part in enumerate(parts):
+                    first = name in early and number == 0
+                    jobs[arm, f"{name}-{number}"] = self.train(arm, name, part, early=first)
         return jobs
 
-    def train(self, arm: str, cells: list[CellLabels]) -> TrainJob:
-        """The job of some cells of one representation."""
-        options, runs = self.section.arms[arm], range(self.section.runs_of(arm))
+    def train(
+        self, arm: str, representation: str, cells: list[CellLabels], early: bool = False
+    ) -> TrainJob:
+        """The job of some cells of one representation, and of its early cell."""
+        section, options = self.section, self.section.arms[arm]
+        runs = {"train": range(section.runs_of(arm)), EARLY: range(section.early.runs)}
+        stages = [("train", cell) for cell in cells]
+        stages += [(EARLY, (representation, "all", section.early.share))] if early else []
         return TrainJob(
             study=STUDY,
             arm=arm,
             seed=self.seed,
-            units=[["train", *cell, run] for cell in cells for run in runs],
+            units=[[stage, *cell, run] for stage, cell in stages for run in runs[stage]],
             trainer=options.trainer,
-            train=self.section.train_of(arm),
-            columns=columns(cells[0][0]),
+            train=section.train_of(arm),
+            early=section.early_of(arm) if early else None,
+            columns=columns(representation),
             selection=options.selection,
         )
 
@@ -190,7 +201,8 @@ class Jobs:
     def predictions(self) -> list[str]:
         """Predictions of the result arm."""
         result = self.section.result
-        jobs = [cells for arm, cells in self.trains if arm == result]
+        jobs = [cells for (arm, cells), job in self.trains.items()
+                if arm == result and job.units[0][0] != EARLY]  # fmt: skip
         return [f"{FOLDER}/predictions/{result}/{cells}.parquet" for cells in jobs]
 
     def tables(self) -> TablesJob:
@@ -265,7 +277,7 @@ class Jobs:
 def study(section: Section, seed: int, active: bool) -> Study:
     """The study as the spine knows it; what is planned is told only if it is `active`."""
     values = {
-        "stage": ["load", *section.stages, "train"],
+        "stage": ["load", *section.stages, EARLY, "train"],
         "layers": section.selections,
         "share": [FULL, *section.curves.shares],
     }

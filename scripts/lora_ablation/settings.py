@@ -21,11 +21,13 @@ from scripts.lora_ablation.specs import (
 )
 
 FULL = 100  # per cent of the training rows
+PROOF = ("truth", "control")  # roles whose answers are only compared
+EARLY_METRIC = "early_losses"
 Representations = Annotated[Unique[str], Field(min_length=1)]
 Selections = Annotated[Unique[Selection], Field(min_length=1)]
 Rank = Annotated[int, Field(ge=1, le=768)]
 Measured = Annotated[int, Field(ge=2, le=10_000)]  # adapters
-Where = text_like("^(load|train|features_r[0-9]+)$", "load, train, features_r1, features_r4, ...")
+Where = text_like("^(|load|early|train|features_r[0-9]+)$", "load, early, train, features_r1, ...")
 CellLabels = tuple[str, str, int]  # representation, selection, share
 
 
@@ -63,6 +65,16 @@ class Curves(Model):
     shares: Unique[Annotated[int, Field(ge=1, le=99)]] = setting("Percent of the training rows.")
 
 
+class Early(Model):
+    """The first epoch of training at a small size, where rounding has not been amplified."""
+
+    representations: Representations = setting("Cells, all tensors.")
+    share: int = setting("Percent of the training rows.", ge=1, le=100)
+    hidden: int = setting("Width of each hidden layer.", ge=16, le=100_000, multiple_of=16)
+    batch: int = setting("Adapters per step.", ge=2, le=1_000_000)
+    runs: int = setting("Initialisation seeds per cell.", ge=1, le=100_000)
+
+
 class Prepare(Model):
     """Generated adapters on which loading and features of the arms are compared."""
 
@@ -79,7 +91,7 @@ class LoraWorkload(Workload):
     # The stage whose choice an arm needs to take part, and the choices that can, where not all can.
     stage: ClassVar[str] = "trainer"
     ways: ClassVar[tuple[str, ...]] = ()
-    where: Where = setting("Stage whose agreement counts.")
+    where: Where = setting("Stage whose agreement counts; all, if empty.", default="")
 
     def units(self) -> int:
         """Units of a round."""
@@ -171,6 +183,7 @@ class Section(StudySettings):
     curves: Curves = setting("Learning curves of the result arm, all tensors.")
     train: Train = setting("Training options shared by all arms.")
     arms: dict[Name, LoraArm] = setting("Implementations, by name.", min_length=1)
+    early: Early = setting("Stage `early`, where the first steps of training are compared.")
     prepare: Prepare = setting("Generated adapters on which loading and features are compared.")
     measure: LoraMeasure = setting("What is timed.")
 
@@ -197,9 +210,9 @@ class Section(StudySettings):
         return read_settings(Train, self.train.model_dump() | own | changes, at)
 
     def cells(self, arm: str) -> list[CellLabels]:
-        """Every cell of an arm, limited as its `run` says."""
+        """Every cell of an arm, limited as its `run` says; truth and controls have early ones."""
         options, curves = self.arms[arm], self.curves
-        if options.trainer is None or options.run.runs == 0:
+        if options.trainer is None or options.run.runs == 0 or options.role in PROOF:
             return []
         grid = [
             (representation, selection, FULL)
@@ -209,6 +222,19 @@ class Section(StudySettings):
         if arm == self.result:
             grid += [(name, "all", s) for name in curves.representations for s in curves.shares]
         return grid
+
+    def early_of(self, arm: str) -> Train | None:
+        """Training options of an arm at the stage `early`; None if it takes no part.
+
+        Those take part whose claim is about it, the reference and the truth.
+        """
+        options, early = self.arms[arm], self.early
+        claims = options.claim is not None and EARLY_METRIC in options.claim.accurate
+        if options.trainer is None or options.run.runs == 0:
+            return None
+        if not claims and options.role not in ("reference", "truth"):
+            return None
+        return self.train_of(arm, hidden=early.hidden, batch=early.batch, max_epochs=1)
 
     def runs_of(self, arm: str) -> int:
         """Runs of each cell of an arm."""

@@ -15,6 +15,7 @@ from scripts.lib.typed import Betas, Model, Rate, Text, setting, text_like
 # The columns that name a unit.
 AXES = ["stage", "representation", "layers", "share", "run"]
 STUDY = "lora_ablation"
+EARLY = "early"  # the stage at which the first steps of training are compared
 
 Selection = text_like(
     "^(all|visual|text|text_encoder|half[0-9]{1,6})$",
@@ -175,15 +176,18 @@ class TrainJob(FitJob):
     """The runs of some cells of one representation by one arm.
 
     `selection` replaces the tensors that the units name; no `columns`: the weights themselves.
+    `early` are the options of units of the stage `early`, which come last.
     """
 
     columns: list[Column]
     selection: Selection | None
+    early: Train | None = None
 
     def cells(self) -> Iterator["TrainJob"]:
         """The job of each cell by itself, in their order."""
-        for _, units in groupby(self.units, key=lambda unit: unit[:-1]):
-            yield self.model_copy(update={"units": list(units)})
+        for key, units in groupby(self.units, key=lambda unit: unit[:-1]):
+            train = self.early if key[0] == EARLY else self.train
+            yield self.model_copy(update={"units": list(units), "train": train, "early": None})
 
 
 class PrepareJob(TrainingJob):

@@ -16,7 +16,7 @@ from scripts.lib.table_files import write_table
 from scripts.lib.units import finished, unit_folder
 from scripts.lora_ablation.data.cell import Cell, read_cell
 from scripts.lora_ablation.data.store import read_layout
-from scripts.lora_ablation.specs import AXES, TrainJob
+from scripts.lora_ablation.specs import AXES, EARLY, TrainJob
 from scripts.lora_ablation.unit import Row, train_units
 
 
@@ -64,10 +64,11 @@ def prediction_rows(units: list[list], trained: list[dict[str, Any]], cell: Cell
 
 
 def rows(job: TrainJob, cell: Cell) -> list[list[Row]]:
-    """Rows of the runs, histories and predictions of one cell."""
+    """Rows of the runs, histories and predictions of one cell; an early one predicts nothing."""
     trained = results(job, cell)
-    runs = [result["row"] for result in trained]
-    return [runs, history_rows(job.units, trained), prediction_rows(job.units, trained, cell)]
+    runs, histories = [result["row"] for result in trained], history_rows(job.units, trained)
+    early = job.units[0][0] == EARLY
+    return [runs, histories, [] if early else prediction_rows(job.units, trained, cell)]
 
 
 def main(

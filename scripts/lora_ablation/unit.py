@@ -20,7 +20,7 @@ from scripts.lib.training_job import unit_key, unit_seed
 from scripts.lora_ablation.data.cell import Cell
 from scripts.lora_ablation.data.layout import Layout
 from scripts.lora_ablation.models.run import Fit
-from scripts.lora_ablation.specs import AXES, FitJob, Train
+from scripts.lora_ablation.specs import AXES, EARLY, FitJob, Train
 
 if TYPE_CHECKING:
     import torch
@@ -193,8 +193,8 @@ def scores(truth: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, 
 def row_of(job: FitJob, cell: Cell, unit: list, fitted: Fit) -> Row:
     """Run row of a fit.
 
-    `early_losses` are the training losses of the steps of epoch 1, where two implementations that
-    differ by rounding have not drifted apart yet.
+    Of the stage `early` it has the loss of each step, where two implementations that differ by
+    rounding have not drifted apart yet; of the stage `train` what the trained network is worth.
     """
     start, epochs = time.perf_counter(), len(fitted.history)
     seed, status = unit_seed(job, unit), "diverged" if fitted.diverged else "ok"
@@ -205,10 +205,12 @@ def row_of(job: FitJob, cell: Cell, unit: list, fitted: Fit) -> Row:
     row |= {f"n_{part}": len(rows) for part, rows in cell.parts.items()}
     if fitted.diverged:
         return row
+    if unit[0] == EARLY:
+        return row | {"early_losses": fitted.early_losses}
     for part, rows in cell.parts.items():
         scored = scores(cell.y[rows], fitted.predicted[rows], len(cell.classes))
         row |= {f"{part}_{name}": value for name, value in scored.items()}
-    row |= {"test_error": 1 - row["test_accuracy"], "early_losses": fitted.early_losses}
+    row["test_error"] = 1 - row["test_accuracy"]
     return row | {"eval_s": time.perf_counter() - start}
 
 

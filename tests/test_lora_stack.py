@@ -151,7 +151,7 @@ def test_runs_have_learning_rates_of_their_own():
     stack, runs = stack_of(2, train)
     for epoch in range(4):
         for run, accuracy in zip(runs, (epoch / 10, 0.5), strict=True):
-            run.end_epoch(1.0, accuracy, ())
+            run.end_epoch(1.0, accuracy, (), [])
     assert [run.schedule.lr for run in runs] == [0.1, 0.05]
     stack.gradient.fill_(1.0)
     before = stack.parameters.clone()

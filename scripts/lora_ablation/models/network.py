@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+from scripts.lib.onednn import linear
+
 HIDDEN_LAYERS = 3
 BN_EPS, BN_MOMENTUM = 1e-5, 0.1  # PyTorch's defaults, which the original uses
 
@@ -81,6 +83,18 @@ def initial(
     return torch.cat([part.flatten() for part in parts]).to(dtype)
 
 
+def linears(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """x weight' + bias of R networks: (R, B, K), (R, N, K), (R, N) -> (R, B, N).
+
+    One network after the other, so that no network's bits depend on its company.
+    """
+    biases = [None] * len(x) if bias is None else bias
+    products = [linear(*each) for each in zip(x, weight, biases, strict=True)]
+    return torch.stack(products) if len(products) > 1 else products[0].unsqueeze(0)
+
+
 def normalised(
     hidden: torch.Tensor, views: list[torch.Tensor], layer: int, buffers: torch.Tensor
 ) -> torch.Tensor:
@@ -96,6 +110,6 @@ def logits(x: torch.Tensor, views: list[torch.Tensor], buffers: torch.Tensor) ->
     hidden = x.expand(views[0].shape[0], *x.shape)
     for layer in range(HIDDEN_LAYERS):
         weight, bias = views[4 * layer : 4 * layer + 2]
-        hidden = torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2))
+        hidden = linears(hidden, weight, bias)
         hidden = normalised(hidden, views, layer, buffers).relu_()
-    return torch.baddbmm(views[-1].unsqueeze(1), hidden, views[-2].transpose(1, 2))
+    return linears(hidden, views[-2], views[-1])

@@ -17,6 +17,7 @@ from scripts.lora_ablation.models.network import (
     HIDDEN_LAYERS,
     Shape,
     initial,
+    linears,
     logits,
 )
 from scripts.lora_ablation.models.run import Fit, Run, batches
@@ -58,7 +59,7 @@ class Backprop:
         batch, saved, hidden = x.shape[1], [], x
         for layer in range(HIDDEN_LAYERS):
             weight, bias, gamma, beta = self.views[4 * layer : 4 * layer + 4]
-            a = torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2))
+            a = linears(hidden, weight, bias)
             # Sums and products in place of var_mean, which takes thirty times as long here.
             mean = a.sum(1, keepdim=True).div_(batch)
             centred = a.sub_(mean)
@@ -74,7 +75,7 @@ class Backprop:
             hidden = dropped.div_(self.kept)
         weight, bias = self.views[-2:]
         saved.append((hidden,))
-        return torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2)), saved
+        return linears(hidden, weight, bias), saved
 
     def _uniform(self, batch: int) -> torch.Tensor:
         """Fresh U(0, 1) numbers (R, B, H), each run's from its own generator."""
@@ -92,9 +93,9 @@ class Backprop:
         batch = x.shape[1]
         d = log_p.exp_().scatter_add_(2, picked, torch.full_like(picked, -1, dtype=x.dtype))
         d.div_(batch)
-        torch.bmm(d.transpose(1, 2), saved[-1][0], out=self.grads[-2])
+        self.grads[-2].copy_(linears(d.mT, saved[-1][0].mT))
         torch.sum(d, 1, out=self.grads[-1])
-        d = torch.bmm(d, self.views[-2])
+        d = linears(d, self.views[-2].mT)
         for layer in reversed(range(HIDDEN_LAYERS)):
             hidden, standard, inverse = saved[layer]
             d_weight, _, d_gamma, d_beta = self.grads[4 * layer : 4 * layer + 4]
@@ -107,9 +108,9 @@ class Backprop:
             d.sub_(d_beta.unsqueeze(1) / batch)
             d.addcmul_(standard, d_gamma.unsqueeze(1), value=-1 / batch)
             d.mul_(inverse * gamma.unsqueeze(1))
-            torch.bmm(d.transpose(1, 2), hidden, out=d_weight)
+            d_weight.copy_(linears(d.mT, hidden.mT))
             if layer:
-                d = torch.bmm(d, self.views[4 * layer])
+                d = linears(d, self.views[4 * layer].mT)
         return loss
 
 

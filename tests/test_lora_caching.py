@@ -1,6 +1,7 @@
 """The LoRA ablation recomputes what an edit touches: a family, new adapters, new runs."""
 
 import shutil
+from operator import itemgetter
 
 import pytest
 
@@ -9,8 +10,8 @@ from tests.project import Project
 pytestmark = pytest.mark.spread
 
 FEATURES = "scripts/lora_ablation/representations"
-# A job for each of three representations, and one for each of four other arms.
-TRAINING = {"lora_ablation_train": 7}
+# A job for each of three representations, and one for each of six other arms.
+TRAINING = {"lora_ablation_train": 9}
 TABLES = {"lora_ablation_tables": 1, "draw": 1}
 SPINE = {"aggregate": 1, "agree": 1, "ledger": 1, "report": 1}
 MEASURED = {"measure": 1}
@@ -18,6 +19,7 @@ AFTER_TRAINING = SPINE | TABLES | {"lora_ablation_costs": 1}
 # Some runs, so that a test need not train them all.
 CELL = "results/lora_ablation/runs/resident/simple_stats-0.parquet"
 WHOLE = "results/lora_ablation/runs/resident/ensemble-0.parquet"
+EARLY_RUNS = [0, 1]  # of the early cell, whatever the runs of the others
 
 
 def files(project: Project, folder: str) -> dict[str, tuple[int, bytes]]:
@@ -41,8 +43,8 @@ def test_the_second_run_of_the_ablation_has_nothing_to_do(finished_lora):
     [
         # frequency and ensemble
         ("frequency", "EPS = 1e-8", "EPS = 1e-7", 2),
-        # simple_stats and ensemble; the four other arms
-        ("moments", "EPS = 1e-8", "EPS = 1e-7", 6),
+        # simple_stats and ensemble; the six other arms
+        ("moments", "EPS = 1e-8", "EPS = 1e-7", 8),
     ],
 )
 def test_an_edit_of_a_family_recomputes_it_and_the_cells_that_use_it(
@@ -61,13 +63,13 @@ def test_an_edit_of_a_family_recomputes_it_and_the_cells_that_use_it(
 @pytest.mark.parametrize(
     ("file", "old", "new", "jobs"),
     [
-        # The fast trainers are those of all arms but the reference.
-        ("models/stack.py", "COPY_LIMIT = 1_0", "COPY_LIMIT = 2_0", {"lora_ablation_train": 6}),
+        # The fast trainers are those of all arms but the reference and the truth.
+        ("models/stack.py", "COPY_LIMIT = 1_0", "COPY_LIMIT = 2_0", {"lora_ablation_train": 7}),
         (
             "models/reference.py",
             "batch_size=size",
             "batch_size=2 * size",
-            {"lora_ablation_train": 1},
+            {"lora_ablation_train": 2},
         ),
         ("unit.py", 'svd="lowrank"', 'svd="full"', {"lora_ablation_prepare": 1}),
         ("unit.py", 'with_format("torch")', 'with_format("numpy")', {"lora_ablation_prepare": 1}),
@@ -129,7 +131,7 @@ def test_more_runs_train_the_new_ones_alone(finished_lora):
     }
     after = cell_rows(finished_lora, CELL)
     assert [row for row in after if row["run"] < 2] == before
-    assert [row["run"] for row in after] == [0, 1, 2] * 3
+    assert [row["run"] for row in after] == [*[0, 1, 2] * 3, *EARLY_RUNS]
 
 
 def test_cells_cut_into_other_jobs_train_nothing_again(finished_lora):
@@ -138,7 +140,8 @@ def test_cells_cut_into_other_jobs_train_nothing_again(finished_lora):
     finished_lora.make(*files, config=finished_lora.overlay(block="2"))
     assert finished_lora.trained() == units
     rows = [row for file in files for row in cell_rows(finished_lora, file)]
-    assert sorted(rows, key=lambda row: (row["layers"], row["share"], row["run"])) == before
+    key = itemgetter("stage", "layers", "share", "run")
+    assert sorted(rows, key=key) == sorted(before, key=key)
 
 
 def test_shards_and_cores_change_no_bit_of_a_run(finished_lora):

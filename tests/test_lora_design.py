@@ -21,7 +21,7 @@ from scripts.lora_ablation.representations.catalogue import (
     family_job,
 )
 from scripts.lora_ablation.settings import FftWorkload, Section, SvdWorkload
-from scripts.lora_ablation.specs import Extractor, Loader, Measured, TotalWork, Trainer
+from scripts.lora_ablation.specs import EARLY, Extractor, Loader, Measured, TotalWork, Trainer
 from tests.lora_cells import configuration, section
 
 
@@ -74,7 +74,7 @@ def test_run_limits_the_cells_of_an_arm():
     assert config.cells("reference") == [
         (name, "all", 100) for name in ("simple_stats", "spectral", "matrix_norms")
     ]
-    assert config.cells("guide") == []
+    assert config.cells("guide") == config.cells("truth") == []
     assert config.cells("columns") == []
     grid = [(name, chosen) for name in config.representations for chosen in config.selections]
     every = config.cells("resident")
@@ -93,7 +93,10 @@ def test_a_job_has_cells_of_one_representation_and_no_more_than_a_block():
     cells, config = {}, section()
     for size in (1, 2, 5):
         planned = jobs(block=size).trains
-        assert max(len(list(job.cells())) for job in planned.values()) == size
+        whole = [
+            sum(cell.units[0][0] != EARLY for cell in job.cells()) for job in planned.values()
+        ]
+        assert max(whole) == size
         for (_, name), job in planned.items():
             (representation,) = {unit[1] for unit in job.units}
             assert name.rpartition("-")[0] == representation
@@ -101,13 +104,17 @@ def test_a_job_has_cells_of_one_representation_and_no_more_than_a_block():
         # Cut differently, the cells of an arm are given the same.
         cells[size] = sorted(canonical(cell) for job in planned.values() for cell in job.cells())
     assert cells[1] == cells[2] == cells[5]
-    assert len(cells[1]) == sum(len(config.cells(arm)) for arm in config.arms)
+    early = [arm for arm in config.arms if config.early_of(arm)]
+    assert len(cells[1]) == len(early) + sum(len(config.cells(arm)) for arm in config.arms)
 
 
 def test_the_expected_grid_is_every_run_of_the_result_arm():
     config, made = section(), jobs()
     units = [
-        unit[1:] for (arm, _), job in made.trains.items() if arm == "resident" for unit in job.units
+        unit[1:]
+        for (arm, _), job in made.trains.items()
+        for unit in job.units
+        if arm == "resident" and unit[0] != EARLY
     ]
     assert sorted(made.tables().expected) == sorted(units)
     cells = len(config.representations) * len(config.selections) + 4
@@ -121,7 +128,7 @@ def test_more_runs_or_representations_change_no_other_unit():
         name: {"run": {"runs": 0}}
         for name in ("batch_256", "epochs_200", "aggressive", "half_layers")
     }
-    few |= {"curves": {"representations": []}}
+    few |= {"curves": {"representations": []}, "early": {"representations": ["stats"]}}
     few |= {"measure": {"workloads": {name: {"representations": ["stats"]}
                                       for name in ("train", "scaler", "total")}}}  # fmt: skip
     more = {"runs": 5, "representations": ["stats", "product"]}

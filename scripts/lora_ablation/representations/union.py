@@ -4,6 +4,8 @@
 """
 
 from collections.abc import Callable
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 
@@ -62,8 +64,11 @@ def select(
     numbers: dict[str, np.ndarray], representation: str, tensors: list[int] | slice
 ) -> np.ndarray:
     """A representation of these tensors, [rows, tensors * k], a tensor's numbers side by side."""
-    columns = [
-        numbers[family][:, tensors, FAMILIES[family].index(name)]
-        for family, name in REPRESENTATIONS[representation]
-    ]
-    return np.stack(columns, axis=2).reshape(len(columns[0]), -1)
+    parts = []
+    for family, columns in groupby(REPRESENTATIONS[representation], key=itemgetter(0)):
+        positions = [FAMILIES[family].index(name) for _, name in columns]
+        if positions == list(range(positions[0], positions[-1] + 1)):
+            parts.append(numbers[family][:, tensors, positions[0] : positions[-1] + 1])
+        else:
+            parts.append(numbers[family][:, tensors].take(positions, axis=2))
+    return np.concatenate(parts, axis=2).reshape(len(parts[0]), -1)

@@ -89,7 +89,11 @@ def test_a_cell_has_classes_in_alphabetical_order_and_the_split_of_the_index(tmp
     split = ["train", "val", "train", "test", "train", "train", "train"]
     write_table(index, {"label": list("cabbacb"), "split": split})
     values, files = family(tmp_path, "entropy", 4)
-    (job,) = Jobs(section(), 42).train("resident", "info_theoretic", [("info_theoretic", "text", 60)]).cells()
+    (job,) = (
+        Jobs(section(), 42)
+        .train("resident", "info_theoretic", [("info_theoretic", "text", 60)])
+        .cells()
+    )
     found = read_cell(job, LAYOUT, index, files)
     assert (found.classes, found.y.tolist()) == (["a", "b", "c"], [2, 0, 1, 1, 0, 2, 1])
     assert np.array_equal(found.x, values[:, 2:].reshape(N, -1))

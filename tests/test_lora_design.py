@@ -93,9 +93,7 @@ def test_a_job_has_cells_of_one_representation_and_no_more_than_a_block():
     cells, config = {}, section()
     for size in (1, 2, 5):
         planned = jobs(block=size).trains
-        whole = [
-            sum(cell.units[0][0] != EARLY for cell in job.cells()) for job in planned.values()
-        ]
+        whole = [sum(cell.units[0][0] != EARLY for cell in job.cells()) for job in planned.values()]
         assert max(whole) == size
         for (_, name), job in planned.items():
             (representation,) = {unit[1] for unit in job.units}
@@ -168,7 +166,7 @@ def test_a_job_reads_the_families_of_its_representation_or_the_weights():
 def test_an_arm_changes_only_the_training_that_it_names():
     made = jobs()
     base, batch, half, cond = (
-        made.train(arm, [("spectral", "all", 100)])
+        made.train(arm, "spectral", [("spectral", "all", 100)])
         for arm in ("resident", "batch_256", "half_layers", "legacy_cond")
     )
     assert base.train == section().train
@@ -197,7 +195,13 @@ def test_rounds_of_measured_work_have_units_of_their_own():
             assert {
                 len(set().union(*(range(*unit[1:]) for unit in units))) for units in workload.rounds
             } == {options.adapters}
-            assert max(map(max, ranges)) < jobs().nested().source.adapters
+            made = jobs()
+            source = (
+                made.measured("resident", options).source
+                if options.work == "features"
+                else (made.nested().source)
+            )
+            assert max(map(max, ranges)) < source.adapters
     assert adapter_blocks("features", 9, 2) == [["features", 18, 22], ["features", 22, 27]]
     assert adapter_blocks("load", 9, 0) == [["load", 0, 9]]
 
@@ -206,7 +210,7 @@ def test_contestants_of_a_workload_differ_only_in_their_arm():
     train = planned()["train"]
     reference, again, *others = train.contestants
     assert reference.model_copy(update={"contestant": "reference_again"}) == again
-    assert train.where == "train"
+    assert train.where == ""  # of every stage
     epochs = section().measure.workloads["train"].max_epochs
     for other in others:
         assert other.job.train == reference.job.train

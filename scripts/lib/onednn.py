@@ -1,14 +1,13 @@
 """Products of float32 matrices by oneDNN, which compiles kernels for the processor at hand.
 
-PyTorch multiplies float32 by MKL, which leaves AVX-512 unused on processors that Intel did not make.
+PyTorch multiplies float32 by MKL, which leaves AVX-512 unused on processors that are not
+Intel's.
 """
 
 import torch
 
 
-def linear(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
-) -> torch.Tensor:
+def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """x weight' + bias for x (B, K), weight (N, K) and bias (N,), of any strides: a new (B, N).
 
     Other types than float32, and builds of PyTorch without oneDNN, multiply as PyTorch does.

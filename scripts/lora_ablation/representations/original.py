@@ -150,7 +150,8 @@ def represent(
     """A representation of these tensors, one tensor (layer) after the other.
 
     matrix [rows, layout.width] -> [rows, tensors * k] in `dtype`, or in the precision of the matrix
-    without one. `svd` and `legacy` as in `spectral`, which ensemble contains; the other representations have no such choice.
+    without one. `svd` and `legacy` as in `spectral`, which ensemble contains; the other
+    representations have no such choice.
     Departs: the randomised SVD draws from a generator seeded with `seed`; the original's is
     unseeded.
     """

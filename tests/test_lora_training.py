@@ -7,9 +7,10 @@ import torch
 from scipy import stats
 from torch import nn
 
+from scripts.lib.onednn import linear
 from scripts.lib.torch_rng import torch_rng
 from scripts.lora_ablation.models import reference
-from scripts.lora_ablation.models.network import HIDDEN_LAYERS, Shape, initial, logits
+from scripts.lora_ablation.models.network import HIDDEN_LAYERS, Shape, initial, linears, logits
 from scripts.lora_ablation.models.stack import Backprop
 from tests.lora_cells import flat, module, options
 
@@ -212,3 +213,34 @@ def test_the_network_has_as_many_parameters_as_the_source():
     # Ten classes.
     for inputs in (640, 4096, 8576, 99_648):
         assert Shape(inputs, 512, 10).size == 512 * inputs + 534_026
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("strides", ["rows", "columns"])
+def test_products_are_pytorch_s_up_to_rounding_for_any_strides(dtype, strides):
+    rng = torch_rng(3)
+    x, weight = (torch.randn(n, 48, generator=rng, dtype=dtype) for n in (17, 32))
+    bias = torch.randn(32, generator=rng, dtype=dtype)
+    if strides == "columns":
+        x, weight = x.t().contiguous().t(), weight.t().contiguous().t()
+    for b in (None, bias):
+        found, expected = linear(x, weight, b), torch.nn.functional.linear(x, weight, b)
+        assert found.shape == (17, 32)
+        assert float((found - expected).abs().max()) <= 50 * torch.finfo(dtype).eps
+        assert found.data_ptr() not in (x.data_ptr(), weight.data_ptr())
+
+
+def test_without_onednn_products_are_pytorch_s(monkeypatch):
+    x, weight = torch.randn(5, 7), torch.randn(3, 7)
+    monkeypatch.setattr("scripts.lib.onednn._POINTWISE", None)
+    assert torch.equal(linear(x, weight), torch.nn.functional.linear(x, weight))
+
+
+def test_networks_are_multiplied_one_by_one():
+    x, weight, bias = torch.randn(3, 5, 7), torch.randn(3, 4, 7), torch.randn(3, 4)
+    found = linears(x, weight, bias)
+    for run in range(3):
+        assert torch.equal(found[run], linear(x[run], weight[run], bias[run]))
+        assert torch.equal(linears(x[run : run + 1], weight[run : run + 1])[0], linear(
+            x[run], weight[run]
+        ))  # fmt: skip

@@ -127,8 +127,10 @@ def test_more_runs_or_representations_change_no_other_unit():
         for name in ("batch_256", "epochs_200", "aggressive", "half_layers")
     }
     few |= {"curves": {"representations": []}, "early": {"representations": ["stats"]}}
-    few |= {"measure": {"workloads": {name: {"representations": ["stats"]}
-                                      for name in ("train", "scaler", "total")}}}  # fmt: skip
+    workloads = dict.fromkeys(
+        ("train", "scaler", "products", "total"), {"representations": ["stats"]}
+    )
+    few |= {"measure": {"workloads": workloads}}
     more = {"runs": 5, "representations": ["stats", "product"]}
     old, new = (
         next(made.trains["resident", "stats-0"].cells()) for made in (jobs(), jobs(**few, **more))

@@ -10,7 +10,7 @@ import torch
 from scripts.lib.agreement import Declared, agree
 from scripts.lib.contract import Study
 from scripts.lib.faults import ConfigError
-from scripts.lora_ablation import jobs, prepare
+from scripts.lora_ablation import jobs, measured, prepare
 from scripts.lora_ablation.data.cell import Cell, parts_of
 from scripts.lora_ablation.data.layout import sd15_layout
 from scripts.lora_ablation.data.split import split
@@ -174,3 +174,18 @@ def test_one_tensor_of_each_shape_is_what_features_are_compared_on():
         start, stop = shard.layout.offsets[there : there + 2]
         found = matrix[:, layout.offsets[place] : layout.offsets[place + 1]]
         assert np.array_equal(found, shard.matrix[:, start:stop])
+
+
+def test_the_products_of_a_step_are_multiplied_as_the_trainer_does_for_as_many_steps(monkeypatch):
+    """Three factors of each layer, but the first whose inputs have no gradient."""
+    config = section()
+    workload = config.measure.workloads["products"]
+    counted = []
+    monkeypatch.setattr(measured, "linear", lambda *factors: counted.append(factors[0].shape))
+    monkeypatch.setattr(measured, "cell_of", lambda *_: real_cell())
+    job = jobs.Jobs(config, 42).measured("resident", workload)
+    short = job.model_copy(update={"train": job.train.model_copy(update={"batch": 16})})
+    row = measured.products(short, {}, ["train", "simple_stats", "all", 100, 0])
+    n_train = len(real_cell().parts["train"])
+    assert row["n_steps"] == 2 * (n_train // 16)
+    assert len(counted) == row["n_steps"] * (4 + 4 + 3)

@@ -9,12 +9,10 @@ import pandas as pd
 
 from scripts.lib.stage import stage
 from scripts.lib.table_files import write_csv
-from scripts.lora_ablation.specs import CostsJob
+from scripts.lora_ablation.specs import COUNTERS, CostsJob
 
 Row = dict[str, Any]
 TRAIN_SHARE = 0.7  # of the adapters, as split
-# What is counted in the rows of each work.
-COUNTERS = {"load": "n_adapters", "features": "n_adapters", "train": "n_steps"}
 
 
 def per_unit(measured: pd.DataFrame, workload: str, counter: str, order: list[str]) -> pd.Series:
@@ -46,7 +44,7 @@ def stage_rows(measured: pd.DataFrame, runs: pd.DataFrame, job: CostsJob) -> lis
                 times = adapters
                 if part == "load" and arms[name] != job.arm:
                     times *= job.passes
-                if part == "train":
+                if counter == "n_steps":
                     steps = TRAIN_SHARE * adapters / job.batch
                     times = steps * epochs * job.cells * job.runs
                 row = {"stage": part, "contestant": name, "per": counter, "cost_ms": 1000 * cost}

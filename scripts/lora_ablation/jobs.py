@@ -14,6 +14,7 @@ from scripts.lora_ablation.representations.catalogue import HAND_CRAFTED, column
 from scripts.lora_ablation.settings import FULL, CellLabels, LoraWorkload, Section
 from scripts.lora_ablation.specs import (
     AXES,
+    COUNTERS,
     EARLY,
     STUDY,
     CostsJob,
@@ -221,7 +222,7 @@ class Jobs:
         """The job that makes the tables of cost."""
         section, stages, ranks = self.section, {}, {}
         for name, workload in section.measure.workloads.items():
-            if workload.work in ("load", "features", "train") and workload.repeats:
+            if workload.work in COUNTERS and workload.repeats:
                 stages.setdefault(workload.work, name)
             if workload.work == "svd" and workload.repeats:
                 ranks[name] = workload.rank

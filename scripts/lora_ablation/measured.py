@@ -7,6 +7,7 @@ columns of the unit's row.
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from datasets import Dataset, load_from_disk
 from pydantic import TypeAdapter
 from sklearn.preprocessing import StandardScaler
 
+from scripts.lib.onednn import linear
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.timing import Phases
 from scripts.lib.workers import Inputs
@@ -24,6 +26,7 @@ from scripts.lora_ablation.data.layout import Layout, sd15_layout
 from scripts.lora_ablation.data.sources import read
 from scripts.lora_ablation.data.split import split
 from scripts.lora_ablation.data.store import read_layout
+from scripts.lora_ablation.models.network import HIDDEN_LAYERS
 from scripts.lora_ablation.representations import frequency, original
 from scripts.lora_ablation.representations.catalogue import HAND_CRAFTED
 from scripts.lora_ablation.representations.grouped import keep_heap
@@ -151,6 +154,30 @@ def train(job: FitWork, inputs: Inputs, unit: list) -> Row:
     return train_units(job, cell_of(job, inputs, unit), [unit])[0]["row"]
 
 
+def products(job: FitWork, inputs: Inputs, unit: list) -> Row:
+    """The matrix products of the steps of a cell's run alone, as the trainer multiplies: a bound.
+
+    Random: the factors, from torch's global generator.
+    """
+    cell, train = cell_of(job, inputs, unit), job.train
+    rows, inputs_of = cell.x[cell.parts["train"]], cell.x.shape[1]
+    if job.trainer != "reference":
+        inputs_of = int(standardisation(rows, mask=not train.legacy_noise).kept.sum())
+    multiply = torch.nn.functional.linear if job.trainer == "reference" else linear
+    widths = [inputs_of, *[train.hidden] * HIDDEN_LAYERS, len(cell.classes)]
+    shapes = [((train.batch, a), (b, a), (b,), (train.batch, b)) for a, b in pairwise(widths)]
+    layers = [[torch.randn(shape) for shape in of_layer] for of_layer in shapes]
+    n_steps, phases = train.max_epochs * (len(rows) // train.batch), Phases()
+    for _ in range(n_steps):
+        for number, (x, weight, bias, error) in enumerate(layers):
+            multiply(x, weight, bias)
+            multiply(error.mT, x.mT)
+            if number:
+                multiply(error, weight.mT)
+    phases.lap("gradient")
+    return {"n_steps": n_steps} | phases.columns()
+
+
 def total(job: TotalWork, inputs: Inputs, unit: list) -> Row:
     """Everything for one representation, all and visual: load, features, training.
 
@@ -188,6 +215,7 @@ WORK: dict[str, Callable[..., Row]] = {
     "fft": by_matrix(FFT),
     "scaler": scaler,
     "train": train,
+    "products": products,
     "total": total,
 }
 

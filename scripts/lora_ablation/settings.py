@@ -137,9 +137,9 @@ class FftWorkload(MatrixWorkload):
 
 
 class FitWorkload(LoraWorkload):
-    """Standardisation (scaler) or training of cells, all tensors."""
+    """Standardisation (scaler), training of cells, or its matrix products; all tensors."""
 
-    work: Literal["scaler", "train"] = setting("What is timed.")
+    work: Literal["scaler", "train", "products"] = setting("What is timed.")
     representations: Representations = setting("Cells, all tensors.")
     max_epochs: Count | None = setting("Cap on epochs, if another.", default=None)
 

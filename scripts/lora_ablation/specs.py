@@ -15,6 +15,9 @@ from scripts.lib.typed import Betas, Model, Rate, Text, setting, text_like
 # The columns that name a unit.
 AXES = ["stage", "representation", "layers", "share", "run"]
 STUDY = "lora_ablation"
+# Works whose costs the tables show, and what is counted in their rows.
+COUNTERS = {"load": "n_adapters", "features": "n_adapters", "train": "n_steps"}
+COUNTERS |= {"products": "n_steps"}
 EARLY = "early"  # the stage at which the first steps of training are compared
 
 Selection = text_like(
@@ -261,9 +264,12 @@ class MatricesWork(TrainingJob):
 
 
 class FitWork(FitJob):
-    """Measured: standardisation or training of cells; `columns` by representation."""
+    """Measured: standardisation or training of cells, or its matrix products alone.
 
-    work: Literal["scaler", "train"]
+    `columns` by representation.
+    """
+
+    work: Literal["scaler", "train", "products"]
     columns: dict[str, list[Column]]
     selection: Selection | None
 

@@ -127,10 +127,8 @@ def test_more_runs_or_representations_change_no_other_unit():
         for name in ("batch_256", "epochs_200", "aggressive", "half_layers")
     }
     few |= {"curves": {"representations": []}, "early": {"representations": ["stats"]}}
-    workloads = dict.fromkeys(
-        ("train", "scaler", "products", "total"), {"representations": ["stats"]}
-    )
-    few |= {"measure": {"workloads": workloads}}
+    trained = ("train", "scaler", "products", "total")
+    few |= {"measure": {"workloads": {name: {"representations": ["stats"]} for name in trained}}}
     more = {"runs": 5, "representations": ["stats", "product"]}
     old, new = (
         next(made.trains["resident", "stats-0"].cells()) for made in (jobs(), jobs(**few, **more))

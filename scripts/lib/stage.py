@@ -16,6 +16,11 @@ from scripts.lib.faults import ConfigError, ContractError, LoadError
 from scripts.lib.files import remove
 from scripts.lib.job import JOB
 
+# glibc maps large temporaries, and so faults all their pages in anew at each use, until one that
+# was freed has raised its threshold, by chance: here memory stays with the process from the first
+# (docs/design.md, Agreement and ratios). Larger thresholds are refused by older versions, and
+# other libraries for C read neither variable.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": 1 << 25, "MALLOC_TRIM_THRESHOLD_": 1 << 30}
 # What a rule says after `shell:`; `params.job` is made by scripts/spine/keys.py.
 CALL = "python -m {module} {{params.job:q}} 2> >(tee {{log:q}} >&2)"
 
@@ -23,9 +28,10 @@ CALL = "python -m {module} {{params.job:q}} 2> >(tee {{log:q}} >&2)"
 def call(module: str, environment: str = "") -> str:
     """The command that runs a stage script, e.g. call("engression.load"); progress is shown.
 
-    `environment` has settings of variables in front of it.
+    `environment` has settings of variables in front of it, beside those of the allocator.
     """
-    return f"{environment} {CALL.format(module=f'scripts.{module}')}".lstrip()
+    allocator = [f"{name}={bytes}" for name, bytes in ALLOCATOR.items()]
+    return " ".join([*allocator, environment, CALL.format(module=f"scripts.{module}")])
 
 
 def put_this_python_first() -> None:

@@ -63,7 +63,9 @@ def quantities(measured: pd.DataFrame) -> tuple[str, ...]:
 
 def ratio_of(slower: pd.DataFrame, faster: pd.DataFrame, quantity: str) -> Estimate:
     """The ratio of a quantity in the rounds that both contestants have."""
-    tables = [side.pivot(index="round", columns="call", values=quantity) for side in (slower, faster)]
+    tables = [
+        side.pivot(index="round", columns="call", values=quantity) for side in (slower, faster)
+    ]
     rounds = tables[0].index.intersection(tables[1].index)
     return paired_ratio(*(table.loc[rounds].to_numpy(float) for table in tables))
 

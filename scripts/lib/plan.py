@@ -1,4 +1,4 @@
-"""What `measure` runs, from the section `measure` of a study's configuration, and in which order."""
+"""What `measure` runs and in which order, from the section `measure` of a configuration."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -86,7 +86,7 @@ def paired_ratio(
     constant: the same measurements give the same interval. NaN interval for one round.
     """
     sides = [np.log(np.asarray(side, float)) for side in (slower, faster)]
-    n, calls = sides[0].shape
+    n = len(sides[0])
     centre = _hodges_lehmann((sides[0].mean(1) - sides[1].mean(1))[None])[0]
     if n < 2:
         return Estimate(float(np.exp(centre)), math.nan, math.nan, math.nan, n)

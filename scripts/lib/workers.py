@@ -36,7 +36,7 @@ THREAD_VARIABLES = (
 )
 # A timed call lasts as long: it computes its units again and again where once takes less.
 CALL_S = 0.2
-# Of a longer call its first unit alone is computed before, unmeasured: its own steps make it steady.
+# Of a longer call only the first unit is computed before, unmeasured: the rest make it steady.
 LONG_S = 2.0
 SPARE = 1.1  # repetitions beyond those that the unmeasured ones ask for
 CALLS = 1  # timed calls of a process: another process tells more than another call

@@ -17,10 +17,15 @@ from scripts.lib.files import remove
 from scripts.lib.job import JOB
 
 # glibc maps large temporaries, and so faults all their pages in anew at each use, until one that
-# was freed has raised its threshold, by chance: here memory stays with the process from the first
-# (docs/design.md, Agreement and ratios). Larger thresholds are refused by older versions, and
-# other libraries for C read neither variable.
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": 1 << 25, "MALLOC_TRIM_THRESHOLD_": 1 << 30}
+# was freed has raised its threshold, by chance; and blocks in a thread's cache keep their neighbours
+# from being joined, by chance too. Here memory stays with the process from the first, in one piece
+# (docs/design.md, Agreement and ratios). Older versions refuse a larger threshold; other libraries
+# for C read none of it.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": 1 << 25,
+    "MALLOC_TRIM_THRESHOLD_": 1 << 30,
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
+}
 # What a rule says after `shell:`; `params.job` is made by scripts/spine/keys.py.
 CALL = "python -m {module} {{params.job:q}} 2> >(tee {{log:q}} >&2)"
 
@@ -30,8 +35,9 @@ def call(module: str, environment: str = "") -> str:
 
     `environment` has settings of variables in front of it, beside those of the allocator.
     """
-    allocator = [f"{name}={bytes}" for name, bytes in ALLOCATOR.items()]
-    return " ".join([*allocator, environment, CALL.format(module=f"scripts.{module}")])
+    allocator = [f"{name}={value}" for name, value in ALLOCATOR.items()]
+    words = [*allocator, environment, CALL.format(module=f"scripts.{module}")]
+    return " ".join(word for word in words if word)
 
 
 def put_this_python_first() -> None:

@@ -78,8 +78,8 @@ def paired_ratio(
 
     Positive floats [rounds, calls]. A round's ratio is that of the geometric means of its calls,
     so drift that hits both sides of a round cancels; the estimate is the Hodges-Lehmann centre of
-    the rounds' logarithms (the median of the means of all pairs), which a third of wild rounds does
-    not move. Rounds, which are processes, are resampled jointly, then the calls within each side
+    the rounds' logarithms (the median of the means of all pairs), which a wild round among many
+    moves little. Rounds, which are processes, are resampled jointly, then the calls within each side
     of a round. The interval is that of the percentiles, widened on the log scale as Student's is
     beside the normal one, because so few rounds show too little of their spread (Hesterberg 2015,
     doi:10.1080/00031305.2015.1089789, expanded percentiles). The resampling is seeded by a

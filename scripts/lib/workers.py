@@ -196,7 +196,7 @@ def fork_servers(threads: Iterable[int], module: str) -> Iterator[dict[int, Proc
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(number)))
         servers[number] = Process("spawn", fork_server, module)
     for name, value in known.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
     try:
         yield servers
     finally:

@@ -222,6 +222,17 @@ def test_a_key_that_had_another_name_is_told_the_new_one(section, key, now):
         check(sections(run={}))
 
 
+@pytest.mark.parametrize("place", ["arms", "contestants"])
+def test_nobody_else_has_the_name_of_the_twin(place):
+    wrong = sections()
+    if place == "arms":
+        wrong["arms"] |= {"slow_again": FAST | {"role": "control"}}
+    else:
+        wrong["measure"]["contestants"] |= {"slow_again": {"arm": "slow"}}
+    with pytest.raises(ConfigError, match="slow_again, which is the name of the twin of slow"):
+        check(wrong)
+
+
 def test_who_takes_part_in_a_workload_follows_from_the_roles():
     others = {"about": "Other.", "role": "control"}, {"about": "Same.", "role": "implementation"}
     arms = {"slow": SLOW, "wrong": others[0], "same": others[1], "fast": FAST}
@@ -229,6 +240,9 @@ def test_who_takes_part_in_a_workload_follows_from_the_roles():
     settings = check(sections(arms=arms, measure=measure)).settings
     workload = settings.measure.workloads["main"]
     assert settings.taking_part(workload) == ["slow", "slow_again", "same", "fast"]
+    named = workload.model_copy(update={"contestants": ["fast"]})
+    assert settings.taking_part(named) == ["slow", "slow_again", "fast"], "never without a twin"
+    assert settings.contestants["slow_again"] == settings.contestants["slow"]
     assert settings.reference == "slow"
     assert settings.result == "fast"
 

@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
+import platform
 import subprocess
 import sys
 
 import pytest
 
+from scripts.lib.stage import ALLOCATOR, call
 from scripts.lib.workers import THREAD_VARIABLES, fork_servers, shares
 from tests.test_measure import turn
 
@@ -66,3 +68,38 @@ def test_servers_end_with_their_owner():
 def test_no_worker_gets_an_empty_share():
     assert shares([1, 2, 3], 2) == [[1, 3], [2]]
     assert shares([1], 4) == [[1]]
+
+
+# Page faults of a block of 20 MB that is written a second time, after it was freed.
+AGAIN = """
+import ctypes, resource
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes, libc.memset.argtypes = [ctypes.c_void_p], [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+for _ in range(2):
+    before = faults()
+    block = libc.malloc(20_000_000)
+    libc.memset(block, 1, 20_000_000)
+    libc.free(block)
+print(faults() - before)
+"""  # noqa: E501
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators read no setting")
+def test_memory_that_was_freed_stays_with_a_job_from_the_first():
+    def faults(**settings: str) -> int:
+        plain = {name: value for name, value in os.environ.items() if name not in ALLOCATOR}
+        words = [sys.executable, "-c", AGAIN]
+        done = subprocess.run(words, env=plain | settings, capture_output=True, text=True)
+        return int(done.stdout)
+
+    pages = 20_000_000 // os.sysconf("SC_PAGE_SIZE")
+    assert faults(**{name: str(value) for name, value in ALLOCATOR.items()}) < pages / 10
+    assert faults() > pages / 2, "by itself glibc maps the block and gives it back"
+
+
+def test_every_command_has_the_setting_of_the_allocator_in_front():
+    words = call("spine.measure", "NUMBA_CACHE_DIR=x").split()
+    settings = [f"{name}={value}" for name, value in ALLOCATOR.items()]
+    assert words[: len(settings) + 3] == [*settings, "NUMBA_CACHE_DIR=x", "python", "-m"]

@@ -17,8 +17,8 @@ from scripts.lib.files import remove
 from scripts.lib.job import JOB
 
 # glibc maps large temporaries, and so faults all their pages in anew at each use, until one that
-# was freed has raised its threshold, by chance; and blocks in a thread's cache keep their neighbours
-# from being joined, by chance too. Here memory stays with the process from the first, in one piece
+# was freed has raised its threshold, by chance; and blocks in a thread's cache keep neighbours from
+# being joined, by chance too. Here memory stays with the process from the first, in one piece
 # (docs/design.md, Agreement and ratios). Older versions refuse a larger threshold; other libraries
 # for C read none of it.
 ALLOCATOR = {

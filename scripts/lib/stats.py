@@ -79,10 +79,10 @@ def paired_ratio(
     Positive floats [rounds, calls]. A round's ratio is that of the geometric means of its calls,
     so drift that hits both sides of a round cancels; the estimate is the Hodges-Lehmann centre of
     the rounds' logarithms (the median of the means of all pairs), which a wild round among many
-    moves little. Rounds, which are processes, are resampled jointly, then the calls within each side
-    of a round. The interval is that of the percentiles, widened on the log scale as Student's is
-    beside the normal one, because so few rounds show too little of their spread (Hesterberg 2015,
-    doi:10.1080/00031305.2015.1089789, expanded percentiles). The resampling is seeded by a
+    moves little. Rounds, which are processes, are resampled jointly, then the calls within each
+    side of a round. The interval is that of the percentiles, widened on the log scale as Student's
+    is beside the normal one, because so few rounds show too little of their spread (Hesterberg
+    2015, doi:10.1080/00031305.2015.1089789, expanded percentiles). The resampling is seeded by a
     constant: the same measurements give the same interval. NaN interval for one round.
     """
     sides = [np.log(np.asarray(side, float)) for side in (slower, faster)]

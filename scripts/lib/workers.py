@@ -11,6 +11,7 @@ import importlib
 import math
 import os
 import resource
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -120,16 +121,19 @@ def _answer(pipe: Connection, ends: list[Connection], start: Callable, told: tup
 
 
 def measured_process(module: str, call: Call, units: list, inputs: Inputs) -> Callable:
-    """In a measured process: compute the first units so many times; or, for 0 times, get ready."""
+    """In a measured process: compute the first units so many times.
+
+    For 0 times: get ready, and tell the names of all imported modules.
+    """
     use_threads(call.threads)
     run = importlib.import_module(module).run
 
-    def respond(times: int, first: int | None, trace: bool) -> Done | None:
+    def respond(times: int, first: int | None, trace: bool) -> Done | list[str]:
         job = call.job | {"units": units[:first]}
         if not times:  # garbage that is there already is in nobody's time
             gc.collect()
             gc.freeze()
-            return None
+            return list(sys.modules)
         before, peak_mb = resource.getrusage(resource.RUSAGE_SELF), None
         if trace:
             from scripts.lib.memory import traced_tensor_peak
@@ -156,15 +160,24 @@ def together(
     return Timed(time.perf_counter() - start, times, parts)
 
 
+def import_all(names: Iterable[str]) -> None:
+    """In a server: import what a measured process did at its first call, for those that follow."""
+    missing = [name for name in names if name not in sys.modules]
+    for name in missing:
+        with suppress(Exception):  # some modules can be imported by their packages alone
+            importlib.import_module(name)
+    if missing:
+        # What the imports made is searched for garbage in no measured process.
+        gc.collect()
+        gc.freeze()
+
+
 def fork_server(module: str) -> Callable[[Call, Inputs, int | None], list[Timed]]:
     """In a server: pay the imports before anything is timed."""
     # Measured processes would start others, those of a DataLoader, as the server was started.
     set_start_method(None, force=True)
     importlib.import_module(module)
-    with suppress(ImportError):  # by the first optimizer of a process
-        importlib.import_module("torch._dynamo")
-    gc.collect()
-    gc.freeze()
+    import_all(["torch._dynamo"])  # by the first optimizer of a process
 
     def respond(call: Call, inputs: Inputs, repeats: int | None) -> list[Timed]:
         """The timed calls of fresh processes; `repeats` of the units in a call, if it is known."""
@@ -175,13 +188,20 @@ def fork_server(module: str) -> Callable[[Call, Inputs, int | None], list[Timed]
                 pipes = [process.pipe for process in processes]
                 processes.append(Process("fork", measured_process, *told, inherited=pipes))
                 ends.callback(processes[-1].end)
-            once_s = together(processes, 1, first=1).wall_s * len(call.units) / len(processes)
-            if once_s < LONG_S:  # the first call also reads data and imports
+            share = len(call.units) / len(processes)
+            once_s = share * together(processes, 1, first=1).wall_s
+            if repeats is None and once_s >= LONG_S:  # a contestant's very first call imports
+                once_s = share * together(processes, 1, first=1).wall_s
+            if once_s < LONG_S:
                 once_s = min(once_s, together(processes, 1).wall_s)
-            if call.trace_memory:
-                return [together(processes, 1, trace=True)]
             repeats = repeats or (1 if once_s >= CALL_S else math.ceil(SPARE * CALL_S / once_s))
-            return [together(processes, repeats) for _ in range(CALLS)]
+            if call.trace_memory:
+                timed = [together(processes, 1, trace=True)]
+            else:
+                timed = [together(processes, repeats) for _ in range(CALLS)]
+            processes[0].ask(0, None, False)
+            import_all(processes[0].reply())
+        return timed
 
     return respond
 

@@ -92,16 +92,16 @@ def rounds(
 ) -> list[Row]:
     """Rows of as many rounds as make every ratio precise, or as the budget of seconds allows.
 
-    A round that would end after the budget, if it takes as long as those before it, does not begin.
+    A round that would end after the budget, if it takes as long as the last one, does not begin.
     """
     start, rows = clock(), []
     for number in range(1, len(workload.rounds) + 1):
+        begin = clock()
         for call in turns(workload, number):
             rows += measured(call)
-        spent = clock() - start
+        spent, last = clock() - start, clock() - begin
         if number >= LEAST and (
-            spent * (number + 1) / number > workload.budget_s
-            or is_precise(pd.DataFrame(rows), workload.baseline)
+            spent + last > workload.budget_s or is_precise(pd.DataFrame(rows), workload.baseline)
         ):
             break
     return rows

@@ -79,8 +79,8 @@ NAMES = {
     "phase": ({"deep_gpcm.report.phases": ["foward"]}, "phases is 'foward' (did you mean"),
     "workload of the phases": ({"tep_bp.report.phases_of": "nosuch"}, "phases_of is 'nosuch'"),
     "part of the study": (
-        {"lora_ablation.measure.workloads.svd_r4.where": "features_r5"},
-        "svd_r4.where is 'features_r5'",
+        {"lora_ablation.measure.workloads.svd_r1.where": "features_r5"},
+        "svd_r1.where is 'features_r5'",
     ),
     "a contestant with the twin's name": (
         {"engression.measure.contestants.reference_again": {"arm": "antithetic"}},

@@ -4,8 +4,12 @@ import pandas as pd
 import pytest
 
 from scripts.lib.comparison import (
+    TOO_NOISY,
     compare,
     equality,
+    half_width,
+    is_precise,
+    noisy_quantities,
     pairs_to_show,
     protocol_change,
     verdict_on_claim,
@@ -19,15 +23,15 @@ AGREED = {"fast": (True, ""), "slow": (True, ""), "wrong": (False, "mmd outside 
 
 def rounds(contestant, times, arm=None, threads=1, workers=1, ok=3) -> list[dict]:
     labels = {"contestant": contestant, "arm": arm or contestant, "threads": threads}
-    labels |= {"workers": workers, "units": 3, "units_ok": ok}
+    labels |= {"workers": workers, "units": 3, "units_ok": ok, "call": 1, "minor_faults": 7.0}
     return [labels | {"round": i, "wall_s": time} for i, time in enumerate(times, start=1)]
 
 
-def measured(*contestants, repeats=5) -> pd.DataFrame:
+def measured(*contestants, most=5) -> pd.DataFrame:
     rows = [*rounds("base", [10.0, 10.2, 9.9, 10.1, 10.0])]
     rows += rounds("base_again", [10.1, 9.9, 10.0, 10.2, 9.9], arm="base")
     rows += [row for contestant in contestants for row in contestant]
-    return pd.DataFrame([row for row in rows if row["round"] <= repeats])
+    return pd.DataFrame([row for row in rows if row["round"] <= most])
 
 
 def against_base(table, name, quantity="wall_s"):
@@ -37,7 +41,7 @@ def against_base(table, name, quantity="wall_s"):
 def test_a_faster_arm_that_agrees_gets_its_ratio_and_interval():
     found = against_base(measured(rounds("fast", [2.0, 2.1, 1.9, 2.0, 2.0])), "fast")
     assert found.verdict == "less"
-    assert found.ratio.value == pytest.approx(5.0)
+    assert found.ratio.value == pytest.approx(5.0, rel=0.01)
     assert found.ratio.low <= 5 <= found.ratio.high
     assert found.kind == "implementation"
 
@@ -45,7 +49,7 @@ def test_a_faster_arm_that_agrees_gets_its_ratio_and_interval():
 def test_a_slowdown_is_printed():
     found = against_base(measured(rounds("slow", [20.0, 21, 19, 20, 20])), "slow")
     assert found.verdict == "more"
-    assert found.ratio.value == pytest.approx(0.5)
+    assert found.ratio.value == pytest.approx(0.5, rel=0.01)
 
 
 def test_the_baseline_against_itself_shows_no_difference():
@@ -57,6 +61,71 @@ def test_the_baseline_against_itself_shows_no_difference():
 def test_an_interval_that_overlaps_the_noise_is_no_difference():
     found = against_base(measured(rounds("fast", [9.8, 10.3, 9.7, 10.0, 9.9])), "fast")
     assert found.verdict == "no difference found"
+
+
+def noisy(factor: float) -> pd.DataFrame:
+    """A fast arm beside a baseline whose twin costs `factor` times as much."""
+    table = measured(rounds("fast", [2.0] * 5))
+    table.loc[table["contestant"] == "base_again", "wall_s"] *= factor
+    return table
+
+
+@pytest.mark.parametrize("factor", [0.8, 0.88, 1.13, 3.4])
+def test_where_the_baseline_and_its_twin_differ_no_ratio_of_the_quantity_is_named(factor):
+    found = against_base(noisy(factor), "fast")
+    assert (found.verdict, found.ratio) == (TOO_NOISY, None)
+    assert "base over its twin is" in found.reason
+    assert found.columns()["measured"] is None
+    assert found.columns()["noise"] == pytest.approx(1 / factor, rel=0.02)
+    assert verdict_on_claim(found, 5.0, "implementation") == TOO_NOISY
+    assert against_base(noisy(factor), "base_again").verdict == TOO_NOISY
+    # Another quantity of the same rounds, in which the two are alike, has its ratio.
+    table = noisy(factor).assign(rss_mb=100.0)
+    assert against_base(table, "fast", "rss_mb").verdict == "no difference found"
+
+
+@pytest.mark.parametrize("factor", [0.93, 1.0, 1.07])
+def test_a_twin_within_the_gate_gives_the_floor(factor):
+    assert against_base(noisy(factor), "fast").verdict == "less"
+
+
+def test_without_the_twin_nothing_is_compared():
+    table = measured(rounds("fast", [2.0] * 5))
+    found = against_base(table[table["contestant"] != "base_again"], "fast")
+    assert (found.verdict, found.ratio) == ("not comparable", None)
+
+
+def complete(table: pd.DataFrame) -> pd.DataFrame:
+    """All quantities of a workload that is not traced, each the wall time."""
+    same = {name: table["wall_s"] for name in ("fit_s", "cpu_s", "rss_mb")}
+    return table.assign(**same, tensor_peak_mb=None)
+
+
+def test_a_workload_is_precise_when_each_of_its_ratios_is():
+    steady = rounds("fast", [2.0, 2.01, 1.99, 2.0, 2.0])
+    table = complete(measured(steady))
+    table["wall_s"] = table["fit_s"] = table["cpu_s"] = table["rss_mb"].round()
+    assert is_precise(table, "base")
+    assert not is_precise(complete(measured(rounds("fast", [2.0, 2.6, 1.7, 2.0, 2.0]))), "base")
+    one = table.copy()
+    one.loc[one["contestant"] == "fast", "cpu_s"] *= [1, 1.3, 0.8, 1, 1]
+    assert not is_precise(one, "base")
+    assert not is_precise(table[table["round"] == 1], "base")
+
+
+def test_the_gate_names_the_quantities_in_which_the_twin_differs():
+    table = complete(noisy(1.0))
+    assert noisy_quantities(table, *AGAIN) == {}
+    table.loc[table["contestant"] == "base_again", "cpu_s"] *= 1.2
+    assert noisy_quantities(table, *AGAIN) == {"cpu_s": pytest.approx(1 / 1.2, rel=0.02)}
+
+
+def test_a_row_says_how_many_rounds_and_how_precise_and_what_page_faults_it_cost():
+    found = against_base(measured(rounds("fast", [2.0, 2.1, 1.9, 2.0, 2.0])), "fast")
+    row = found.columns()
+    assert (row["rounds"], row["slower_faults"], row["faster_faults"]) == (5, 7.0, 7.0)
+    assert row["half_width"] == half_width(found.ratio) > 0
+    assert row["low"] < row["measured"] < row["high"]
 
 
 def test_without_agreement_there_is_no_ratio():
@@ -83,8 +152,8 @@ def test_threads_of_the_same_arm_may_be_compared_since_they_are_the_question():
     assert (found.verdict, found.kind) == ("less", "threads")
 
 
-def test_one_repeat_gives_no_ratio():
-    found = against_base(measured(rounds("fast", [1.0] * 5), repeats=1), "fast")
+def test_one_round_gives_no_ratio():
+    found = against_base(measured(rounds("fast", [1.0] * 5), most=1), "fast")
     assert found.ratio is None
     assert "n = 1" in found.reason
 
@@ -184,7 +253,7 @@ def test_a_claim_about_a_cache_is_about_no_work_whatever_was_measured(workload):
     claim = {"study": "s", "kind": "cache", "claimed_factor": "10", "workload": workload}
     claim |= {"slower": "base", "faster": "fast", "quantity": "wall_s"}
     table = measured(rounds("fast", [2.0] * 5)).assign(workload="train", where="")
-    options = {"s": Compare(baseline="base", baseline_again="base_again")}
+    options = {"s": Compare(baseline="base")}
     row = judge(claim, {"s": (table, answers(fast=True))}, options)
     assert (row["verdict"], row["measured"]) == ("cached: no work done", None)
     assert judge(claim, {}, options)["verdict"] == "not measured here"
@@ -195,7 +264,7 @@ def test_the_agreement_that_counts_for_a_workload_is_that_of_its_part():
     split = pd.concat([answers(fast=True), answers(fast=False).assign(where="stage = load")])
     claim = {"study": "s", "kind": "implementation", "claimed_factor": "5", "workload": "w"}
     claim |= {"slower": "base", "faster": "fast", "quantity": "wall_s"}
-    options = {"s": Compare(baseline="base", baseline_again="base_again")}
+    options = {"s": Compare(baseline="base")}
     verdicts = {
         where: judge(claim, {"s": (table.assign(where=where), split)}, options)["verdict"]
         for where in ("train", "load", "")

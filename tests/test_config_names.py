@@ -79,23 +79,19 @@ NAMES = {
     "phase": ({"deep_gpcm.report.phases": ["foward"]}, "phases is 'foward' (did you mean"),
     "workload of the phases": ({"tep_bp.report.phases_of": "nosuch"}, "phases_of is 'nosuch'"),
     "part of the study": (
-        {"lora_ablation.measure.workloads.svd_r4.where": "features_r5"},
-        "svd_r4.where is 'features_r5'",
+        {"lora_ablation.measure.workloads.svd_r1.where": "features_r5"},
+        "svd_r1.where is 'features_r5'",
     ),
-    "baseline as its own twin": (
-        {"engression.measure.compare.baseline_again": "reference"},
-        "baseline_again is reference; the noise floor",
+    "a contestant with the twin's name": (
+        {"engression.measure.contestants.reference_again": {"arm": "antithetic"}},
+        "a contestant reference_again, which is the name of the twin of reference",
     ),
-    "another arm as the twin": (
-        {"engression.measure.compare.baseline_again": "antithetic"},
-        "parallel of reference: reference_again",
-    ),
-    "the twin on more threads": (
-        {"engression.measure.compare.baseline_again": "reference_threads"},
-        "another contestant with the arm, threads and parallel",
+    "the twin as its own twin": (
+        {"engression.measure.compare.baseline": "reference_again"},
+        "compare.baseline is 'reference_again'",
     ),
     "nothing measured": (
-        {f"engression.measure.workloads.{name}.repeats": 0 for name in ("fixed_steps", "memory")},
+        {f"engression.measure.workloads.{name}.rounds": 0 for name in ("fixed_steps", "memory")},
         "snakemake --cores all science",
     ),
     "nobody beside the baseline": (
@@ -104,10 +100,6 @@ NAMES = {
             for name in ("fixed_steps", "memory")
         },
         "nobody beside reference",
-    ),
-    "parallel contestant alone": (
-        {"engression.measure.workloads.fixed_steps.contestants": ["antithetic_jobs"]},
-        "is without reference, with which antithetic_jobs is compared",
     ),
     "only the reference runs": (
         off("engression", "reps", but=("reference",)) | {"engression.arms.antithetic.role": "peer"},
@@ -148,13 +140,13 @@ NAMES = {
     ),
     "work without matrices": (
         {"lora_ablation.measure.workloads.mine": {
-            "work": "svd", "where": "load", "rank": 1, "repeats": 1, "contestants": ["reference"],
+            "work": "svd", "where": "load", "rank": 1, "rounds": 1, "contestants": ["reference"],
         }},
         "workloads.mine.matrices is missing; svd needs it",
     ),
     "work without representations": (
         {"lora_ablation.measure.workloads.mine": {
-            "work": "total", "where": "train", "adapters": 2, "repeats": 1,
+            "work": "total", "where": "train", "adapters": 2, "rounds": 1,
             "contestants": ["reference"],
         }},
         "workloads.mine.representations is missing",
@@ -223,7 +215,7 @@ SIZES = {
     "folds": ({"deep_gpcm.folds": 500, "deep_gpcm.block": 1}, "jobs, and at most 400"),
     "trials": ({"tep_bp.search.trials": 1_048_576}, "jobs, and at most 1,000"),
     "seeds": ({"tep_bp.repeats.seeds": 10_000, "tep_bp.repeats.top": 300}, "3,000,000 trainings"),
-    "rounds": ({"engression.measure.workloads.whole.repeats": 10**9}, "at most 100"),
+    "rounds": ({"engression.measure.workloads.whole.rounds": 10**9}, "at most 100"),
     "units of rounds": ({"tep_bp.measure.workloads.tep.trials": 10**6}, "units in all rounds"),
 }
 

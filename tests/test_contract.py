@@ -10,10 +10,9 @@ import yaml
 
 from scripts.lib.code import ROOT, stamps
 from scripts.lib.faults import ConfigError
-from scripts.lib.plan import Planned, PlannedWorkload
+from scripts.lib.plan import Planned, PlannedWorkload, turns
 from scripts.lib.run_rows import RUN_COLUMNS, STATUSES
 from scripts.lib.table_files import read_metadata
-from scripts.lib.workers import schedule
 from scripts.spine.new_study import new_study
 from scripts.spine.schemas import schemas
 from tests.conftest import copy_of
@@ -210,9 +209,10 @@ def test_rounds_are_interleaved_and_none_always_follows_the_same_one():
     labels = {"arm": "a", "workers": 1, "threads": 1, "job": {}}
     entries = [Planned(contestant=name, **labels) for name in "abc"]
     plan = PlannedWorkload(
-        workload="w", where="", trace_memory=False, rounds=[[1], [2], [3]], contestants=entries
-    )
-    calls = list(schedule([plan]))
+        workload="w", where="", trace_memory=False, budget_s=1.0, baseline="a", again="b",
+        rounds=[[1], [2], [3]], contestants=entries,
+    )  # fmt: skip
+    calls = [call for number in (1, 2, 3) for call in turns(plan, number)]
     assert "".join(call.contestant for call in calls) == "abcbcacab"
     assert [call.units for call in calls] == [[1]] * 3 + [[2]] * 3 + [[3]] * 3
 

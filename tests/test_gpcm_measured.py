@@ -88,11 +88,11 @@ def planned(name: str, **changes) -> list[list]:
     return found.rounds
 
 
-def test_rounds_name_the_fold_and_a_number_and_start_with_a_warm_up():
-    assert planned("step_t49") == [[["A", number % 5, number]] for number in range(6)]
-    whole = planned("folds", repeats=2)
-    assert whole == [[["A", fold, n] for fold in range(5)] for n in (1, 30, 30)]
-    assert planned("folds", repeats=0) == []
+def test_rounds_name_the_fold_and_a_number():
+    assert planned("step_t49", rounds=6) == [[["A", n % 5, n]] for n in range(1, 7)]
+    whole = planned("folds", rounds=2)
+    assert whole == [[["A", fold, 30] for fold in range(5)] for _ in range(2)]
+    assert planned("folds", rounds=0) == []
     assert all(len(unit) == len(AXES) + 1 for units in whole for unit in units)
 
 

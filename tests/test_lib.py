@@ -13,14 +13,13 @@ from scripts.lib.config import read_settings
 from scripts.lib.contract import Study, check_contract
 from scripts.lib.faults import ConfigError, ContractError
 from scripts.lib.page import extras, only
-from scripts.lib.plan import Planned, PlannedWorkload
+from scripts.lib.plan import Planned, PlannedWorkload, turns
 from scripts.lib.run_rows import read_runs, write_runs
 from scripts.lib.sections import StudySettings, Summary
 from scripts.lib.seeds import numpy_rng, seed63, stream
 from scripts.lib.spec import canonical, digest
-from scripts.lib.stats import mean, paired_interval, proportion, ratio_of_medians
+from scripts.lib.stats import mean, paired_interval, paired_ratio, proportion
 from scripts.lib.table_files import write_table
-from scripts.lib.workers import schedule
 from scripts.spine.aggregate import summarise
 
 ROW = {"study": "s", "arm": "a", "rep": 0, "seed": 1, "status": "ok"}
@@ -106,16 +105,15 @@ def test_the_ratio_is_slower_over_faster_and_its_interval_holds_it():
     rng = np.random.default_rng(3)
     drift = np.linspace(1, 2, 9)
     slower, faster = 6 * drift * rng.normal(1, 0.02, 9), 2 * drift * rng.normal(1, 0.02, 9)
-    found = ratio_of_medians(slower, faster)
+    found = paired_ratio(slower[:, None], faster[:, None])
     assert found.low < 3 < found.high
     assert found.high - found.low < 1.0
 
 
 def test_an_aa_interval_covers_one():
-    """With 5 rounds the interval is nearly their range: it misses 1 in about 6 % of A/A pairs."""
     rng = np.random.default_rng(4)
-    rounds = rng.lognormal(0, 0.1, (400, 2, 5))
-    found = [ratio_of_medians(a, b, draws=500) for a, b in rounds]
+    rounds = rng.lognormal(0, 0.1, (400, 2, 5, 1))
+    found = [paired_ratio(a, b, draws=500) for a, b in rounds]
     assert sum(f.low <= 1 <= f.high for f in found) >= 0.9 * 400
 
 
@@ -126,7 +124,7 @@ FAST = {"about": "Fast.", "role": "result", "claim": CLAIM}
 
 def sections(**changes) -> dict:
     """The sections of a study that the spine reads."""
-    workload = {"repeats": 1, "contestants": ["slow", "again"]}
+    workload = {"rounds": 1, "contestants": ["slow", "again"]}
     return {
         "arms": {"slow": SLOW, "fast": FAST},
         "agreement": {"strata": "n"},
@@ -135,7 +133,7 @@ def sections(**changes) -> dict:
             "workers": 2,
             "contestants": {"again": {"arm": "slow"}},
             "workloads": {"main": workload},
-            "compare": {"baseline": "slow", "baseline_again": "again"},
+            "compare": {"baseline": "slow"},
         },
         "report": {
             "title": "S",
@@ -162,13 +160,13 @@ def check(config: dict, axes: tuple[str, ...] = ("law", "n", "rep")) -> Study:
         (
             "measure",
             "workloads",
-            {"main": {"repeats": 1, "contestants": ["fats"]}},
+            {"main": {"rounds": 1, "contestants": ["fats"]}},
             "measure.workloads.main.contestants is 'fats' (did you mean 'fast'?)",
         ),
         (
             "measure",
             "compare",
-            {"baseline": "fats", "baseline_again": "again"},
+            {"baseline": "fats"},
             "measure.compare.baseline is 'fats'",
         ),
         ("report", "phases_of", "man", "report.phases_of is 'man' (did you mean 'main'?)"),
@@ -224,13 +222,27 @@ def test_a_key_that_had_another_name_is_told_the_new_one(section, key, now):
         check(sections(run={}))
 
 
+@pytest.mark.parametrize("place", ["arms", "contestants"])
+def test_nobody_else_has_the_name_of_the_twin(place):
+    wrong = sections()
+    if place == "arms":
+        wrong["arms"] |= {"slow_again": FAST | {"role": "control"}}
+    else:
+        wrong["measure"]["contestants"] |= {"slow_again": {"arm": "slow"}}
+    with pytest.raises(ConfigError, match="slow_again, which is the name of the twin of slow"):
+        check(wrong)
+
+
 def test_who_takes_part_in_a_workload_follows_from_the_roles():
     others = {"about": "Other.", "role": "control"}, {"about": "Same.", "role": "implementation"}
     arms = {"slow": SLOW, "wrong": others[0], "same": others[1], "fast": FAST}
-    measure = sections()["measure"] | {"workloads": {"main": {"repeats": 1}}}
+    measure = sections()["measure"] | {"workloads": {"main": {"rounds": 1}}}
     settings = check(sections(arms=arms, measure=measure)).settings
     workload = settings.measure.workloads["main"]
-    assert settings.taking_part(workload) == ["slow", "same", "fast", "again"]
+    assert settings.taking_part(workload) == ["slow", "slow_again", "same", "fast"]
+    named = workload.model_copy(update={"contestants": ["fast"]})
+    assert settings.taking_part(named) == ["slow", "slow_again", "fast"], "never without a twin"
+    assert settings.contestants["slow_again"] == settings.contestants["slow"]
     assert settings.reference == "slow"
     assert settings.result == "fast"
 
@@ -266,13 +278,14 @@ def test_a_table_without_rows_is_shown_as_none_whether_it_has_a_header_or_not(tm
 def test_every_measured_call_says_which_part_of_the_study_it_belongs_to():
     entry = Planned(contestant="a", arm="a", workers=1, threads=1, job={"arm": "a"})
     common = {"trace_memory": False, "rounds": [[1], [2]], "contestants": [entry]}
+    common |= {"budget_s": 1.0, "baseline": "a", "again": "a_again"}
     plan = [
         PlannedWorkload(workload=name, where=where, **common)
         for name, where in (("w", "train"), ("v", ""))
     ]
-    calls = list(schedule(plan))
+    calls = [call for workload in plan for n in (1, 2) for call in turns(workload, n)]
     assert [(call.workload, call.where, call.round) for call in calls] == [
-        ("w", "train", 0), ("w", "train", 1), ("v", "", 0), ("v", "", 1)
+        ("w", "train", 1), ("w", "train", 2), ("v", "", 1), ("v", "", 2)
     ]  # fmt: skip
     assert [call.units for call in calls] == [[1], [2], [1], [2]]
 

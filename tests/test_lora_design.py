@@ -188,22 +188,18 @@ def test_rounds_of_measured_work_have_units_of_their_own():
         flat = [tuple(unit) for units in workload.rounds for unit in units]
         assert len(set(flat)) == len(flat)
         options = section().measure.workloads[name]
-        assert len(workload.rounds) == (options.repeats + 1 if options.repeats else 0)
+        assert len(workload.rounds) == options.rounds
         if options.work in ("load", "features"):
             ranges = [set(range(start, stop)) for _, start, stop in flat]
             assert all(not a & b for a, b in combinations(ranges, 2))
             assert {
                 len(set().union(*(range(*unit[1:]) for unit in units))) for units in workload.rounds
             } == {options.adapters}
-            made = jobs()
-            source = (
-                made.measured("resident", options).source
-                if options.work == "features"
-                else (made.nested().source)
-            )
+            loading = options.work == "load"
+            source = jobs().nested().source if loading else workload.contestants[0].job.source
             assert max(map(max, ranges)) < source.adapters
-    assert adapter_blocks("features", 9, 2) == [["features", 18, 22], ["features", 22, 27]]
-    assert adapter_blocks("load", 9, 0) == [["load", 0, 9]]
+    assert adapter_blocks("features", 9, 3) == [["features", 18, 22], ["features", 22, 27]]
+    assert adapter_blocks("load", 9, 1) == [["load", 0, 9]]
 
 
 def test_contestants_of_a_workload_differ_only_in_their_arm():
@@ -216,7 +212,7 @@ def test_contestants_of_a_workload_differ_only_in_their_arm():
         assert other.job.train == reference.job.train
         assert other.job.train.max_epochs == epochs
         assert other.job.columns == reference.job.columns
-    assert [entry.workers for entry in others] == [1, 1, section().measure.workers]
+    assert [entry.workers for entry in others] == [1, section().measure.workers]
     read = {path.split("/")[3] for path in jobs().data()["features"]}
     assert read == {"norms", "moments", "quantiles", "spectral"}
 

@@ -74,7 +74,8 @@ def measured_by(config: dict) -> set[str]:
             found |= {claim["id"]} if ran else set()
             continue
         workload = section["measure"]["workloads"][claim["workload"]]
-        if workload["repeats"] and {claim["slower"], claim["faster"]} <= {*workload["contestants"]}:
+        taking_part = {section["measure"]["compare"]["baseline"], *workload["contestants"]}
+        if workload["rounds"] and {claim["slower"], claim["faster"]} <= taking_part:
             found.add(claim["id"])
     return found
 
@@ -130,14 +131,14 @@ def test_what_is_no_record_is_refused_in_a_sentence(tmp_path, rows, sentence):
 def judged(**changes) -> dict:
     """A row of the ledger as `judge` leaves it."""
     claim = CLAIMS.set_index("id", drop=False).loc["TEP-5"].to_dict()
-    found = {"measured": None, "low": None, "high": None, "repeats": None, "reason": "none"}
+    found = {"measured": None, "low": None, "high": None, "rounds": None, "reason": "none"}
     return claim | found | {"verdict": NOT_MEASURED} | changes
 
 
 def test_a_claim_that_this_run_measured_has_its_own_pairs_date_and_machine_and_no_record():
     measured = pd.DataFrame({"workload": ["proposals"] * 2, "where": "tep"})
     measured["contestant"] = measured["arm"] = ["reference", "compiled"]
-    tested = {"arm": "compiled", "test": ["close", "mostly", "reported"], "n_pairs": [20, 18, 3]}
+    tested = {"arm": "compiled", "test": ["close", "accurate", "reported"], "n_pairs": [20, 18, 3]}
     agreement = pd.DataFrame(tested | {"where": "rule = tep"})
     elsewhere = agreement.assign(where="rule = bp", n_pairs=1)
     tables = {"tep_bp": (measured, pd.concat([agreement, elsewhere]))}

@@ -24,10 +24,10 @@ from tests.tep_searches import SEED, configuration
 
 CONFIG = configuration(
     space={"hidden": [8, 16, 24], "batch": [16, 32]},
-    measure={"workloads": {"loading": {"repeats": 2}}},
+    measure={"workloads": {"loading": {"rounds": 2}}},
     arms={"economy": {"implementation": "stacked"}},
 )
-WORKLOAD = TepWorkload(work="trials", rule="tep", where="tep", epochs=2, trials=3, repeats=2)
+WORKLOAD = TepWorkload(work="trials", rule="tep", where="tep", epochs=2, trials=3, rounds=2)
 LOADING = changed(WORKLOAD, work="loading")
 # Two trials of a stratum and one of another.
 UNITS = [[8, 16, 1, 0], [8, 16, 1, 2], [24, 32, 1, 1]]
@@ -55,14 +55,14 @@ def measure(inputs: dict, arm: str, workload: TepWorkload, **changes) -> list[di
 
 
 def all_units(workload: TepWorkload) -> list[list]:
-    """Units of all rounds, the warm-up first."""
-    return [measured_units(CONFIG, workload, k) for k in range(workload.repeats + 1)]
+    """Units of all rounds."""
+    return [measured_units(CONFIG, workload, k) for k in workload.numbers]
 
 
-def test_rounds_are_all_strata_and_a_warm_up_comes_first():
+def test_rounds_are_all_strata():
     found = all_units(WORKLOAD)
     strata = [[hidden, size] for hidden in (8, 16, 24) for size in (16, 32)]
-    assert found == [[[*one, k, n] for one in strata for n in range(3)] for k in range(3)]
+    assert found == [[[*one, k, n] for one in strata for n in range(3)] for k in (1, 2)]
 
 
 @pytest.mark.parametrize(("wanted", "chosen"), [(1, [3]), (2, [1, 4]), (3, [1, 3, 5]), (99, None)])
@@ -157,12 +157,12 @@ def test_loaders_deliver_the_batches_of_the_resident_data(options):
 
 def test_the_plan_names_the_tasks_that_active_workloads_read():
     def tasks(**loading) -> list[str]:
-        workloads = {"workloads": {"loading": {"repeats": 2} | loading}}
+        workloads = {"workloads": {"loading": {"rounds": 2} | loading}}
         return measured_tasks(configuration(measure=workloads))
 
     assert tasks() == ["parity"]
     assert tasks(task="mnist") == ["parity", "mnist"]
-    assert tasks(task="mnist", repeats=0) == ["parity"]
+    assert tasks(task="mnist", rounds=0) == ["parity"]
 
 
 def test_a_gated_contestant_runs_with_the_solver_that_the_gate_names(inputs, tmp_path, monkeypatch):

@@ -38,8 +38,6 @@ TABLES = (
     "learning",
 )
 COMPILED = ("fused", "no_erase")  # memories that are read by the compiled kernel
-# Epochs of the unmeasured round of whole folds, which would take as long as a measured one.
-WARM_UP = 1
 
 
 class Jobs:
@@ -128,11 +126,10 @@ class Jobs:
         return found
 
     def round(self, workload: GpcmWorkload, number: int) -> list[list]:
-        """Units of a measured round; round 0 is the warm-up."""
+        """Units of a measured round."""
         data, count = workload.data, self.section.fold_count
         if isinstance(workload, Folds):
-            epochs = workload.epochs if number else WARM_UP
-            return [[data, fold, epochs] for fold in range(count)]
+            return [[data, fold, workload.epochs] for fold in range(count)]
         return [[data, number % count, number]]
 
     def measured(self, arm: str, workload: GpcmWorkload) -> MeasuredJob:
@@ -164,9 +161,11 @@ class Jobs:
         steps = [
             MeasuredStep(workload=name, contestants=taking_part(workload))
             for name, workload in measure.workloads.items()
-            if isinstance(workload, Steps) and workload.repeats
+            if isinstance(workload, Steps) and workload.rounds
         ]
-        return LadderJob(**vars(measure.compare), steps=steps)
+        return LadderJob(
+            baseline=measure.compare.baseline, again=measure.compare.again, steps=steps
+        )
 
 
 def fingerprint(source: DataSource) -> str:

@@ -129,7 +129,7 @@ class Section(StudySettings):
     def measured_data(self) -> list[str]:
         """Data sets that workloads read."""
         workloads = self.measure.workloads.values()
-        return list(dict.fromkeys(workload.data for workload in workloads if workload.repeats))
+        return list(dict.fromkeys(workload.data for workload in workloads if workload.rounds))
 
     def folds_of(self, name: str) -> dict[str, int]:
         """Data sets that an arm runs on, with the number of their first folds that it computes."""

@@ -98,8 +98,8 @@ class MeasuredStep(Model):
 
 
 class LadderJob(Model):
-    """What the ladder of implementations is about; `baseline_again` gives the noise floor."""
+    """What the ladder of implementations is about; `again` gives the noise floor."""
 
     baseline: str
-    baseline_again: str
+    again: str
     steps: list[MeasuredStep]

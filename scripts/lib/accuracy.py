@@ -37,8 +37,8 @@ class Accuracy(NamedTuple):
 def distance(found: object, truth: object) -> float:
     """Root mean square over the entries of a metric; infinite where either side has none.
 
-    A list (a curve) has many entries, a number one. Sides of unequal length, and entries that are no
-    numbers, are infinitely far apart.
+    A list (a curve) has many entries, a number one. Sides of unequal length, and entries that are
+    no numbers, are infinitely far apart.
     """
     a, b = np.atleast_1d(found).astype(float), np.atleast_1d(truth).astype(float)
     if a.shape != b.shape or not a.size:

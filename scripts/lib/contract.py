@@ -7,7 +7,7 @@ from typing import Any
 from scripts.lib.config import JOBS, LETTERS, UNITS, check_member, check_size
 from scripts.lib.faults import ConfigError
 from scripts.lib.plan import PlannedWorkload
-from scripts.lib.sections import TESTS, Claim, Contestant, Report, StudySettings, Workload
+from scripts.lib.sections import TESTS, Claim, Report, StudySettings, Workload
 from scripts.lib.spec import canonical
 
 # Kinds of metrics (number, flag, list, label) that a test or a table can be about.
@@ -110,16 +110,14 @@ def _check_measure(where: str, settings: StudySettings) -> None:
     for name, workload in measure.workloads.items():
         for contestant in workload.contestants or ():
             check_member(contestant, contestants, f"{where}.workloads.{name}.contestants")
-    baseline, again = measure.compare.baseline, measure.compare.baseline_again
-    check_member(baseline, contestants, f"{where}.compare.baseline")
-    check_member(again, contestants, f"{where}.compare.baseline_again")
-    if again == baseline or contestants[again] != contestants[baseline]:
-        twins = [n for n, c in contestants.items() if n != baseline and c == contestants[baseline]]
+    compare = measure.compare
+    if compare.again in [*settings.arms, *measure.contestants]:
         raise ConfigError(
-            f"Config: {where}.compare.baseline_again is {again}; the noise floor is measured by "
-            f"another contestant with the arm, threads and parallel of {baseline}: "
-            f"{' or '.join(twins) or 'add one to contestants'}."
+            f"Config: {where} has a contestant {compare.again}, which is the name of the twin of "
+            f"{compare.baseline}; the twin takes part by itself, so leave it out."
         )
+    check_member(compare.baseline, [c for c in contestants if c != compare.again],
+                 f"{where}.compare.baseline")  # fmt: skip
 
 
 def _check_report(where: str, study: Study, report: Report, kinds: dict[str, str]) -> None:
@@ -149,7 +147,7 @@ def check_planned(study: Study, plan: list[PlannedWorkload]) -> None:
     check_size(len(study.runs), JOBS, "jobs", at, "use larger blocks")
     letters = sum(len(path) + 20 for path in study.runs)
     check_size(letters, LETTERS, "characters of file names", at, "use larger blocks")
-    letters, remedy = len(canonical(plan)), "use fewer repeats, workloads or contestants"
+    letters, remedy = len(canonical(plan)), "use fewer rounds, workloads or contestants"
     check_size(letters, LETTERS, "characters of plan", f"{at}.measure.workloads", remedy)
     if settings.result not in ran:
         raise ConfigError(
@@ -161,39 +159,32 @@ def check_planned(study: Study, plan: list[PlannedWorkload]) -> None:
             f"Config: {at}.arms that claim something compute nothing, so nothing is compared with "
             f"{settings.reference}; let one of them compute a unit."
         )
-    _check_ratios(f"{at}.measure", settings, settings.contestants)
+    _check_ratios(f"{at}.measure", settings)
 
 
-def _check_ratios(where: str, settings: StudySettings, known: dict[str, Contestant]) -> None:
-    """Something is measured, and beside the baseline."""
+def _check_ratios(where: str, settings: StudySettings) -> None:
+    """Something is measured, and beside the baseline and its twin."""
     baseline = settings.measure.compare.baseline
-    active = {name: load for name, load in settings.measure.workloads.items() if load.repeats}
+    active = {name: load for name, load in settings.measure.workloads.items() if load.rounds}
     if not active:
         raise ConfigError(
-            f"Config: {where}.workloads all have repeats 0, so the report has nothing to tell of "
+            f"Config: {where}.workloads all have rounds 0, so the report has nothing to tell of "
             f"cost; leave one and ask for the answers alone, which measures nothing: {SCIENCE}."
         )
-    taking_part = {name: settings.taking_part(workload) for name, workload in active.items()}
-    for name, contestants in taking_part.items():
-        parallel = [name for name in contestants if known[name].parallel]
-        if parallel and baseline not in contestants:
-            raise ConfigError(
-                f"Config: {where}.workloads.{name}.contestants is without {baseline}, with which "
-                f"{parallel[0]} is compared; add it."
-            )
-    if not any({baseline} < set(contestants) for contestants in taking_part.values()):
+    own = {baseline, settings.measure.compare.again}
+    if not any(own < set(settings.taking_part(workload)) for workload in active.values()):
         raise ConfigError(
-            f"Config: {where}.workloads with repeats have nobody beside {baseline}, so there is no "
-            "ratio; add a contestant to one of them."
+            f"Config: {where}.workloads with rounds have nobody beside {baseline} and its twin, so "
+            "there is no ratio; add a contestant to one of them."
         )
 
 
 def check_rounds(where: str, workload: Workload, units: int) -> None:
     """Raise ConfigError if a workload with so many units a round is too long to be told."""
     check_size(
-        len(workload.rounds) * units,
+        len(workload.numbers) * units,
         UNITS,
         "units in all rounds",
         where,
-        "use fewer repeats or units",
+        "use fewer rounds or units",
     )

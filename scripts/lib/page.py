@@ -29,7 +29,9 @@ def nested(table: pd.DataFrame, keys: list[str], column: str) -> list[dict]:
 def costs(measured: pd.DataFrame) -> list[dict]:
     """Medians by workload and contestant, with the number of rounds and the range of `wall_s`."""
     groups = measured.groupby(["workload", "contestant", "arm"], sort=False)
-    walls = groups["wall_s"].agg(rounds="count", fastest="min", slowest="max")
+    walls = (
+        groups["wall_s"].agg(fastest="min", slowest="max").assign(rounds=groups["round"].nunique())
+    )
     return records(walls.join(groups.median(numeric_only=True)).reset_index())
 
 

@@ -1,6 +1,7 @@
-"""What `measure` runs, from the section `measure` of a study's configuration."""
+"""What `measure` runs and in which order, from the section `measure` of a configuration."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from scripts.lib.sections import StudySettings, Workload
@@ -20,13 +21,35 @@ class Planned(Model):
 
 
 class PlannedWorkload(Model):
-    """A workload with the units of its rounds, the warm-up first, and the contestants in turn."""
+    """A workload with the units of its rounds and the contestants in turn.
+
+    `again` is the twin of `baseline`; both are among the contestants.
+    """
 
     workload: str
     where: str
     trace_memory: bool
+    budget_s: float
+    baseline: str
+    again: str
     rounds: list[list[Any]]
     contestants: list[Planned]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One contestant's turn in one round of a workload: an arm's job on these units."""
+
+    workload: str
+    where: str
+    trace_memory: bool
+    contestant: str
+    arm: str
+    workers: int
+    threads: int
+    round: int
+    units: list[Any]
+    job: dict[str, Any]
 
 
 def measurement_plan(
@@ -34,11 +57,11 @@ def measurement_plan(
     units_of: Callable[[Workload, int], Sequence[UnitLabels]],
     job_of: Callable[[str, Workload], Model],
 ) -> list[PlannedWorkload]:
-    """The workloads, each with a warm-up and its repeats; no rounds where it is switched off.
+    """The workloads with their rounds; no rounds where one is switched off.
 
     `units_of(workload, round)` has the units of a round, `job_of(arm, workload)` the arm's job.
     """
-    known = settings.contestants
+    known, compare = settings.contestants, settings.measure.compare
 
     def contestant(name: str, workload: Workload) -> Planned:
         entry = known[name]
@@ -55,8 +78,34 @@ def measurement_plan(
             workload=name,
             where=workload.where,
             trace_memory=workload.trace_memory,
-            rounds=[list(units_of(workload, number)) for number in workload.rounds],
+            budget_s=workload.budget_s,
+            baseline=compare.baseline,
+            again=compare.again,
+            rounds=[list(units_of(workload, number)) for number in workload.numbers],
             contestants=[contestant(c, workload) for c in settings.taking_part(workload)],
         )
         for name, workload in settings.measure.workloads.items()
+    ]
+
+
+def turns(workload: PlannedWorkload, number: int) -> list[Call]:
+    """The calls of a round, counted from 1: every contestant once.
+
+    Each round starts with another contestant, so that none always follows the same one.
+    """
+    entries, turn = workload.contestants, (number - 1) % len(workload.contestants)
+    return [
+        Call(
+            workload=workload.workload,
+            where=workload.where,
+            trace_memory=workload.trace_memory,
+            contestant=entry.contestant,
+            arm=entry.arm,
+            workers=entry.workers,
+            threads=entry.threads,
+            round=number,
+            units=workload.rounds[number - 1],
+            job=entry.job,
+        )
+        for entry in entries[turn:] + entries[:turn]
     ]

@@ -89,25 +89,36 @@ class Contestant(Model):
 class Workload(Model):
     """What each contestant computes in a round."""
 
-    # Rounds beyond these sharpen no interval.
-    repeats: int = setting("Measured rounds; 0 switches the workload off.", ge=0, le=100)
+    renamed: ClassVar = {"repeats": "rounds"}
+    rounds: int = setting(
+        "Largest number of measured rounds; 0 switches the workload off.", ge=0, le=100
+    )
+    budget_s: float = setting(
+        "Seconds after which no further round begins, if the ratios are still not precise.",
+        default=10.0, gt=0, le=10**6,
+    )  # fmt: skip
     contestants: Annotated[Unique[Name], Field(min_length=1)] | None = setting(
-        "Who takes part, in the order of a round; by role, if nobody is named.", default=None
+        "Who takes part beside the baseline and its twin; by role, if nobody is named.",
+        default=None,
     )
     trace_memory: bool = setting("Record tensor bytes in place of time.", default=False)
     where: str = setting("Part of the study whose agreement counts; all, if empty.", default="")
 
     @property
-    def rounds(self) -> range:
-        """Numbers of its rounds: the warm-up 0, then those that are measured; none if it is off."""
-        return range(self.repeats + 1 if self.repeats else 0)
+    def numbers(self) -> range:
+        """Numbers of its rounds, from 1; none if it is off."""
+        return range(1, self.rounds + 1)
 
 
 class Compare(Model):
-    """The baseline of every ratio, and its twin that gives the noise floor."""
+    """The baseline of every ratio; its twin, which gives the noise floor, takes part by itself."""
 
     baseline: Name = setting("Contestant.")
-    baseline_again: Name = setting("The same arm once more.")
+
+    @property
+    def again(self) -> str:
+        """The name of the twin."""
+        return f"{self.baseline}_again"
 
 
 class Measure(Model):
@@ -116,7 +127,7 @@ class Measure(Model):
     workers: int = setting("Processes of parallel contestants.", ge=2, le=1024)
     contestants: dict[Name, Contestant] = setting("Further ways of running an arm.", default={})
     workloads: dict[Name, Workload] = setting("What is computed, by name.", min_length=1)
-    compare: Compare = setting("The baseline of every ratio and its twin.")
+    compare: Compare = setting("What every ratio is about.")
 
 
 class Figure(Model):
@@ -171,15 +182,17 @@ class StudySettings(Model):
 
     @property
     def contestants(self) -> dict[str, Contestant]:
-        """Every arm once, and the further ways of running one."""
-        return {name: Contestant(arm=name) for name in self.arms} | self.measure.contestants
+        """Every arm once, the further ways of running one, and the baseline's twin."""
+        known = {name: Contestant(arm=name) for name in self.arms} | self.measure.contestants
+        compare = self.measure.compare
+        return known | {compare.again: known.get(compare.baseline, Contestant(arm=self.reference))}
 
     def taking_part(self, workload: Workload) -> list[str]:
-        """Contestants of a workload: those it names, or the baseline's twin and all by role."""
-        if workload.contestants is not None:
-            return workload.contestants
-        names = self.with_role(*MEASURED)
-        return list(dict.fromkeys([*names, self.measure.compare.baseline_again]))
+        """Contestants of a workload: the baseline, its twin, and those it names or all by role."""
+        compare = self.measure.compare
+        named = workload.contestants
+        others = self.with_role(*MEASURED) if named is None else named
+        return list(dict.fromkeys([compare.baseline, compare.again, *others]))
 
     def claims(self) -> dict[str, Claim]:
         """What the arms claim that claim something."""

@@ -19,6 +19,16 @@ from scripts.lib.faults import ConfigError, ContractError, LoadError
 from scripts.lib.files import remove
 from scripts.lib.job import JOB
 
+# glibc maps large temporaries, and so faults all their pages in anew at each use, until one that
+# was freed has raised its threshold, by chance; and blocks in a thread's cache keep neighbours from
+# being joined, by chance too. Here memory stays with the process from the first, in one piece
+# (docs/design.md, Agreement and ratios). Older versions refuse a larger threshold; other libraries
+# for C read none of it.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": 1 << 25,
+    "MALLOC_TRIM_THRESHOLD_": 1 << 30,
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
+}
 # What a rule says after `shell:`; `params.job` is made by scripts/spine/keys.py.
 CALL = "python -m {module} {{params.job:q}} 2> >(tee {{log:q}} >&2)"
 
@@ -26,9 +36,11 @@ CALL = "python -m {module} {{params.job:q}} 2> >(tee {{log:q}} >&2)"
 def call(module: str, environment: str = "") -> str:
     """The command that runs a stage script, e.g. call("engression.load"); progress is shown.
 
-    `environment` has settings of variables in front of it.
+    `environment` has settings of variables in front of it, beside those of the allocator.
     """
-    return f"{environment} {CALL.format(module=f'scripts.{module}')}".lstrip()
+    allocator = [f"{name}={value}" for name, value in ALLOCATOR.items()]
+    words = [*allocator, environment, CALL.format(module=f"scripts.{module}")]
+    return " ".join(word for word in words if word)
 
 
 def put_this_python_first() -> None:

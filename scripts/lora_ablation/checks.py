@@ -87,11 +87,10 @@ def _check_prepare(section: "Section") -> None:
 
 
 def _check_workload(where: str, section: "Section", workload: "LoraWorkload") -> None:
-    if workload.repeats and workload.where:
-        stages = ["load", *section.stages, EARLY, "train"]
-        check_member(workload.where, stages, f"{where}.where")
+    if workload.rounds:
+        check_member(workload.where, ["load", *section.stages, "train"], f"{where}.where")
     known = section.contestants
-    for name in section.taking_part(workload) if workload.repeats else workload.contestants or ():
+    for name in section.taking_part(workload) if workload.rounds else workload.contestants or ():
         arm = known[name].arm if name in known else None  # the contract says what is wrong
         if arm in section.arms and getattr(section.arms[arm], workload.stage) is None:
             raise ConfigError(

@@ -57,12 +57,12 @@ def generated(adapters: int) -> Generated:
 
 
 def adapter_blocks(work: str, adapters: int, number: int) -> list[list]:
-    """Units [work, first, stop] of a round over adapters, which are its own.
+    """Units [work, first, stop] of a round, from 1, over adapters, which are its own.
 
     Features come in two halves, so that two workers can share; loading is one block, because its
     cost per adapter depends on the number at once.
     """
-    start, parts = number * adapters, 2 if work == "features" else 1
+    start, parts = (number - 1) * adapters, 2 if work == "features" else 1
     cuts = [start + adapters * part // parts for part in range(parts + 1)]
     return [[work, *block] for block in pairwise(cuts)]
 
@@ -195,8 +195,10 @@ class Jobs:
     def nested(self) -> NestedJob:
         """The job that saves a data set to measure loading: fresh adapters for every round."""
         workloads = self.section.measure.workloads.values()
-        loads = [w for w in workloads if w.work in ("load", "total")]
-        adapters = max((w.adapters * (w.repeats + 1) for w in loads), default=1)
+        # `total` reads the same adapters in every round.
+        loads = [w.adapters * w.rounds for w in workloads if w.work == "load"]
+        loads += [w.adapters for w in workloads if w.work == "total" and w.rounds]
+        adapters = max([1, *loads])
         return NestedJob(seed=self.seed, source=generated(adapters))
 
     def predictions(self) -> list[str]:
@@ -222,9 +224,9 @@ class Jobs:
         """The job that makes the tables of cost."""
         section, stages, ranks = self.section, {}, {}
         for name, workload in section.measure.workloads.items():
-            if workload.work in COUNTERS and workload.repeats:
+            if workload.work in ("load", "features", "train") and workload.rounds:
                 stages.setdefault(workload.work, name)
-            if workload.work == "svd" and workload.repeats:
+            if workload.work == "svd" and workload.rounds:
                 ranks[name] = workload.rank
         return CostsJob(
             arm=section.result,
@@ -246,7 +248,7 @@ class Jobs:
         if work == "load":
             return LoadWork(**told, load=options.load)
         if work == "features":
-            source = generated(workload.adapters * (workload.repeats + 1))
+            source = generated(workload.adapters * max(workload.rounds, 1))
             return FeaturesWork(**told, features=options.features, source=source)
         if work in ("svd", "fft"):
             own = {"features": options.features, "rank": workload.rank}

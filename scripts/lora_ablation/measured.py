@@ -29,7 +29,6 @@ from scripts.lora_ablation.data.store import read_layout
 from scripts.lora_ablation.models.network import HIDDEN_LAYERS
 from scripts.lora_ablation.representations import frequency, original
 from scripts.lora_ablation.representations.catalogue import HAND_CRAFTED
-from scripts.lora_ablation.representations.grouped import keep_heap
 from scripts.lora_ablation.representations.singular import singular_values, top10
 from scripts.lora_ablation.specs import (
     FeaturesWork,
@@ -93,7 +92,6 @@ def lowrank_loop(x: np.ndarray) -> np.ndarray:
 
 def qr_batched(x: np.ndarray) -> np.ndarray:
     """Ours: the norm of a vector, else QR in float64 and the SVD of the small factor."""
-    keep_heap()
     return top10(singular_values(x))
 
 
@@ -223,5 +221,4 @@ WORK: dict[str, Callable[..., Row]] = {
 def run(job: dict[str, Any], inputs: Inputs) -> list[Row]:
     """A row for each unit, computed afresh: what `measure` times."""
     told = JOBS.validate_python(job)
-    keep_heap()
     return [{"status": "ok"} | WORK[told.work](told, inputs, unit) for unit in told.units]

@@ -103,7 +103,7 @@ class LoadWorkload(LoraWorkload):
 
     stage: ClassVar = "load"
     work: Literal["load"] = setting("What is timed.")
-    adapters: Measured = setting("Adapters per round.")
+    adapters: int = setting("Adapters per round.", ge=1, le=10_000)
 
 
 class FeaturesWorkload(LoraWorkload):

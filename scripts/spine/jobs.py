@@ -96,7 +96,7 @@ class Jobs:
         trained = {
             tuple(unit)
             for workload in self.section.measure.workloads.values()
-            for number in workload.rounds
+            for number in workload.numbers
             for unit in self.round(workload, number)
         }
         return [list(unit) for unit in sorted(trained)]

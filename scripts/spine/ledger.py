@@ -19,6 +19,7 @@ from scripts.lib.comparison import (
     equality,
     pairs_to_show,
     protocol_change,
+    quantities,
     verdict_on_claim,
 )
 from scripts.lib.records import beside, newest
@@ -41,17 +42,12 @@ def verdicts_for(part: pd.DataFrame, agreement: pd.DataFrame) -> dict[str, tuple
 def study_ratios(
     study: str, measured: pd.DataFrame, agreement: pd.DataFrame, compared: Compare
 ) -> list[Row]:
-    """Rows of ratios.csv for one study: every workload, shown pair and quantity.
-
-    A traced workload has memory only: tracing distorts its times.
-    """
-    again = (compared.baseline, compared.baseline_again)
+    """Rows of ratios.csv for one study: every workload, shown pair and quantity."""
+    again = (compared.baseline, compared.again)
     rows = []
     for workload, part in measured.groupby("workload", sort=False):
-        traced = part["tensor_peak_mb"].notna().all()
-        quantities = ("tensor_peak_mb",) if traced else ("wall_s", "fit_s", "cpu_s", "rss_mb")
         for slower, faster in pairs_to_show(part, compared.baseline):
-            for quantity in quantities:
+            for quantity in quantities(part):
                 allowed = verdicts_for(part, agreement)
                 found = compare(part, slower, faster, quantity, allowed, again)
                 labels = {"study": study, "workload": workload, "where": part["where"].iloc[0]}
@@ -68,7 +64,7 @@ def judge(claim: Row, tables: dict[str, tuple], compared: dict[str, Compare]) ->
         found = Comparison(CACHED, "a second run of the workflow executes no job")
     elif study in tables and claim["slower"]:
         measured, agreement = tables[study]
-        again = (compared[study].baseline, compared[study].baseline_again)
+        again = (compared[study].baseline, compared[study].again)
         part = measured[measured["workload"] == claim["workload"]]
         names = (claim["slower"], claim["faster"], claim["quantity"])
         if claim["kind"] in OF_ANSWERS:
@@ -100,7 +96,6 @@ def complete(row: Row, tables: dict[str, tuple], made: Made, recorded: dict[str,
     judged as any claim.
     """
     row = row | dict.fromkeys(("pairs", "date", "machine"))
-    row.setdefault("rounds", row.get("repeats"))
     known = beside(row, recorded if row["verdict"] == NOT_MEASURED else {})
     if row["verdict"] != NOT_MEASURED:
         answers = row["kind"] in (*OF_ANSWERS, "cache")

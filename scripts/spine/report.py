@@ -10,7 +10,7 @@ from scripts.lib.figures import phase_seconds, replication_panels, stacked_share
 from scripts.lib.files import replacing
 from scripts.lib.job import JOB
 from scripts.lib.page import costs, extras, nested, only, records, shown, twins
-from scripts.lib.stage import stage
+from scripts.lib.stage import ALLOCATOR, stage
 from scripts.lib.table_files import read_metadata
 
 Told = dict[str, Any]  # of one study, for the templates
@@ -33,7 +33,8 @@ def chapter(told: Told, ratios: pd.DataFrame, tables: dict[str, Path], own: list
         "sources": {tables[name].name: read_metadata(tables[name]) for name in STAMPED},
         "units": records(units.reset_index()), "costs": costs(measured),
         "jobs": pd.read_csv(tables["jobs"]).sum(numeric_only=True).to_dict(),
-        "measured_s": measured["wall_s"].sum(),
+        "measured_s": (measured["wall_s"] * measured["inner_repeats"]).sum(),
+        "allocator": ALLOCATOR,
         "load": measured["load_before"].agg(["min", "max"]).to_dict() | {"cores": cores.max()},
         "cells": nested(cells, told["axes"][:-1], "metric"),
         "agreement": records(agreement), "bars": stacked_shares(seconds),

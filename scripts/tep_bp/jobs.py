@@ -210,7 +210,7 @@ def measured_job(section: Section, seed: int, arm: str, workload: TepWorkload) -
 
 def measured_tasks(section: Section) -> list[str]:
     """Names of the tasks that workloads read."""
-    active = [load for load in section.measure.workloads.values() if load.repeats]
+    active = [load for load in section.measure.workloads.values() if load.rounds]
     return list(dict.fromkeys(load.task or section.task for load in active))
 
 

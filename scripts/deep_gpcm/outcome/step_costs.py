@@ -36,7 +36,12 @@ def ladder_row(
     own = rows[rows["contestant"] == name]
     arm, traced = own["arm"].iloc[0], bool(own["tensor_peak_mb"].notna().all())
     quantity = "tensor_peak_mb" if traced else "fit_s"
-    row = {"workload": own["workload"].iloc[0], "contestant": name, "arm": arm, "rounds": len(own)}
+    row = {
+        "workload": own["workload"].iloc[0],
+        "contestant": name,
+        "arm": arm,
+        "rounds": own["round"].nunique(),
+    }
     row |= {"quantity": quantity, "tensor_peak_mb": own["tensor_peak_mb"].median()}
     if not traced:  # tracing takes time of its own
         per_step = own[["fit_s", "cpu_s"]].div(own["n_steps"], axis=0).median() * 1000
@@ -64,7 +69,7 @@ def ladder(
     """
     other = set(agreement.loc[agreement["level"] == "protocol", "arm"])
     found = []
-    baseline, again = spec.baseline, spec.baseline_again
+    baseline, again = spec.baseline, spec.again
     for step in spec.steps:
         rows = measured[measured["workload"] == step.workload]
         rows = rows[~rows["arm"].isin(other)]

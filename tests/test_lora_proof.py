@@ -187,5 +187,5 @@ def test_the_products_of_a_step_are_multiplied_as_the_trainer_does_for_as_many_s
     short = job.model_copy(update={"train": job.train.model_copy(update={"batch": 16})})
     row = measured.products(short, {}, ["train", "simple_stats", "all", 100, 0])
     n_train = len(real_cell().parts["train"])
-    assert row["n_steps"] == 2 * (n_train // 16)
+    assert row["n_steps"] == workload.max_epochs * (n_train // 16)
     assert len(counted) == row["n_steps"] * (4 + 4 + 3)

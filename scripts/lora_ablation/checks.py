@@ -87,8 +87,9 @@ def _check_prepare(section: "Section") -> None:
 
 
 def _check_workload(where: str, section: "Section", workload: "LoraWorkload") -> None:
-    if workload.rounds:
-        check_member(workload.where, ["load", *section.stages, "train"], f"{where}.where")
+    if workload.rounds and workload.where:
+        stages = ["load", *section.stages, EARLY, "train"]
+        check_member(workload.where, stages, f"{where}.where")
     known = section.contestants
     for name in section.taking_part(workload) if workload.rounds else workload.contestants or ():
         arm = known[name].arm if name in known else None  # the contract says what is wrong

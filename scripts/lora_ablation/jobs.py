@@ -224,7 +224,7 @@ class Jobs:
         """The job that makes the tables of cost."""
         section, stages, ranks = self.section, {}, {}
         for name, workload in section.measure.workloads.items():
-            if workload.work in ("load", "features", "train") and workload.rounds:
+            if workload.work in COUNTERS and workload.rounds:
                 stages.setdefault(workload.work, name)
             if workload.work == "svd" and workload.rounds:
                 ranks[name] = workload.rank

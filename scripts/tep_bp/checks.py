@@ -63,7 +63,7 @@ def _check_arm(where: str, arm: TepArm, section: Section) -> None:
     if arm.solver is not None:
         check_member(arm.solver, [*type(section.solvers).model_fields, "gated"], f"{where}.solver")
     train = section.training(arm)
-    for key, only in (("difference", "centred"), ("proposal", "none")):
+    for key, only in (("difference", "centred"), ("proposal", "none"), ("precision", "single")):
         if method != "reference" and getattr(train, key) != only:
             raise ConfigError(
                 f"Config: {where}.train.{key} is {getattr(train, key)}; the implementation "

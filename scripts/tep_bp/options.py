@@ -9,6 +9,8 @@ from scripts.tep_bp.plans.space import Activation
 
 Difference = Literal["centred", "one_sided"]
 Proposal = Literal["none", "compiled", "bfloat16", "warm_start"]
+Precision = Literal["single", "double"]
+Rerounded = Annotated[int, Field(ge=0, le=1_000)]
 Positive = Annotated[float, Field(gt=0)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Iterations = Annotated[int, Field(ge=1, le=100_000)]
@@ -29,6 +31,14 @@ class Train(Model):
     workers: int = setting("DataLoader processes of the reference.", ge=0, le=1_024)
     persistent: bool = setting("Keep them from epoch to epoch.")
     proposal: Proposal = setting("The original's for the free phase of tep (reference only).")
+    precision: Precision = setting(
+        "Samples, weights and all between in float32 or float64 (reference only).",
+        default="single",
+    )
+    rerounded: Rerounded = setting(
+        "Initial weights moved by one unit in the last place, in directions of this number; 0 not.",
+        default=0,
+    )
 
 
 class Training(Train):

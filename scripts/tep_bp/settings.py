@@ -17,7 +17,9 @@ from scripts.tep_bp.options import (
     Faults,
     Gate,
     Gradient,
+    Precision,
     Proposal,
+    Rerounded,
     Solver,
     Train,
     Training,
@@ -65,6 +67,8 @@ class Options(Model):
     workers: int | None = setting("Instead of train.workers.", default=None, ge=0, le=1_024)
     persistent: bool | None = setting("Instead of train.persistent.", default=None)
     proposal: Proposal | None = setting("Instead of train.proposal.", default=None)
+    precision: Precision | None = setting("Instead of train.precision.", default=None)
+    rerounded: Rerounded | None = setting("Instead of train.rerounded.", default=None)
 
 
 class Solvers(Model):

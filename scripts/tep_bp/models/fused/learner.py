@@ -26,7 +26,7 @@ class Learner:
         self.inputs, self.shape = inputs, Shape(fours(inputs), d, classes, recurrent)
         size = network.n_numbers(self.shape)
         self.flat, self.gradient, self.m, self.v = (zeros(size) for _ in range(4))
-        start, net = initial(trial, inputs, classes), self.views(self.flat)
+        start, net = initial(trial, inputs, classes, train.rerounded), self.views(self.flat)
         net.W_x[:, :inputs], net.W_o[:] = start["W_x"].T, start["W_o"].T
         net.W[:] = start["W"][: len(net.W)]
         self.u = start["u"].float().numpy()

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from scripts.lib.timing import Phases
-from scripts.tep_bp.models.interface import Data, Fit, batch_orders, numbers
+from scripts.tep_bp.models.interface import Data, Fit, batch_orders, numbers, watched
 from scripts.tep_bp.models.legacy.transformer_block import (
     Sizes,
     drive,
@@ -99,7 +99,6 @@ class _Stack:
         return -log_p.gather(2, truth).squeeze(2), log_p.argmax(2)
 
     def fits(self, scores: list, finite: list[torch.Tensor], clock: Phases) -> list[Fit]:
-        losses = torch.stack([loss.mean(1) for loss, _ in scores], 1)
         right = [(predicted == self.data.held_y).double().mean(1) for _, predicted in scores]
         curves, predicted = torch.stack(right, 1), scores[-1][1]
         diverged = (~torch.stack(finite, 1)).int()
@@ -108,7 +107,7 @@ class _Stack:
         return [
             Fit(
                 curve=curves[t].tolist(),
-                losses=losses[t].tolist(),
+                **watched([losses[t] for losses, _ in scores]),
                 predicted=predicted[t].numpy(),
                 diverged_epoch=int(diverged[t].argmax()) + 1 if diverged[t].any() else None,
                 parameter_hash=sha256(self.flat[t].float().numpy().tobytes()).hexdigest()[:16],

@@ -60,6 +60,10 @@ def _check_arm(where: str, arm: TepArm, section: Section) -> None:
             f"Config: {where}: the implementation legacy takes faults and no solver, others the "
             "reverse."
         )
+    if (method == "wrong") != (arm.mistake is not None):
+        raise ConfigError(
+            f"Config: {where}: the implementation wrong, and it alone, has a mistake."
+        )
     if arm.solver is not None:
         check_member(arm.solver, [*type(section.solvers).model_fields, "gated"], f"{where}.solver")
     train = section.training(arm)
@@ -121,8 +125,15 @@ def _check_workload(where: str, workload: TepWorkload, section: Section) -> None
 
 
 def _check_gate(section: Section) -> None:
-    for key in ("exact", "economy"):
-        arm = getattr(section.gate, key)
+    gate = section.gate
+    if len(gate.again) == 1:
+        raise ConfigError(
+            f"Config: {STUDY}.gate.again is {gate.again}; name two arms, the exact one first, or "
+            "none."
+        )
+    named = {"exact": gate.exact, "economy": gate.economy}
+    named |= {f"again[{place}]": arm for place, arm in enumerate(gate.again)}
+    for key, arm in named.items():
         check_member(arm, section.arms, f"{STUDY}.gate.{key}")
         if not section.trains_tep(arm):
             raise ConfigError(

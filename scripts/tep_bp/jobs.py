@@ -24,6 +24,7 @@ from scripts.tep_bp.specs import (
     NO_SOLVER,
     PHASES,
     STUDY,
+    Compared,
     ExportJob,
     GateJob,
     GradientJob,
@@ -65,6 +66,7 @@ def trials_job(section: Section, seed: int, arm: str, rule: str) -> TrialsJob:
         solver=solver,
         solvers={name: getattr(section.solvers, name) for name in names},
         faults=options.faults,
+        mistake=options.mistake,
         parts=["train"],
         held="val",
         max_stack_elements=section.max_stack_elements,
@@ -130,14 +132,19 @@ def _sample_jobs(section: Section, seed: int, arm: str) -> dict[tuple[str, str],
 
 def gate_job(section: Section) -> GateJob:
     """Whose runs the gate compares, and what they have to show."""
-    gate, solvers = section.gate, section.solvers
-    train = section.train.model_dump() | {"epochs": gate.epochs, "watch": False}
-    return GateJob(gate=gate, plain=solvers.plain, economy=solvers.economy, train=train)
+    gate, solvers, changes = section.gate, section.solvers, {"watch": False}
+    compared = []
+    for exact, economy in section.compared:
+        train = section.training(section.arms[exact]).model_copy(
+            update=changes | {"epochs": gate.epochs}
+        )
+        compared.append(Compared(exact=exact, economy=economy, train=train))
+    return GateJob(gate=gate, plain=solvers.plain, economy=solvers.economy, compared=compared)
 
 
 def gate_reads(section: Section) -> list[str]:
-    """Run files of the two arms that the gate compares; none unless both have trials."""
-    arms = (section.gate.exact, section.gate.economy)
+    """Run files of the arms that the gate compares; none unless all have trials."""
+    arms = [arm for pair in section.compared for arm in pair]
     if not all(map(section.trains_tep, arms)):
         return []
     return [
@@ -216,7 +223,7 @@ def measured_tasks(section: Section) -> list[str]:
 
 def kernel_of(job: TrialsJob) -> list[str]:
     """The folder of compiled code, where a job needs it."""
-    return [f"{FOLDER}/numba"] if job.implementation == "fused" else []
+    return [f"{FOLDER}/numba"] if job.implementation in ("fused", "wrong") else []
 
 
 def gate_of(job: TrialsJob) -> list[str]:

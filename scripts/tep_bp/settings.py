@@ -17,6 +17,7 @@ from scripts.tep_bp.options import (
     Faults,
     Gate,
     Gradient,
+    Mistake,
     Precision,
     Proposal,
     Rerounded,
@@ -93,7 +94,7 @@ class Run(Model):
 class TepArm(Arm):
     """An implementation of the learning rules, with what it is told."""
 
-    implementation: Literal["reference", "stacked", "fused", "legacy"] = setting(
+    implementation: Literal["reference", "stacked", "fused", "legacy", "wrong"] = setting(
         "How trials are trained: a function of scripts/tep_bp/unit.py."
     )
     solver: str | None = setting(
@@ -101,6 +102,7 @@ class TepArm(Arm):
     )
     train: Options = setting("Options of this arm, over those of `train`.", default=Options())
     faults: Faults | None = setting("The original's block and rule.", default=None)
+    mistake: Mistake | None = setting("Of a control (models/wrong.py).", default=None)
     run: Run = setting("Trials that it trains.", default=Run())
 
 
@@ -149,6 +151,12 @@ class Section(StudySettings):
     def gated(self) -> bool:
         """Whether any arm waits for the gate of the economy solver."""
         return any(arm.solver == "gated" for arm in self.arms.values())
+
+    @property
+    def compared(self) -> list[tuple[str, str]]:
+        """Arms (exact, economy) that the gate compares, by rounding of the initial weights."""
+        gate = self.gate
+        return [(gate.exact, gate.economy), *([tuple(gate.again)] if gate.again else [])]
 
     def training(self, arm: TepArm) -> Training:
         """Options of an arm's trainings."""

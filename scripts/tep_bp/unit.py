@@ -66,6 +66,15 @@ def fused(job: TrialsJob) -> Trainer:
 
 
 @implementation
+def wrong(job: TrialsJob) -> Trainer:
+    from scripts.tep_bp.models.fused.fit import fit_fused
+    from scripts.tep_bp.models.wrong import MISTAKES
+
+    learner, train, solver = MISTAKES[job.mistake], job.train, job.iterations
+    return Trainer(one_by_one, lambda data, trials: fit_fused(data, trials, train, solver, learner))
+
+
+@implementation
 def legacy(job: TrialsJob) -> Trainer:
     from scripts.tep_bp.models.legacy.legacy import fit_legacy
 
@@ -124,6 +133,12 @@ def _row(job: TrainJob, trial: Trial, fit: Fit, data: Data) -> Row:
     return row | {"parameter_hash": fit.parameter_hash}
 
 
+def late_accuracy(curve: list[float]) -> float:
+    """Mean accuracy over the last third of the epochs: of noisy trials the last one is a draw."""
+    late = curve[-max(1, len(curve) // 3) :]
+    return sum(late) / len(late)
+
+
 def _scores(held: str, fit: Fit, data: Data) -> Row:
     if held == "test":
         hits = (torch.from_numpy(fit.predicted) == data.held_y).long().tolist()
@@ -131,6 +146,7 @@ def _scores(held: str, fit: Fit, data: Data) -> Row:
     return {
         "test_accuracy": None,  # also where nobody is tested, the column is there
         "val_accuracy": fit.accuracy,
+        "late_accuracy": late_accuracy(fit.curve),
         "val_loss": fit.loss,
         "curve": fit.curve,
         "early_losses": fit.early,

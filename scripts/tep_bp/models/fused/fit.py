@@ -24,9 +24,10 @@ def fit_fused(
     """Train trials of any rules and shapes one by one, in float32; their fits in the order given.
 
     `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch, rerounded; `solver` has
-    omega, mu, free, nudged, and is not read for bp; `learner` does the steps. Hidden units are a multiple of 8. Random: weights and
-    orders of batches, by each trial's own seed. Raises ValueError for float64 data and other
-    numbers of hidden units. Departs: nothing from the reference but its rounding.
+    omega, mu, free, nudged, and is not read for bp; `learner` does the steps. Hidden units are a
+    multiple of 8. Random: weights and orders of batches, by each trial's own seed. Raises
+    ValueError for float64 data and other numbers of hidden units. Departs: nothing from the
+    reference but its rounding.
     """
     if data.dtype != torch.float32:
         raise ValueError(f"data are {data.x.dtype}: the fused trainer computes in float32 only")

@@ -31,10 +31,14 @@ class Learner:
         net.W[:] = start["W"][: len(net.W)]
         self.u = start["u"].float().numpy()
         self.activation = phases.TANH if trial.activation == "tanh" else phases.RELU
-        solver = solver if recurrent else NO_LOOP
-        omega, mu = solver.omega, solver.mu
-        self.solver = HeavyBall(omega, 1 - omega + mu, mu, solver.free, solver.nudged)
+        self.solver = self.iterations(solver if recurrent else NO_LOOP)
         self.buffer = zeros(5, fours(d + classes), LANES)
+
+    @staticmethod
+    def iterations(solver: Solver) -> HeavyBall:
+        """The solver as the compiled steps take it."""
+        omega, mu = solver.omega, solver.mu
+        return HeavyBall(omega, 1 - omega + mu, mu, solver.free, solver.nudged)
 
     def views(self, flat: np.ndarray) -> Parameters:
         """Of the parameters, or of what has their layout."""

@@ -39,12 +39,12 @@ def _check_search(section: Section) -> None:
             f"Config: {STUDY}.repeats.top is {again.top}, but {last} has {trials} trials of each "
             "rule to choose from."
         )
-    trainings, rules = again.top * again.seeds, len(search.rules)
+    trainings, rules = again.top * again.seeds, len(search.rules) * (again.rerounded + 1)
     where, remedy = f"{STUDY}.repeats", "ask for fewer or use larger blocks"
     check_size(trainings, TRAININGS, "trainings of each rule", where, "ask for fewer")
     check_size(-(-trainings // again.block) * rules, JOBS, "jobs", where, remedy)
     jobs = sum(-(-count // search.block) for _, _, count in of_search)
-    check_size(jobs * rules, JOBS, "jobs", f"{STUDY}.search.trials", remedy)
+    check_size(jobs * len(search.rules), JOBS, "jobs", f"{STUDY}.search.trials", remedy)
     if search.mode == "rounds" and search.trials % search.block:
         raise ConfigError(
             f"Config: {STUDY}.search.trials is {search.trials}; in rounds it must be a multiple "

@@ -13,6 +13,7 @@ from scripts.tep_bp.plans.stages import (
     SHARED,
     block_name,
     blocks,
+    repeat_stage,
     run_file,
     search_stages,
 )
@@ -38,7 +39,7 @@ from scripts.tep_bp.specs import (
 # Tables of the chapter, and those of which figures are drawn.
 TABLES = (
     *("anytime", "budgets", "robustness", "distribution", "importances", "heat", "repeats"),
-    *("pairs", "legacy", "by_batch", "residuals", "widths", "bias", "economy", "sanity"),
+    *("pairs", "choice", "legacy", "by_batch", "residuals", "widths", "bias", "economy", "sanity"),
 )
 DRAWN = ("anytime", "distribution", "heat", "repeats", "legacy", "residuals", "widths", "bias")
 
@@ -98,12 +99,14 @@ def _search_jobs(section: Section, seed: int, arm: str) -> dict[tuple[str, str],
                 found[arm, block_name(rule, stage, number)] = _of(
                     common, stage=stage, rows=rows, train=train
                 )
-        train = common.train.model_copy(update={"watch": False})
-        for number, (start, count) in enumerate(blocks(again.top * again.seeds, again.block)):
-            rows = PlanRows(plan=f"{rule}-repeat", start=start, count=count, widest=None)
-            found[arm, block_name(rule, "repeat", number)] = _of(
-                common, stage="repeat", rows=rows, train=train, parts=["train", "val"], held="test"
-            )
+        for rounding in range(again.rerounded + 1):
+            stage = repeat_stage(rounding)
+            train = common.train.model_copy(update={"watch": False, "rerounded": rounding})
+            for number, (start, count) in enumerate(blocks(again.top * again.seeds, again.block)):
+                rows = PlanRows(plan=f"{rule}-repeat", start=start, count=count, widest=None)
+                found[arm, block_name(rule, stage, number)] = _of(
+                    common, stage=stage, rows=rows, train=train, parts=["train", "val"], held="test"
+                )
     return found
 
 
@@ -171,6 +174,8 @@ def tables_job(section: Section, seed: int) -> TablesJob:
         stage=stage,
         trials=trials,
         repeats=section.repeats.seeds,
+        rerounded=section.repeats.rerounded,
+        margin=section.repeats.margin,
         top=section.repeats.top,
         space=section.space,
         seed=seed,
@@ -243,7 +248,8 @@ def study(section: Section, seed: int, active: bool) -> Study:
     """
     check_section(section)
     # The stage `search` is that of the arms that train a sample, whatever the mode.
-    all_stages = dict.fromkeys(["search", *(s[0] for s in search_stages(section)), "repeat"])
+    again = [repeat_stage(rounding) for rounding in range(section.repeats.rerounded + 1)]
+    all_stages = dict.fromkeys(["search", *(s[0] for s in search_stages(section)), *again])
     values = {"stage": list(all_stages), "rule": section.search.rules}
     known = Study(STUDY, section, AXES, METRICS, PHASES, values)
     if not active:

@@ -57,6 +57,18 @@ class Repeats(Model):
 
     top: int = setting("Best trials of each rule; 0 for none.", ge=0, le=100_000)
     seeds: int = setting("New seeds of each.", ge=1, le=10_000)
+    rerounded: int = setting(
+        "All of it so often again, from initial weights moved by a unit in the last place.",
+        default=0,
+        ge=0,
+        le=10,
+    )
+    margin: float = setting(
+        "Rules are equal if the mean test accuracy of the best trials is shown to differ by less.",
+        default=0.01,
+        gt=0,
+        le=1,
+    )
     block: Block = setting("Trainings per job.")
 
 

@@ -28,7 +28,7 @@ METRICS = (
         ],
         "number",
     )
-    | dict.fromkeys(["curve", "early_losses", "hits"], "list")
+    | dict.fromkeys(["curve", "early_losses", "late_hits", "hits"], "list")
     | dict.fromkeys(
         [
             *("hidden", "batch", "lr", "weight_decay", "activation", "beta", "solver", "epochs"),
@@ -78,9 +78,11 @@ class Promote(Model):
 
 
 class Repeat(Model):
-    """The best trials with new seeds."""
+    """The best trials of a rule by the shrunken score, with new seeds."""
 
     way: Literal["repeat"]
+    space: Space
+    rule: str
     top: int
     seeds: int
     seed: int
@@ -186,6 +188,8 @@ class TablesJob(Model):
     stage: str
     trials: int
     repeats: int
+    rerounded: int
+    margin: float
     top: int
     space: Space
     seed: int

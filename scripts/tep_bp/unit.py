@@ -133,12 +133,6 @@ def _row(job: TrainJob, trial: Trial, fit: Fit, data: Data) -> Row:
     return row | {"parameter_hash": fit.parameter_hash}
 
 
-def late_accuracy(curve: list[float]) -> float:
-    """Mean accuracy over the last third of the epochs: of noisy trials the last one is a draw."""
-    late = curve[-max(1, len(curve) // 3) :]
-    return sum(late) / len(late)
-
-
 def _scores(held: str, fit: Fit, data: Data) -> Row:
     if held == "test":
         hits = (torch.from_numpy(fit.predicted) == data.held_y).long().tolist()
@@ -146,7 +140,8 @@ def _scores(held: str, fit: Fit, data: Data) -> Row:
     return {
         "test_accuracy": None,  # also where nobody is tested, the column is there
         "val_accuracy": fit.accuracy,
-        "late_accuracy": late_accuracy(fit.curve),
+        "late_accuracy": sum(fit.late) / len(fit.late),
+        "late_hits": fit.late,
         "val_loss": fit.loss,
         "curve": fit.curve,
         "early_losses": fit.early,

@@ -6,6 +6,7 @@ Weights and orders are drawn by the trial's own seed (docs/studies/tep_bp.md, Mo
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from scripts.tep_bp.options import Precision
 from scripts.tep_bp.plans.space import Trial
 
 SPECTRAL_NORM = 0.5  # of the recurrent weights at the start
+Scores = Sequence[tuple[torch.Tensor, torch.Tensor]]
 PIXEL = 255.0  # a byte of 255 stands for 1
 # Losses that are compared sample by sample: before rounding has grown, and as many as say enough.
 EARLY_EPOCH, EARLY_SAMPLES = 3, 300
@@ -63,7 +65,8 @@ class Fit:
 
     `curve` and `losses` have one accuracy and one mean cross-entropy per epoch, or only the last
     where training was not watched. `early` has the cross-entropies of the first 300 held samples
-    after 3 epochs, or after the last before. `predicted` (M,) has the final class of each.
+    after 3 epochs, or after the last before; `late` (M,) how often each held sample is right in
+    the last third of the epochs. `predicted` (M,) has the final class of each.
     `diverged_epoch` is the first epoch (from 1) after which a parameter is not finite, or None.
     `cost` has fit_s, cpu_s and one <phase>_s each (data, free, nudged, update, evaluate); trials
     that were stacked share theirs equally. `audit` has what a rule with fixed points reports:
@@ -73,6 +76,7 @@ class Fit:
     curve: list[float]
     losses: list[float]
     early: list[float]
+    late: list[float]
     predicted: np.ndarray
     diverged_epoch: int | None
     parameter_hash: str
@@ -102,10 +106,21 @@ def sample_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(logits.double(), y, reduction="none")
 
 
-def watched(epochs: Sequence[torch.Tensor]) -> dict[str, list[float]]:
-    """Fields `losses` and `early` of a fit, from the losses (M,) of every epoch scored."""
-    early = epochs[:EARLY_EPOCH][-1][:EARLY_SAMPLES]
-    return {"losses": [one.mean().item() for one in epochs], "early": early.tolist()}
+def watched(scores: Scores, y: torch.Tensor) -> dict[str, Any]:
+    """Fields of a fit that tell its epochs: curve, losses, early, late and predicted.
+
+    `scores` has the classes and the cross-entropies (M,) after every epoch scored.
+    """
+    right = [(classes == y).double() for classes, _ in scores]
+    late = right[-max(1, len(right) // 3) :]
+    _, early = scores[:EARLY_EPOCH][-1]
+    return {
+        "curve": [hits.mean().item() for hits in right],
+        "losses": [losses.mean().item() for _, losses in scores],
+        "early": early[:EARLY_SAMPLES].tolist(),
+        "late": (torch.stack(late).sum(0) / len(late)).tolist(),
+        "predicted": scores[-1][0].numpy(),
+    }
 
 
 def initial(trial: Trial, inputs: int, classes: int, rerounded: int = 0) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from scripts.tep_bp.plans.ranking import LOSS, SCORE, ranked, scored
+from scripts.tep_bp.plans.ranking import LATE, LOSS, SCORE, chosen, scored
 from scripts.tep_bp.plans.space import RANGES, Space, searched
 
 CURVE = "curve"  # column of validation accuracies after each epoch
@@ -75,7 +75,7 @@ def study_of(
     study.set_user_attr("rule", rule)
     study.set_user_attr("value", SCORE)
     study.set_user_attr("ties", f"by {LOSS}, then trial")
-    if len(best := ranked(results)):
+    if LATE in results and len(best := chosen(results, 1, space, rule)):
         study.set_user_attr("chosen", int(best["trial"].iloc[0]))
     study.add_trials(frozen_trials(results, space, rule))
     return study

@@ -65,9 +65,7 @@ def _fit(
     cost = phases.columns()
     own = learner.parameters()
     return Fit(
-        curve=[(classes == data.held_y).double().mean().item() for classes, _ in scores],
-        **watched([losses for _, losses in scores]),
-        predicted=scores[-1][0].numpy(),
+        **watched(scores, data.held_y),
         diverged_epoch=diverged,
         parameter_hash=parameter_hash(own),
         n_parameters=n_parameters(own),

@@ -75,12 +75,10 @@ def loader(data: Data, trial: Trial, train: Training) -> DataLoader:
 
 
 @torch.no_grad()
-def scored(net: Perceptron, data: Data) -> tuple[torch.Tensor, float, torch.Tensor]:
-    """Classes predicted for the held samples, their accuracy and cross-entropies (M,)."""
+def scored(net: Perceptron, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
+    """Classes predicted for the held samples, and their cross-entropies (M,)."""
     logits = torch.cat([net(numbers(x)) for x in data.held_x.split(HELD_BATCH)])
-    predicted = logits.argmax(1)
-    accuracy = (predicted == data.held_y).double().mean().item()
-    return predicted, accuracy, sample_losses(logits, data.held_y)
+    return logits.argmax(1), sample_losses(logits, data.held_y)
 
 
 def finite(net: Perceptron) -> bool:
@@ -99,7 +97,7 @@ def fit_trial(data: Data, trial: Trial, train: Training, solver: Solver | None) 
     net = network(trial, data, solver, train.rerounded)
     optimizer = adam(net, trial, train)
     batches, learn = loader(data, trial, train), RULES[trial.rule]
-    curve, losses, diverged_epoch = [], [], None
+    scores, diverged_epoch = [], None
     n_steps = n_iterations = 0
     if train.proposal == "compiled":
         compile_free(net, trial, numbers(data.x[: trial.batch]))
@@ -120,9 +118,7 @@ def fit_trial(data: Data, trial: Trial, train: Training, solver: Solver | None) 
         if diverged_epoch is None and not finite(net):
             diverged_epoch = epoch
         if train.watch or epoch == train.epochs:
-            predicted, accuracy, loss = scored(net, data)
-            curve.append(accuracy)
-            losses.append(loss)
+            scores.append(scored(net, data))
         clock.lap("evaluate")
     own = {name: parameter.detach() for name, parameter in net.named_parameters()}
     found, cost = audit(own, data, trial, solver), clock.columns()
@@ -131,9 +127,7 @@ def fit_trial(data: Data, trial: Trial, train: Training, solver: Solver | None) 
     if train.proposal == "bfloat16":
         found["gradient_cosine"] = gradient_cosine(net, data, trial, train)
     return Fit(
-        curve=curve,
-        **watched(losses),
-        predicted=predicted.numpy(),
+        **watched(scores, data.held_y),
         diverged_epoch=diverged_epoch,
         parameter_hash=parameter_hash(own),
         n_parameters=n_parameters(own),

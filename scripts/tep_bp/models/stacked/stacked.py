@@ -80,16 +80,13 @@ def _fit(data: Data, trials: list[Trial], train: Training, solver: Solver | None
         if train.watch or epoch == train.epochs:
             scores.append(predict(parameters, data, activation, solver))
             phases.lap("evaluate")
-    curves = torch.stack([(classes == data.held_y).double().mean(1) for classes, _ in scores], 1)
     cost = {name: seconds / len(trials) for name, seconds in phases.columns().items()}
     fits = []
     for i, trial in enumerate(trials):
         own = parameters.of(i)
         fits.append(
             Fit(
-                curve=curves[i].tolist(),
-                **watched([losses[i] for _, losses in scores]),
-                predicted=scores[-1][0][i].numpy(),
+                **watched([(classes[i], losses[i]) for classes, losses in scores], data.held_y),
                 diverged_epoch=diverged[i],
                 parameter_hash=parameter_hash(own),
                 n_parameters=n_parameters(own),

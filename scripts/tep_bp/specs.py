@@ -21,7 +21,8 @@ PHASES = ["data", "free", "nudged", "update", "evaluate", "compile"]
 METRICS = (
     dict.fromkeys(
         [
-            *("val_accuracy", "late_accuracy", "val_loss", "test_accuracy", "diverged_epoch"),
+            *("val_accuracy", "peak_accuracy", "late_accuracy", "val_loss"),
+            *("test_accuracy", "diverged_epoch"),
             *("residual_free", "residual_free_max", "residual_nudged", "nudged_bound"),
             *("spectral_norm", "gradient_cosine", "n_parameters", "n_steps", "flops"),
             *("n_iterations", "free_iterations", "nudged_iterations"),

@@ -140,6 +140,7 @@ def _scores(held: str, fit: Fit, data: Data) -> Row:
     return {
         "test_accuracy": None,  # also where nobody is tested, the column is there
         "val_accuracy": fit.accuracy,
+        "peak_accuracy": max(fit.curve),
         "late_accuracy": sum(fit.late) / len(fit.late),
         "late_hits": fit.late,
         "val_loss": fit.loss,

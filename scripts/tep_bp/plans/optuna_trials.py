@@ -8,7 +8,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from scripts.tep_bp.plans.ranking import LATE, LOSS, SCORE, chosen, scored
+from scripts.tep_bp.plans.ranking import LOSS, SCORE, ranked, scored
 from scripts.tep_bp.plans.space import RANGES, Space, searched
 
 CURVE = "curve"  # column of validation accuracies after each epoch
@@ -66,7 +66,7 @@ def study_of(
 ) -> optuna.Study:
     """A study with the trials of one rule: in memory, unless a storage is given.
 
-    Optuna breaks ties its own way; the user attribute `chosen` is the trial that we choose.
+    Optuna breaks ties its own way; the user attribute `chosen` is the first that we rank.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -75,7 +75,7 @@ def study_of(
     study.set_user_attr("rule", rule)
     study.set_user_attr("value", SCORE)
     study.set_user_attr("ties", f"by {LOSS}, then trial")
-    if LATE in results and len(best := chosen(results, 1, space, rule)):
+    if len(best := ranked(results)):
         study.set_user_attr("chosen", int(best["trial"].iloc[0]))
     study.add_trials(frozen_trials(results, space, rule))
     return study

@@ -88,10 +88,10 @@ def test_more_trials_decide_what_fewer_left_undecided():
     few = slice(0, 6)
     part = judged(
         GATE, side("fused", SCORES).sort_values("trial")[few],
-        side("economy", SCORES + 2.5 * NOISE).sort_values("trial")[few], networks(),
+        side("economy", SCORES + 6 * NOISE).sort_values("trial")[few], networks(),
     )  # fmt: skip
     assert part["outcome"] == "undecided"
-    assert found(2.5 * NOISE)["outcome"] == "passed"
+    assert found(6 * NOISE)["outcome"] == "passed"
 
 
 def test_one_failure_outweighs_what_is_undecided():

@@ -110,7 +110,7 @@ def test_a_rule_that_lacks_a_trial_has_the_reason_and_no_numbers(rows, fault):
     bought = made["budgets"][made["budgets"]["rule"] == "bp"]
     assert bought["value"].isna().all()
     assert set(bought["reason"]) == {reason}
-    pairs = made["pairs"].set_index(["scope", "first", "second"])
+    pairs = of_rounding(made, 0)
     assert pairs.loc[("chosen", "tep", "bp"), "verdict"] == NOT_COMPARABLE
     assert pairs.loc[("chosen", "tep", "bp"), "reason"] == reason
     assert math.isnan(pairs.loc[("top", "tep", "bp"), "difference"])
@@ -256,7 +256,7 @@ def test_the_band_is_held_against_what_was_found(made):
     assert table.loc[("best", "tep"), "value"] == best["tep"]
     assert table.loc[("best", "tep"), "inside"]
     assert not table.loc[("median", "tep"), "inside"]
-    found = made["pairs"].set_index(["scope", "first", "second"])["difference"]
+    found = of_rounding(made, 0)["difference"]
     assert table.loc[("difference", "tep - bp"), "value"] == found[("chosen", "tep", "bp")]
     turned = outcome(rules=["bp", "tep"])["sanity"].set_index(["quantity", "rule"])
     assert turned.loc[("difference", "tep - bp"), "value"] == pytest.approx(

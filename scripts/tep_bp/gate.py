@@ -86,7 +86,7 @@ def error(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> np.ndarray:
     """1 less the cosine, of W_x and of W; half the squared angle where it is small."""
     names = ("W_x", "W")
     pairs = [[side[name].flatten().double() for side in (a, b)] for name in names]
-    return np.array([1 - torch.cosine_similarity(*pair, dim=0).item() for pair in pairs])
+    return np.array([max(0.0, 1 - torch.cosine_similarity(*pair, dim=0).item()) for pair in pairs])
 
 
 def judged(gate: Gate, exact: pd.DataFrame, economy: pd.DataFrame, networks: pd.DataFrame) -> Row:

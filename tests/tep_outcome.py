@@ -15,8 +15,8 @@ RULES = ("tep", "bp", "rbp")
 LEGACY = ("legacy", "legacy_per_sample", "legacy_no_stop", "legacy_centred", "legacy_repaired")
 TRIALS, REPEATS, TOP, SAMPLES = 32, 4, 3, 40
 SPEC = TablesJob(
-    arm="gated", rules=list(RULES), original=list(LEGACY), stage="search", trials=TRIALS,
-    repeats=REPEATS, rerounded=1, margin=0.01, top=TOP, space=SPACE, seed=42,
+    arm="gated", rules=list(RULES), original=list(LEGACY), proof=["truth"], stage="search",
+    trials=TRIALS, repeats=REPEATS, rerounded=1, margin=0.01, top=TOP, space=SPACE, seed=42,
     band=Band(best=[0.9, 1.0], median=[0.99, 1.0], test=[0.5, 1.0], difference=[-0.01, 0.01]),
 )  # fmt: skip
 ROUNDING = {

@@ -171,6 +171,7 @@ def tables_job(section: Section, seed: int) -> TablesJob:
         arm=section.result,
         rules=section.search.rules,
         original=_of_the_block(section),
+        proof=section.with_role("truth", "control"),
         stage=stage,
         trials=trials,
         repeats=section.repeats.seeds,

@@ -181,11 +181,15 @@ class GradientJob(Model):
 
 
 class TablesJob(Model):
-    """Whom the tables are about: the result arm at its stage, and the arms of the original."""
+    """Whom the tables are about: the result arm at its stage, and the arms of the original.
+
+    `proof`: arms that say nothing of time or fixed points, truth and controls.
+    """
 
     arm: str
     rules: list[str]
     original: list[str]
+    proof: list[str]
     stage: str
     trials: int
     repeats: int

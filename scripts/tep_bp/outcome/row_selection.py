@@ -48,6 +48,7 @@ def repeat_rows(runs: pd.DataFrame, spec: TablesJob, rounding: int = 0) -> pd.Da
 
 def beside_rows(runs: pd.DataFrame, spec: TablesJob) -> pd.DataFrame:
     """Trials of all arms with their `role`: result at its stage, other and legacy as searched."""
+    runs = runs[~runs["arm"].isin(spec.proof)]
     stage = runs["arm"].map(lambda arm: spec.stage if arm == spec.arm else SEARCH)
     rows = runs[runs["stage"] == stage]
     roles = {spec.arm: "result"} | dict.fromkeys(spec.original, "legacy")

@@ -28,8 +28,8 @@ RESULT = "economy"  # what the result runs as, if its gate passes
 DIGITS = {
     "task": "digits", "tasks": {"digits": {"kind": "digits"}}, "train": {"epochs": 6},
     "search": {"block": 6, "trials": 6, "rules": ["tep"]},
-    # Weak nudges, over which the drift of the free phase is large.
-    "space": {"hidden": [8, 16], "batch": [64, 128], "lr": [2e-3, 3e-2], "beta": [0.02, 0.1]},
+    # With relu states have no bounds, and what is wrong shows in few trials.
+    "space": {"hidden": [8, 16], "batch": [64, 128], "lr": [3e-3, 2e-2], "activation": ["relu"]},
     "arms": {arm: {"run": {"trials": 6, "block": 6, "rules": ["tep"]}} for arm in ARMS},
 }  # fmt: skip
 

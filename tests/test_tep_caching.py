@@ -63,22 +63,30 @@ def test_comments_and_time_stamps_rerun_nothing(finished_tep):
 
 def test_more_trials_run_their_block_alone_and_choose_again_whom_to_repeat(finished_tep):
     jobs, files = planned(finished_tep, "search: {trials: 6}")
-    assert jobs == {"tep_bp_propose": 3, "tep_bp_train": 4} | AFTER
+    assert jobs == {"tep_bp_propose": 3, "tep_bp_train": 6} | AFTER
     plans = {"search-002", *(f"{rule}-repeat" for rule in RULES)}
-    assert files == plans | own("002", "repeat-000")
+    assert files == plans | own("002", "repeat-000", "repeat-1-000")
 
 
 def test_more_repeats_search_nothing(finished_tep):
     jobs, files = planned(finished_tep, "repeats: {top: 2}")
-    assert jobs == {"tep_bp_propose": 2, "tep_bp_train": 4} | AFTER
-    assert files == {"tep-repeat", "bp-repeat"} | own("repeat-000", "repeat-001")
+    assert jobs == {"tep_bp_propose": 2, "tep_bp_train": 8} | AFTER
+    blocks = [f"{stage}-00{block}" for stage in ("repeat", "repeat-1") for block in (0, 1)]
+    assert files == {"tep-repeat", "bp-repeat"} | own(*blocks)
+
+
+def test_one_more_rounding_trains_itself_alone(finished_tep):
+    jobs, files = planned(finished_tep, "repeats: {rerounded: 2}")
+    assert jobs == {"tep_bp_train": 2} | AFTER
+    assert files == own("repeat-2-000")
 
 
 def test_halving_trains_rungs_and_repeats_and_spares_the_other_arms(finished_tep):
     jobs, files = planned(finished_tep, "search: {mode: halving}")
-    assert jobs == {"tep_bp_propose": 4, "tep_bp_train": 8} | AFTER
+    assert jobs == {"tep_bp_propose": 4, "tep_bp_train": 10} | AFTER
     plans = {f"{rule}-{stage}" for rule in RULES for stage in ("rung1", "repeat")}
-    assert files == plans | own("rung0-000", "rung0-001", "rung1-000", "repeat-000")
+    blocks = ["rung0-000", "rung0-001", "rung1-000", "repeat-000", "repeat-1-000"]
+    assert files == plans | own(*blocks)
 
 
 def test_an_edit_of_the_start_trains_everything_and_samples_and_loads_nothing(finished_tep):
@@ -92,7 +100,7 @@ def test_an_edit_of_the_start_trains_everything_and_samples_and_loads_nothing(fi
 
 
 # Those that wait for the gate.
-GATED_JOBS = {f"{ARM}/tep-{name}" for name in ("000", "001", "repeat-000")}
+GATED_JOBS = {f"{ARM}/tep-{name}" for name in ("000", "001", "repeat-000", "repeat-1-000")}
 
 
 @pytest.mark.parametrize(
@@ -100,13 +108,15 @@ GATED_JOBS = {f"{ARM}/tep-{name}" for name in ("000", "001", "repeat-000")}
     [
         (
             *("models/reference/learning_rules.py", "(2 * span)", "(span * 2)"),
-            {"reference/tep-000", "reference/bp-000"},
+            {f"{arm}/{rule}-000" for arm in ("reference", "truth") for rule in RULES},
         ),
         ("models/legacy/two_phases.py", "// 10", "// 11", {"legacy/tep-000"}),
-        ("models/stacked/gradients.py", "mul_(0.5)", "mul_(0.25)", GATED_JOBS),
+        ("models/wrong.py", "= 0\n", "= 0.0\n", {"dropped_nudge/tep-000"}),
+        ("models/stacked/gradients.py", "mul_(0.5)", "mul_(0.25)", set()),
+        ("gate.py", "SAMPLES = 256", "SAMPLES = 255", GATED_JOBS),
         ("unit.py", "Trainer(groups, lambda", "Trainer((groups), lambda", set()),
     ],
-    ids=["module of an arm", "of another", "of an arm that is off, and of the gate", "layout"],
+    ids=["module of arms", "of another", "of a control", "of an arm that is off", "gate", "layout"],
 )
 def test_an_edit_of_one_implementation_trains_its_arms_alone(
     finished_tep, file, old, new, expected
@@ -145,7 +155,7 @@ def test_another_task_keeps_the_sampled_plans_alone(finished_tep):
 
 def test_a_margin_of_the_gate_judges_again_and_trains_who_waits_for_it(finished_tep):
     jobs, files = planned(finished_tep, "gate: {margin: 0.01}")
-    assert jobs == {"tep_bp_gate": 1, "tep_bp_train": 3, "tep_bp_propose": 1} | AFTER | MEASURED
+    assert jobs == {"tep_bp_gate": 1, "tep_bp_train": 4, "tep_bp_propose": 1} | AFTER | MEASURED
     assert files == {"tep-repeat"} | GATED_JOBS
 
 

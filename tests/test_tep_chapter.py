@@ -12,7 +12,7 @@ from scripts.lib.page import extras
 from scripts.tep_bp.draw import CHARTS
 from scripts.tep_bp.jobs import TABLES
 from tests.chapters import rendered, words
-from tests.tep_outcome import FAILED, outcome, runs
+from tests.tep_outcome import FAILED, GATE, ROUNDING, outcome, runs
 
 
 def chapter(tables: dict | None = None, **study) -> str:
@@ -87,12 +87,32 @@ def test_verdicts_are_those_of_the_table_and_follow_its_interval(tables):
         pairs = tables["pairs"].assign(verdict=verdict)
         return words(chapter({**tables, "pairs": pairs}))
 
-    assert "; tep is higher. Wilcoxon" in said("higher")
-    assert "; tep is lower. Wilcoxon" in said("lower")
-    none = said("no difference found")
-    assert "; no difference found. Wilcoxon" in none
-    assert "not equality" in none
-    assert "not equality" not in said("higher")
+    assert "; tep is higher. Trained again from re-rounded weights" in said("higher")
+    assert "; tep is lower. Trained again" in said("lower")
+    equal, undecided = said("equal"), said("undecided")
+    assert "; equal within the margin. Trained again" in equal
+    assert "equal to the last digit" in equal
+    assert "; undecided. Trained again" in undecided
+    assert "the interval reaches over the margin" in undecided
+    for text in ("equal to the last digit", "the interval reaches over the margin"):
+        assert text not in said("higher")
+
+
+def test_a_verdict_that_does_not_survive_re_rounding_is_cried_out(tables):
+    def said(survives: bool | float) -> str:
+        return words(chapter({**tables, "pairs": tables["pairs"].assign(survives=survives)}))
+
+    assert "the verdict is the same. Wilcoxon" in said(True)
+    assert "the verdict is ANOTHER. Wilcoxon" in said(False)
+    assert "Trained again" not in said(float("nan"))
+
+
+def test_the_luck_of_the_choice_is_told(tables):
+    row = tables["choice"].iloc[0]
+    assert (
+        f"{row.rule} has the same first trial in {100 * row.stays:.0f} % of draws "
+        f"({row.others} others are first in some) and on average {row.overlap:.1f} of the same 3"
+    ) in words(chapter(tables))
 
 
 def test_missing_trials_are_told_with_the_reason_and_without_numbers():
@@ -114,22 +134,27 @@ def test_a_gate_that_failed_is_cried_out_and_one_that_passed_is_not(tables):
     read = words(chapter(outcome(gate=FAILED)))
     assert "GATE FAILED" in read
     assert read.count("falls back to the plain solver") == 2
-    assert "cosine 0.9 is below 0.999" in read
+    assert "share 0.3 is above 0.1" in read
+    assert "Roundings have DIFFERENT outcomes." in read
     assert "CONTRADICTION Trials of the result ran with economy" in read
     passed = words(chapter(tables))
     assert "FAILED" not in passed
     assert "falls back" not in passed
     assert "CONTRADICTION" not in passed
     assert "It passed; the result ran with the economy solver" in passed
-    row = "economy | passed | 60 | +0.06 | -0.14 to +0.26 | 8 of 10 | 12 |"
-    assert f"{row} 0.99950 | 0.99810 | 0.99720 |" in passed
+    assert "Every rounding has the same outcome." in passed
+    for rounding, n in enumerate([60, 59]):
+        row = f"{rounding} | passed | {n} | +0.06 | -0.14 to +0.26 | 12 | 0.040 | 0.030 to 0.060 |"
+        assert f"{row} 0.99950 | 0.99810 | 0.99720 | 8 of 10 |" in passed
 
 
-def test_a_gate_without_numbers_has_dashes():
-    gate = {"solver": "plain", "passed": False, "reasons": ["economy did not run"]}
+def test_an_undecided_gate_without_numbers_has_dashes():
+    nothing = dict.fromkeys(ROUNDING, None) | {"outcome": "undecided", "top_overlap": 0, "top": 0}
+    gate = GATE | {"outcome": "undecided", "solver": "plain", "roundings": [nothing]}
     text = chapter(outcome(gate=gate))
     assert_sound(text)
-    assert "plain | FAILED | - | - | - | - | - | - | - | - |" in words(text)
+    assert "GATE UNDECIDED" in words(text)
+    assert "0 | UNDECIDED | - | - | - | - | - | - | - | - | - | 0 of 0 |" in words(text)
 
 
 @pytest.mark.parametrize("rules", [["tep"], ["bp"], ["tep", "bp"], ["bp", "rbp"]])
@@ -172,7 +197,7 @@ def test_the_last_rung_is_said_to_be_one_of_survivors():
 def test_quantities_outside_the_band_are_cried_out(tables):
     read = words(chapter(tables))
     assert f"OUTSIDE {tables['sanity']['inside'].eq(False).sum()} of 10 quantities" in read
-    assert "tep | median | 0.936 | 0.990 to 1.000 | NO |" in read
+    assert "tep | median | 0.938 | 0.990 to 1.000 | NO |" in read
     inside = tables["sanity"].assign(inside=True)
     assert "OUTSIDE" not in words(chapter({**tables, "sanity": inside}))
 

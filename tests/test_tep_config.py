@@ -178,18 +178,18 @@ CHANGES = {
     ),
     "arm without trials": ({"arms.stacked.run": {}}, "arms.stacked.run needs the key trials", "."),
     "sample beyond the first block": (
-        {"arms.stacked.run.trials": 151},
-        "arms.stacked.run.trials is 151",
+        {"arms.fused.run.trials": 151},
+        "arms.fused.run.trials is 151",
         "first block of the search has 150",
     ),
     "sample of few trials": (
         {"search.trials": 20},
-        "arms.reference.run.trials is 30",
+        "arms.fused.run.trials is 32",
         "first block of the search has 20",
     ),
     "rule that is not searched": (
-        {"search.rules": ["tep", "bp"], "arms.stacked.run.rules": ["rbp"]},
-        "arms.stacked.run.rules is 'rbp'",
+        {"search.rules": ["tep", "bp"], "arms.fused.run.rules": ["rbp"]},
+        "arms.fused.run.rules is 'rbp'",
         "Use one of: tep, bp",
     ),
     "gate of an arm that is off": (
@@ -201,6 +201,26 @@ CHANGES = {
         {"arms.fused.run.rules": ["bp"]},
         "gate.exact is fused, which trains no trial of tep",
         "tep_bp.arms.fused.run",
+    ),
+    "half a pair of the gate": (
+        {"gate.again": ["fused_again"]},
+        "gate.again is ['fused_again']",
+        "name two arms",
+    ),
+    "gate again of an arm that is off": (
+        {"arms.economy_again.run": {"trials": 0}},
+        "gate.again[1] is economy_again, which trains no trial of tep",
+        "give it some",
+    ),
+    "mistake of another implementation": (
+        {"arms.fused.mistake": "lost_sign"},
+        "tep_bp.arms.fused: the implementation wrong",
+        "has a mistake",
+    ),
+    "float64 of another implementation": (
+        {"arms.fused.train": {"precision": "double"}},
+        "arms.fused.train.precision is double",
+        "fused has only single",
     ),
     "gate of an unknown arm": ({"gate.exact": "plain"}, "gate.exact is 'plain'", "Use one of"),
     "measurement of an unknown task": (

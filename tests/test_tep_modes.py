@@ -51,7 +51,8 @@ def test_every_plan_reads_runs_that_a_job_makes_and_every_job_a_plan(mode):
 
 def test_the_gate_reads_jobs_of_tep_by_both_arms_and_is_absent_without_them():
     config = configuration()
-    arms = [config.gate.exact, config.gate.economy]
+    arms = [arm for pair in config.compared for arm in pair]
+    assert arms == ["fused", "economy", "fused_again", "economy_again"]
     assert gate_reads(config) == [f"<results>/tep_bp/runs/{arm}/tep-000.parquet" for arm in arms]
     assert {(arm, "tep-000") for arm in arms} <= jobs(config, SEED).keys()
     for arm in arms:

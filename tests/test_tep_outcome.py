@@ -16,9 +16,20 @@ from scripts.tep_bp.outcome.anytime import anytime
 from scripts.tep_bp.outcome.reevaluation import compare, summed
 from scripts.tep_bp.outcome.row_selection import complete, repeat_rows
 from scripts.tep_bp.outcome.sanity import sanity
+from scripts.tep_bp.plans import ranking
 from scripts.tep_bp.tables import all_tables
 from tests.stages import run_stage
-from tests.tep_outcome import GATE, LEGACY, RULES, SPEC, gradient, outcome, runs, searched
+from tests.tep_outcome import (
+    GATE,
+    LEGACY,
+    RULES,
+    SAMPLES,
+    SPEC,
+    gradient,
+    outcome,
+    runs,
+    searched,
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +110,7 @@ def test_a_rule_that_lacks_a_trial_has_the_reason_and_no_numbers(rows, fault):
     bought = made["budgets"][made["budgets"]["rule"] == "bp"]
     assert bought["value"].isna().all()
     assert set(bought["reason"]) == {reason}
-    pairs = made["pairs"].set_index(["scope", "first", "second"])
+    pairs = of_rounding(made, 0)
     assert pairs.loc[("chosen", "tep", "bp"), "verdict"] == NOT_COMPARABLE
     assert pairs.loc[("chosen", "tep", "bp"), "reason"] == reason
     assert math.isnan(pairs.loc[("top", "tep", "bp"), "difference"])
@@ -157,8 +168,9 @@ def test_repeats_have_students_interval_and_the_score_they_were_chosen_by(rows, 
     assert (row["low"], row["high"]) == pytest.approx(
         (values.mean() - reach, values.mean() + reach)
     )
-    best = searched(rows, "bp").sort_values("val_accuracy", ascending=False)
-    assert (row["chosen"], row["val_accuracy"]) == tuple(best[["trial", "val_accuracy"]].iloc[1])
+    best = ranking.chosen(searched(rows, "bp"), 3, SPEC.space, "bp").iloc[1]
+    keys = ["val_accuracy", "shrunken_accuracy"]
+    assert [row["chosen"], *row[keys]] == [best["trial"], *best[keys]]
 
 
 def test_a_configuration_that_lacks_a_repeat_has_no_mean(rows):
@@ -166,7 +178,7 @@ def test_a_configuration_that_lacks_a_repeat_has_no_mean(rows):
     row = made["repeats"].set_index(["rule", "rank"]).loc[("tep", 0)]
     assert row["reason"] == "tep: 1 of 4 repeats are missing"
     assert math.isnan(row["test_accuracy"])
-    pairs = made["pairs"].set_index(["scope", "first", "second"])
+    pairs = of_rounding(made, 0)
     assert pairs.loc[("chosen", "tep", "bp"), "reason"] == "tep: 1 of 4 repeats are missing"
     assert pairs.loc[("top", "tep", "bp"), "reason"] == "tep: 1 of 4 repeats are missing"
     assert pairs.loc[("chosen", "bp", "rbp"), "reason"] == ""
@@ -174,22 +186,50 @@ def test_a_configuration_that_lacks_a_repeat_has_no_mean(rows):
 
 def test_pairs_are_those_of_the_validation_chosen_configurations(rows, made):
     again = repeat_rows(complete(rows), SPEC)
-    direct = compare(again[again["rank"] == 0], "tep", "bp", SPEC.repeats, SPEC.seed)
-    row = made["pairs"].set_index(["scope", "first", "second"]).loc[("chosen", "tep", "bp")]
+    direct = compare(again[again["rank"] == 0], "tep", "bp", SPEC.repeats, SPEC.seed, SPEC.margin)
+    row = of_rounding(made, 0).loc[("chosen", "tep", "bp")]
     assert {name: row[name] for name in direct} == direct
+
+
+def of_rounding(made: dict[str, pd.DataFrame], rounding: int) -> pd.DataFrame:
+    pairs = made["pairs"]
+    return pairs[pairs["rounding"] == rounding].set_index(["scope", "first", "second"])
+
+
+def test_every_rounding_has_its_pairs_and_a_verdict_survives_where_all_have_it(rows, made):
+    first, second = of_rounding(made, 0), of_rounding(made, 1)
+    assert list(first.index) == list(second.index)
+    assert (first["difference"] != second["difference"]).all()
+    assert (first["survives"] == (first["verdict"] == second["verdict"])).all()
+    best = rows["stage"].eq("repeat-1") & rows["rule"].eq("bp")
+    worse = rows.copy()
+    worse["hits"] = [[0] * SAMPLES if b else h for b, h in zip(best, rows["hits"], strict=True)]
+    pairs = of_rounding(outcome(worse), 1)
+    assert pairs.loc[("top", "tep", "bp"), ["verdict", "survives"]].tolist() == ["higher", False]
+    assert outcome(rows, rerounded=0)["pairs"]["survives"].isna().all()
+
+
+def test_how_often_another_trial_would_be_chosen_is_told(made):
+    table = made["choice"].set_index("rule")
+    for rule in RULES:
+        row = table.loc[rule]
+        assert (row["top"], row["draws"]) == (3, 500)
+        assert 0 < row["stays"] < 1
+        assert 1 <= row["others"] < 32
+        assert row["stays"] <= row["overlap"] <= 3
 
 
 def test_the_mean_over_ranks_keeps_a_test_sample_one_sample(rows, made):
     again = repeat_rows(complete(rows), SPEC)
-    row = made["pairs"].set_index(["scope", "first", "second"]).loc[("top", "tep", "bp")]
+    row = of_rounding(made, 0).loc[("top", "tep", "bp")]
     means = again.groupby("rule")["test_accuracy"].mean()
     assert row["difference"] == pytest.approx(means["tep"] - means["bp"])
     assert (row["samples"], row["configurations"]) == (40, 3)
     # Equal configurations at all ranks are no more evidence than one of them.
     one = again[again["rank"] == 0]
     copies = pd.concat([one.assign(rank=rank) for rank in range(3)], ignore_index=True)
-    tripled = compare(summed(copies, 3), "tep", "bp", 4, 42)
-    single = compare(one, "tep", "bp", 4, 42)
+    tripled = compare(summed(copies, 3), "tep", "bp", 4, 42, 0.01)
+    single = compare(one, "tep", "bp", 4, 42, 0.01)
     assert tripled["high"] / 3 == pytest.approx(single["high"])
     assert tripled["low"] / 3 == pytest.approx(single["low"])
 
@@ -216,7 +256,7 @@ def test_the_band_is_held_against_what_was_found(made):
     assert table.loc[("best", "tep"), "value"] == best["tep"]
     assert table.loc[("best", "tep"), "inside"]
     assert not table.loc[("median", "tep"), "inside"]
-    found = made["pairs"].set_index(["scope", "first", "second"])["difference"]
+    found = of_rounding(made, 0)["difference"]
     assert table.loc[("difference", "tep - bp"), "value"] == found[("chosen", "tep", "bp")]
     turned = outcome(rules=["bp", "tep"])["sanity"].set_index(["quantity", "rule"])
     assert turned.loc[("difference", "tep - bp"), "value"] == pytest.approx(

@@ -39,12 +39,12 @@ def _check_search(section: Section) -> None:
             f"Config: {STUDY}.repeats.top is {again.top}, but {last} has {trials} trials of each "
             "rule to choose from."
         )
-    trainings, rules = again.top * again.seeds, len(search.rules)
+    trainings, rules = again.top * again.seeds, len(search.rules) * (again.rerounded + 1)
     where, remedy = f"{STUDY}.repeats", "ask for fewer or use larger blocks"
     check_size(trainings, TRAININGS, "trainings of each rule", where, "ask for fewer")
     check_size(-(-trainings // again.block) * rules, JOBS, "jobs", where, remedy)
     jobs = sum(-(-count // search.block) for _, _, count in of_search)
-    check_size(jobs * rules, JOBS, "jobs", f"{STUDY}.search.trials", remedy)
+    check_size(jobs * len(search.rules), JOBS, "jobs", f"{STUDY}.search.trials", remedy)
     if search.mode == "rounds" and search.trials % search.block:
         raise ConfigError(
             f"Config: {STUDY}.search.trials is {search.trials}; in rounds it must be a multiple "
@@ -60,10 +60,14 @@ def _check_arm(where: str, arm: TepArm, section: Section) -> None:
             f"Config: {where}: the implementation legacy takes faults and no solver, others the "
             "reverse."
         )
+    if (method == "wrong") != (arm.mistake is not None):
+        raise ConfigError(
+            f"Config: {where}: the implementation wrong, and it alone, has a mistake."
+        )
     if arm.solver is not None:
         check_member(arm.solver, [*type(section.solvers).model_fields, "gated"], f"{where}.solver")
     train = section.training(arm)
-    for key, only in (("difference", "centred"), ("proposal", "none")):
+    for key, only in (("difference", "centred"), ("proposal", "none"), ("precision", "single")):
         if method != "reference" and getattr(train, key) != only:
             raise ConfigError(
                 f"Config: {where}.train.{key} is {getattr(train, key)}; the implementation "
@@ -121,8 +125,15 @@ def _check_workload(where: str, workload: TepWorkload, section: Section) -> None
 
 
 def _check_gate(section: Section) -> None:
-    for key in ("exact", "economy"):
-        arm = getattr(section.gate, key)
+    gate = section.gate
+    if len(gate.again) == 1:
+        raise ConfigError(
+            f"Config: {STUDY}.gate.again is {gate.again}; name two arms, the exact one first, or "
+            "none."
+        )
+    named = {"exact": gate.exact, "economy": gate.economy}
+    named |= {f"again[{place}]": arm for place, arm in enumerate(gate.again)}
+    for key, arm in named.items():
         check_member(arm, section.arms, f"{STUDY}.gate.{key}")
         if not section.trains_tep(arm):
             raise ConfigError(

@@ -13,6 +13,7 @@ from scripts.tep_bp.plans.stages import (
     SHARED,
     block_name,
     blocks,
+    repeat_stage,
     run_file,
     search_stages,
 )
@@ -24,6 +25,7 @@ from scripts.tep_bp.specs import (
     NO_SOLVER,
     PHASES,
     STUDY,
+    Compared,
     ExportJob,
     GateJob,
     GradientJob,
@@ -37,7 +39,7 @@ from scripts.tep_bp.specs import (
 # Tables of the chapter, and those of which figures are drawn.
 TABLES = (
     *("anytime", "budgets", "robustness", "distribution", "importances", "heat", "repeats"),
-    *("pairs", "legacy", "by_batch", "residuals", "widths", "bias", "economy", "sanity"),
+    *("pairs", "choice", "legacy", "by_batch", "residuals", "widths", "bias", "economy", "sanity"),
 )
 DRAWN = ("anytime", "distribution", "heat", "repeats", "legacy", "residuals", "widths", "bias")
 
@@ -65,6 +67,7 @@ def trials_job(section: Section, seed: int, arm: str, rule: str) -> TrialsJob:
         solver=solver,
         solvers={name: getattr(section.solvers, name) for name in names},
         faults=options.faults,
+        mistake=options.mistake,
         parts=["train"],
         held="val",
         max_stack_elements=section.max_stack_elements,
@@ -96,12 +99,14 @@ def _search_jobs(section: Section, seed: int, arm: str) -> dict[tuple[str, str],
                 found[arm, block_name(rule, stage, number)] = _of(
                     common, stage=stage, rows=rows, train=train
                 )
-        train = common.train.model_copy(update={"watch": False})
-        for number, (start, count) in enumerate(blocks(again.top * again.seeds, again.block)):
-            rows = PlanRows(plan=f"{rule}-repeat", start=start, count=count, widest=None)
-            found[arm, block_name(rule, "repeat", number)] = _of(
-                common, stage="repeat", rows=rows, train=train, parts=["train", "val"], held="test"
-            )
+        for rounding in range(again.rerounded + 1):
+            stage = repeat_stage(rounding)
+            train = common.train.model_copy(update={"watch": False, "rerounded": rounding})
+            for number, (start, count) in enumerate(blocks(again.top * again.seeds, again.block)):
+                rows = PlanRows(plan=f"{rule}-repeat", start=start, count=count, widest=None)
+                found[arm, block_name(rule, stage, number)] = _of(
+                    common, stage=stage, rows=rows, train=train, parts=["train", "val"], held="test"
+                )
     return found
 
 
@@ -130,14 +135,19 @@ def _sample_jobs(section: Section, seed: int, arm: str) -> dict[tuple[str, str],
 
 def gate_job(section: Section) -> GateJob:
     """Whose runs the gate compares, and what they have to show."""
-    gate, solvers = section.gate, section.solvers
-    train = section.train.model_dump() | {"epochs": gate.epochs, "watch": False}
-    return GateJob(gate=gate, plain=solvers.plain, economy=solvers.economy, train=train)
+    gate, solvers, changes = section.gate, section.solvers, {"watch": False}
+    compared = []
+    for exact, economy in section.compared:
+        train = section.training(section.arms[exact]).model_copy(
+            update=changes | {"epochs": gate.epochs}
+        )
+        compared.append(Compared(exact=exact, economy=economy, train=train))
+    return GateJob(gate=gate, plain=solvers.plain, economy=solvers.economy, compared=compared)
 
 
 def gate_reads(section: Section) -> list[str]:
-    """Run files of the two arms that the gate compares; none unless both have trials."""
-    arms = (section.gate.exact, section.gate.economy)
+    """Run files of the arms that the gate compares; none unless all have trials."""
+    arms = [arm for pair in section.compared for arm in pair]
     if not all(map(section.trains_tep, arms)):
         return []
     return [
@@ -161,9 +171,12 @@ def tables_job(section: Section, seed: int) -> TablesJob:
         arm=section.result,
         rules=section.search.rules,
         original=_of_the_block(section),
+        proof=section.with_role("truth", "control"),
         stage=stage,
         trials=trials,
         repeats=section.repeats.seeds,
+        rerounded=section.repeats.rerounded,
+        margin=section.repeats.margin,
         top=section.repeats.top,
         space=section.space,
         seed=seed,
@@ -216,7 +229,7 @@ def measured_tasks(section: Section) -> list[str]:
 
 def kernel_of(job: TrialsJob) -> list[str]:
     """The folder of compiled code, where a job needs it."""
-    return [f"{FOLDER}/numba"] if job.implementation == "fused" else []
+    return [f"{FOLDER}/numba"] if job.implementation in ("fused", "wrong") else []
 
 
 def gate_of(job: TrialsJob) -> list[str]:
@@ -236,7 +249,8 @@ def study(section: Section, seed: int, active: bool) -> Study:
     """
     check_section(section)
     # The stage `search` is that of the arms that train a sample, whatever the mode.
-    all_stages = dict.fromkeys(["search", *(s[0] for s in search_stages(section)), "repeat"])
+    again = [repeat_stage(rounding) for rounding in range(section.repeats.rerounded + 1)]
+    all_stages = dict.fromkeys(["search", *(s[0] for s in search_stages(section)), *again])
     values = {"stage": list(all_stages), "rule": section.search.rules}
     known = Study(STUDY, section, AXES, METRICS, PHASES, values)
     if not active:

@@ -76,6 +76,6 @@ def run(job: dict[str, Any], inputs: dict[str, list[Path]]) -> list[Row]:
     """A row for each unit; a trial that diverges is trained to its end, so all are `ok`."""
     spec = solved(MeasuredJob.model_validate(job), inputs["gate"])
     tasks = {path.stem: path for path in inputs["tasks"]}
-    data = data_of(task_at(tasks[spec.task]), ["train"], "val")
+    data = data_of(task_at(tasks[spec.task]), ["train"], "val", spec.train.precision)
     done = WORK[spec.work](spec, data, drawn(spec, spec.units))
     return [{"status": "ok"} | row for row in done]

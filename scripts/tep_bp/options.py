@@ -9,6 +9,9 @@ from scripts.tep_bp.plans.space import Activation
 
 Difference = Literal["centred", "one_sided"]
 Proposal = Literal["none", "compiled", "bfloat16", "warm_start"]
+Mistake = Literal["dropped_nudge", "lost_sign", "full_batch"]
+Precision = Literal["single", "double"]
+Rerounded = Annotated[int, Field(ge=0, le=1_000)]
 Positive = Annotated[float, Field(gt=0)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Iterations = Annotated[int, Field(ge=1, le=100_000)]
@@ -29,6 +32,14 @@ class Train(Model):
     workers: int = setting("DataLoader processes of the reference.", ge=0, le=1_024)
     persistent: bool = setting("Keep them from epoch to epoch.")
     proposal: Proposal = setting("The original's for the free phase of tep (reference only).")
+    precision: Precision = setting(
+        "Samples, weights and all between in float32 or float64 (reference only).",
+        default="single",
+    )
+    rerounded: Rerounded = setting(
+        "Initial weights moved by one unit in the last place, in directions of this number; 0 not.",
+        default=0,
+    )
 
 
 class Training(Train):
@@ -70,9 +81,13 @@ class Gate(Model):
 
     exact: Name = setting("Arm with the plain solver.")
     economy: Name = setting("Arm with the economy solver.")
-    margin: float = setting("Largest mean change of the validation accuracy.", ge=0)
-    overlap: int = setting("Least number of the best ten trials that agree.", ge=0, le=10)
-    cosine: float = setting("Least median cosine of the two solvers' gradients.", le=1)
+    again: Annotated[list[Name], Field(max_length=2)] = setting(
+        "The same two arms from initial weights rounded otherwise; none, if empty.", default=[]
+    )
+    margin: float = setting("Largest mean change of the late validation accuracy.", gt=0)
+    share: float = setting(
+        "Largest error that the solver adds to a gradient, in that of the draw of a batch.", gt=0
+    )
     networks: int = setting("Trained networks whose gradients are compared.", ge=1, le=1_000)
     epochs: Epochs = setting("Epochs of their training.")
     beta: Positive = setting("Largest beta of these networks.")

@@ -11,7 +11,7 @@ import pandas as pd
 from scripts.lib.stage import stage
 from scripts.lib.table_files import write_table
 from scripts.tep_bp.plans.proposals import promoted, propose, repeated
-from scripts.tep_bp.plans.ranking import top
+from scripts.tep_bp.plans.ranking import chosen
 from scripts.tep_bp.plans.sampling import COLUMNS, trials
 from scripts.tep_bp.specs import Ask, Promote, ProposeJob, Repeat, Sample
 
@@ -25,7 +25,7 @@ def proposed(how: Sample | Ask | Promote | Repeat, runs: pd.DataFrame) -> pd.Dat
     if isinstance(how, Promote):
         return promoted(runs, how.keep)
     # Numbered by rank, then repeat.
-    best = top(runs, how.top)[COLUMNS].rename(columns={"trial": "chosen"})
+    best = chosen(runs, how.top, how.space, how.rule)[COLUMNS].rename(columns={"trial": "chosen"})
     again = repeated(best.assign(rank=range(len(best))), how.seeds, how.seed)
     return again.assign(trial=again["rank"] * how.seeds + again["repeat"])
 

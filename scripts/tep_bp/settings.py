@@ -17,7 +17,10 @@ from scripts.tep_bp.options import (
     Faults,
     Gate,
     Gradient,
+    Mistake,
+    Precision,
     Proposal,
+    Rerounded,
     Solver,
     Train,
     Training,
@@ -54,6 +57,18 @@ class Repeats(Model):
 
     top: int = setting("Best trials of each rule; 0 for none.", ge=0, le=100_000)
     seeds: int = setting("New seeds of each.", ge=1, le=10_000)
+    rerounded: int = setting(
+        "All of it so often again, from initial weights moved by a unit in the last place.",
+        default=0,
+        ge=0,
+        le=10,
+    )
+    margin: float = setting(
+        "Rules are equal if the mean test accuracy of the best trials is shown to differ by less.",
+        default=0.01,
+        gt=0,
+        le=1,
+    )
     block: Block = setting("Trainings per job.")
 
 
@@ -65,6 +80,8 @@ class Options(Model):
     workers: int | None = setting("Instead of train.workers.", default=None, ge=0, le=1_024)
     persistent: bool | None = setting("Instead of train.persistent.", default=None)
     proposal: Proposal | None = setting("Instead of train.proposal.", default=None)
+    precision: Precision | None = setting("Instead of train.precision.", default=None)
+    rerounded: Rerounded | None = setting("Instead of train.rerounded.", default=None)
 
 
 class Solvers(Model):
@@ -89,7 +106,7 @@ class Run(Model):
 class TepArm(Arm):
     """An implementation of the learning rules, with what it is told."""
 
-    implementation: Literal["reference", "stacked", "fused", "legacy"] = setting(
+    implementation: Literal["reference", "stacked", "fused", "legacy", "wrong"] = setting(
         "How trials are trained: a function of scripts/tep_bp/unit.py."
     )
     solver: str | None = setting(
@@ -97,6 +114,7 @@ class TepArm(Arm):
     )
     train: Options = setting("Options of this arm, over those of `train`.", default=Options())
     faults: Faults | None = setting("The original's block and rule.", default=None)
+    mistake: Mistake | None = setting("Of a control (models/wrong.py).", default=None)
     run: Run = setting("Trials that it trains.", default=Run())
 
 
@@ -145,6 +163,12 @@ class Section(StudySettings):
     def gated(self) -> bool:
         """Whether any arm waits for the gate of the economy solver."""
         return any(arm.solver == "gated" for arm in self.arms.values())
+
+    @property
+    def compared(self) -> list[tuple[str, str]]:
+        """Arms (exact, economy) that the gate compares, by rounding of the initial weights."""
+        gate = self.gate
+        return [(gate.exact, gate.economy), *([tuple(gate.again)] if gate.again else [])]
 
     def training(self, arm: TepArm) -> Training:
         """Options of an arm's trainings."""

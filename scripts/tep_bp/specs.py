@@ -11,7 +11,7 @@ from pydantic import Field
 from scripts.lib.training_job import TrainingJob
 from scripts.lib.typed import Model
 from scripts.tep_bp.data.store import TaskSettings
-from scripts.tep_bp.options import Band, Faults, Gate, Gradient, Solver, Training
+from scripts.tep_bp.options import Band, Faults, Gate, Gradient, Mistake, Solver, Training
 from scripts.tep_bp.plans.space import Space
 
 STUDY = "tep_bp"
@@ -21,14 +21,15 @@ PHASES = ["data", "free", "nudged", "update", "evaluate", "compile"]
 METRICS = (
     dict.fromkeys(
         [
-            *("val_accuracy", "val_loss", "test_accuracy", "diverged_epoch"),
+            *("val_accuracy", "peak_accuracy", "late_accuracy", "val_loss"),
+            *("test_accuracy", "diverged_epoch"),
             *("residual_free", "residual_free_max", "residual_nudged", "nudged_bound"),
             *("spectral_norm", "gradient_cosine", "n_parameters", "n_steps", "flops"),
             *("n_iterations", "free_iterations", "nudged_iterations"),
         ],
         "number",
     )
-    | dict.fromkeys(["curve", "early_losses", "hits"], "list")
+    | dict.fromkeys(["curve", "early_losses", "late_hits", "hits"], "list")
     | dict.fromkeys(
         [
             *("hidden", "batch", "lr", "weight_decay", "activation", "beta", "solver", "epochs"),
@@ -78,9 +79,11 @@ class Promote(Model):
 
 
 class Repeat(Model):
-    """The best trials with new seeds."""
+    """The best trials of a rule by the shrunken score, with new seeds."""
 
     way: Literal["repeat"]
+    space: Space
+    rule: str
     top: int
     seeds: int
     seed: int
@@ -114,6 +117,7 @@ class TrialsJob(TrainingJob):
     solver: str
     solvers: dict[str, Solver]
     faults: Faults | None
+    mistake: Mistake | None
     parts: list[Part]
     held: Part
     max_stack_elements: int
@@ -150,13 +154,21 @@ class MeasuredJob(TrialsJob):
     trials: int
 
 
+class Compared(Model):
+    """Two arms with one rounding of the initial weights, and how networks like theirs train."""
+
+    exact: str
+    economy: str
+    train: Training
+
+
 class GateJob(Model):
     """Whose runs the gate compares, and what they have to show."""
 
     gate: Gate
     plain: Solver
     economy: Solver
-    train: Training
+    compared: list[Compared]
 
 
 class GradientJob(Model):
@@ -169,14 +181,20 @@ class GradientJob(Model):
 
 
 class TablesJob(Model):
-    """Whom the tables are about: the result arm at its stage, and the arms of the original."""
+    """Whom the tables are about: the result arm at its stage, and the arms of the original.
+
+    `proof`: arms that say nothing of time or fixed points, truth and controls.
+    """
 
     arm: str
     rules: list[str]
     original: list[str]
+    proof: list[str]
     stage: str
     trials: int
     repeats: int
+    rerounded: int
+    margin: float
     top: int
     space: Space
     seed: int

@@ -16,7 +16,7 @@ from scripts.tep_bp.outcome.distribution import (
     robustness_table,
 )
 from scripts.tep_bp.outcome.model_tables import bias, economy, residuals, widths
-from scripts.tep_bp.outcome.reevaluation import pairs, repeats
+from scripts.tep_bp.outcome.reevaluation import choice, pairs, repeats
 from scripts.tep_bp.outcome.row_selection import (
     beside_rows,
     complete,
@@ -36,7 +36,8 @@ def all_tables(
     `runs` in any order give the same tables. Random: bootstraps, by streams of the seed.
     """
     runs = complete(runs)
-    results, again = result_rows(runs, spec), repeat_rows(runs, spec)
+    results = result_rows(runs, spec)
+    again = [repeat_rows(runs, spec, rounding) for rounding in range(spec.rerounded + 1)]
     beside, ablated = beside_rows(runs, spec), ablation_rows(runs, spec)
     why_not = reasons(results, spec)
     anytime = curves(results, why_not, spec.seed)
@@ -47,8 +48,9 @@ def all_tables(
         "distribution": distribution_table(results, why_not),
         "importances": importance_table(results, spec.space),
         "heat": heat_table(results, spec.space),
-        "repeats": repeats(again, results, spec),
+        "repeats": repeats(again[0], results, spec),
         "pairs": pairs(again, why_not, spec),
+        "choice": choice(results, spec),
         "legacy": legacy(ablated),
         "by_batch": by_batch(ablated),
         "residuals": residuals(beside),

@@ -22,7 +22,6 @@ from scripts.tep_bp.plans.sampling import groups, stacks
 from scripts.tep_bp.plans.space import Trial
 from scripts.tep_bp.specs import AXES, GATED, Row, TrainJob, TrialsJob
 
-EARLY_EPOCHS = 3  # whose losses are compared: before rounding has grown
 Stacks = list[list[Trial]]
 J = TypeVar("J", bound=TrialsJob)
 
@@ -67,6 +66,15 @@ def fused(job: TrialsJob) -> Trainer:
 
 
 @implementation
+def wrong(job: TrialsJob) -> Trainer:
+    from scripts.tep_bp.models.fused.fit import fit_fused
+    from scripts.tep_bp.models.wrong import MISTAKES
+
+    learner, train, solver = MISTAKES[job.mistake], job.train, job.iterations
+    return Trainer(one_by_one, lambda data, trials: fit_fused(data, trials, train, solver, learner))
+
+
+@implementation
 def legacy(job: TrialsJob) -> Trainer:
     from scripts.tep_bp.models.legacy.legacy import fit_legacy
 
@@ -90,7 +98,8 @@ def rows(job: TrainJob, trials: list[Trial], task: Task) -> list[Row]:
 
     The solver of the job is known (`solved`). The trials of a stack are finished together.
     """
-    data, own, store = data_of(task, job.parts, job.held), trainer(job), unit_folder(job.of_units())
+    data = data_of(task, job.parts, job.held, job.train.precision)
+    own, store = trainer(job), unit_folder(job.of_units())
     # Each trial with those after it in its stack: what is trained where it is the first missing.
     whole = own.stacks(trials)
     rest = {trial.trial: stack[at:] for stack in whole for at, trial in enumerate(stack)}
@@ -131,9 +140,12 @@ def _scores(held: str, fit: Fit, data: Data) -> Row:
     return {
         "test_accuracy": None,  # also where nobody is tested, the column is there
         "val_accuracy": fit.accuracy,
+        "peak_accuracy": max(fit.curve),
+        "late_accuracy": sum(fit.late) / len(fit.late),
+        "late_hits": fit.late,
         "val_loss": fit.loss,
         "curve": fit.curve,
-        "early_losses": fit.losses[:EARLY_EPOCHS],
+        "early_losses": fit.early,
     }
 
 

@@ -85,6 +85,7 @@ rule tep_bp_train:
 rule tep_bp_gate:
     """Whether the economy solver changes nothing, so that the search may use it."""
     input:
+        kernel="<results>/tep_bp/numba",
         runs=tep_jobs.gate_reads(TEP),
         plan="<results>/tep_bp/plans/search-000.parquet",
         task=TEP_TASK,
@@ -93,7 +94,7 @@ rule tep_bp_gate:
     params:
         spec=canonical(tep_jobs.gate_job(TEP)),
     shell:
-        call("tep_bp.gate")
+        call("tep_bp.gate", "NUMBA_CACHE_DIR={input.kernel:q}")
 
 
 rule tep_bp_gradient:

@@ -15,8 +15,9 @@ RESIDUALS = [*RESIDUAL_GROUP, "trials", "residual_free", "residual_free_worst", 
              "residual_nudged_worst", "spectral_norm", "warned", "unbounded"]  # fmt: skip
 BIAS = ["difference", "beta", "error", "cosine", "slope"]
 ECONOMY = [
-    *("solver", "passed", "trials", "mean_difference", "low", "high", "top_overlap", "top"),
-    *("networks", "cosine", "cosine_worst", "cosine_of_exact_worst", "reasons"),
+    *("solver", "verdict", "survives", "rounding", "outcome", "trials", "mean_difference"),
+    *("low", "high", "networks", "share", "share_low", "share_high", "top_overlap", "top"),
+    *("cosine", "cosine_worst", "cosine_of_exact_worst", "reasons"),
 ]
 PHASES = ("data", "free", "nudged", "update", "evaluate")
 WIDTH_GROUP = ["arm", "role", "rule", "hidden"]
@@ -60,8 +61,11 @@ def bias(gradient: pd.DataFrame) -> pd.DataFrame:
 
 
 def economy(gate: Row) -> pd.DataFrame:
-    """Table economy: which solver the result ran with, and what the gate found; a row, if any."""
-    rows = [gate | {"reasons": "; ".join(gate.get("reasons") or [])}] if gate else []
+    """Table economy: which solver the result ran with, and what the gate found per rounding."""
+    told = {key: gate.get(key) for key in ("solver", "survives")}
+    told |= {"verdict": gate.get("outcome"), "reasons": "; ".join(gate.get("reasons") or [])}
+    told_by = enumerate(gate.get("roundings", []))
+    rows = [row | told | {"rounding": rounding} for rounding, row in told_by]
     return together(rows, ECONOMY)
 
 

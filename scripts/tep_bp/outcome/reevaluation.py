@@ -10,36 +10,43 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from scripts.lib.comparison import NO_DIFFERENCE, NOT_COMPARABLE
+from scripts.lib.agreement import outcome
+from scripts.lib.comparison import NOT_COMPARABLE
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.stats import paired_interval
 from scripts.lib.table_files import together
 from scripts.tep_bp.outcome.row_selection import refusal
-from scripts.tep_bp.plans.ranking import SCORE, scored
+from scripts.tep_bp.plans.ranking import SCORE, SHRUNKEN, choices, chosen, scored
 from scripts.tep_bp.plans.space import DIMENSIONS
-from scripts.tep_bp.specs import Row, TablesJob
+from scripts.tep_bp.specs import STUDY, Row, TablesJob
 
 BLOCK = 2**22  # resampled test samples held at a time
 EXACT = 2**13  # sign patterns: up to 13 seeds all of them are counted
-REPEATS = ["rule", "rank", "chosen", *DIMENSIONS, SCORE, "test_accuracy", "low", "high", "n",
-           "diverged", "reason"]  # fmt: skip
-PAIRS = ["scope", "first", "second", "verdict", "difference", "low", "high", "p", "effect",
-         "seeds", "samples", "configurations", "reason"]  # fmt: skip
+DRAWS = 500  # of the validation samples by which is chosen
+EQUAL, UNDECIDED = "equal", "undecided"
+REPEATS = ["rule", "rank", "chosen", *DIMENSIONS, SCORE, SHRUNKEN, "test_accuracy", "low", "high",
+           "n", "diverged", "reason"]  # fmt: skip
+PAIRS = ["scope", "rounding", "first", "second", "verdict", "survives", "difference", "low", "high",
+         "margin", "p", "effect", "seeds", "samples", "configurations", "reason"]  # fmt: skip
+CHOICE = ["rule", "chosen", SHRUNKEN, "stays", "overlap", "top", "others", "draws"]
 MEANS = ("difference", "low", "high")
 
 
 def repeats(again: pd.DataFrame, results: pd.DataFrame, spec: TablesJob) -> pd.DataFrame:
     """Mean test accuracy over new seeds with Student's 95 % interval, by rule and rank.
 
-    `val_accuracy` is what the configuration was chosen by. A configuration that lacks a repeat
-    has the reason instead of a mean.
+    `shrunken_accuracy` is what the configuration was chosen by. A configuration that lacks a
+    repeat has the reason instead of a mean.
     """
-    chosen_by = results.set_index(["rule", "trial"])[SCORE]
+    last = results.set_index(["rule", "trial"])[SCORE]
+    parts = [part.assign(rule=rule) for rule, part in best_by_rule(results, spec).items()]
+    by = pd.concat(parts).set_index(["rule", "trial"])[SHRUNKEN] if parts else {}
     rows = []
     for (rule, _), part in again.groupby(["rule", "rank"], sort=False):
         reason = refusal(part, [rule], range(spec.repeats), "repeat", "test_accuracy")
         row = part.iloc[0][["rule", "rank", "chosen", *DIMENSIONS]].to_dict()
-        row |= {SCORE: chosen_by.get((rule, row["chosen"])), "reason": reason, "n": len(part)}
+        unit = rule, row["chosen"]
+        row |= {SCORE: last.get(unit), SHRUNKEN: by.get(unit), "reason": reason, "n": len(part)}
         row["diverged"] = int((part["status"] == "diverged").sum())
         if not reason:
             found = paired_interval(part["test_accuracy"], confidence=0.95)
@@ -48,26 +55,67 @@ def repeats(again: pd.DataFrame, results: pd.DataFrame, spec: TablesJob) -> pd.D
     return together(rows, REPEATS)
 
 
-def pairs(again: pd.DataFrame, reasons: dict[str, str], spec: TablesJob) -> pd.DataFrame:
-    """Every two rules: the validation-chosen configurations, and the mean of the `top` ones.
+def best_by_rule(results: pd.DataFrame, spec: TablesJob) -> dict[str, pd.DataFrame]:
+    """The chosen trials of each rule that has any, best first."""
+    groups = results.groupby("rule", sort=False)
+    found = {rule: chosen(part, spec.top, spec.space, rule) for rule, part in groups}
+    return {rule: best for rule, best in found.items() if len(best)}
 
-    Scopes "chosen" and "top". A rule whose search may not be compared (`reasons`) chose among
-    other trials, so its configurations may not be compared either. Random: see `compare`.
+
+def choice(results: pd.DataFrame, spec: TablesJob) -> pd.DataFrame:
+    """How often other validation samples would have chosen other trials, by rule.
+
+    `stays`: share of draws in which the first one is the same; `overlap`: mean number of the `top`
+    that are; `others`: how many trials are ever first. Random: the samples of a draw, by the
+    stream (seed, "tep_bp", "choice", rule).
     """
+    rows = []
+    for rule, best in best_by_rule(results, spec).items() if spec.top else ():
+        part, rng = results[results["rule"] == rule], numpy_rng(spec.seed, STUDY, "choice", rule)
+        drawn = choices(part, len(best), spec.space, rule, DRAWS, rng)
+        own = best["trial"].to_numpy()
+        row = {"rule": rule, "chosen": own[0], SHRUNKEN: best[SHRUNKEN].iloc[0]}
+        row |= {"stays": float((drawn[:, 0] == own[0]).mean()), "top": len(best), "draws": DRAWS}
+        row |= {"overlap": float(np.isin(drawn, own).sum(axis=1).mean())}
+        rows.append(row | {"others": len(set(drawn[:, 0]) - {own[0]})})
+    return together(rows, CHOICE)
+
+
+def pairs(again: list[pd.DataFrame], reasons: dict[str, str], spec: TablesJob) -> pd.DataFrame:
+    """Every two rules: the mean of the `top` configurations, and the first of them.
+
+    Scopes "top", which is the headline where there are several, and "chosen"; for each rounding of
+    `again`, and `survives`: whether all of them have its verdict. A rule whose search may not be
+    compared (`reasons`) chose among other trials, so its configurations may not be compared either.
+    Random: see `compare`.
+    """
+    rows = [
+        {"rounding": rounding, **row}
+        for rounding, part in enumerate(again)
+        for row in _pairs(part, reasons, spec)
+    ]
+    table = together(rows, PAIRS)
+    if len(again) > 1 and len(table):
+        verdicts = table.groupby(["scope", "first", "second"])["verdict"]
+        table["survives"] = verdicts.transform("nunique") == 1
+    return table
+
+
+def _pairs(again: pd.DataFrame, reasons: dict[str, str], spec: TablesJob) -> list[Row]:
     top = min(spec.top, spec.trials)
-    scopes = {"chosen": (again[again["rank"] == 0], 1)}
-    if top > 1:
-        scopes["top"] = (summed(again, top), top)
+    scopes = {"top": (summed(again, top), top)} if top > 1 else {}
+    scopes["chosen"] = again[again["rank"] == 0], 1
     rows = []
     for scope, (part, size) in scopes.items():
         for first, second in combinations(spec.rules, 2):
             found = {"verdict": NOT_COMPARABLE, "reason": reasons[first] or reasons[second]}
             if not found["reason"]:
-                found = compare(part, first, second, spec.repeats, spec.seed)
+                margin = spec.margin * size
+                found = compare(part, first, second, spec.repeats, spec.seed, margin)
             found |= {name: found[name] / size for name in MEANS if name in found}
             pair = {"scope": scope, "first": first, "second": second, "configurations": size}
-            rows.append(pair | found)
-    return together(rows, PAIRS)
+            rows.append(pair | {"margin": spec.margin} | found)
+    return rows
 
 
 def summed(again: pd.DataFrame, top: int) -> pd.DataFrame:
@@ -91,15 +139,17 @@ def compare(
     second: str,
     repeats: int,
     seed: int,
-    confidence: float = 0.95,
+    margin: float,
+    confidence: float = 0.9,
     draws: int = 10_000,
 ) -> Row:
     """The difference in test accuracy, first - second, of re-evaluated configurations.
 
     `results` has a row per rule and repeat (0 to repeats - 1): rule, repeat, status, hits (T,) of
-    0 and 1. Repeat r of both rules has the same seed. Keys: verdict ("higher", "lower", "no
-    difference found" or "not comparable"), reason, difference, low, high (hierarchical bootstrap of
-    seeds and test samples), p (Wilcoxon signed-rank over seeds), effect (rank-biserial
+    0 and 1. Repeat r of both rules has the same seed. Keys: verdict ("equal" if the interval lies
+    within the margin, "higher" or "lower" if it lies beyond, else "undecided"; or "not
+    comparable"), reason, difference, low, high (hierarchical bootstrap of seeds and test samples,
+    90 %: two one-sided tests), p (Wilcoxon signed-rank over seeds), effect (rank-biserial
     correlation, -1 to 1), seeds, samples. A missing or failed repeat is not comparable. Random:
     the samples, by the stream (seed, "tep_bp", "pairs").
     """
@@ -113,7 +163,9 @@ def compare(
     low, high = bootstrap(gained, draws, confidence, numpy_rng(seed, "tep_bp", "pairs"))
     # Sums of whole numbers: equal accuracies are ties, not rounding errors.
     p, effect = signed_rank(gained.sum(axis=1))
-    verdict = "higher" if low > 0 else "lower" if high < 0 else NO_DIFFERENCE
+    within = outcome(low, high, -margin, margin)["passed"]
+    beyond = "higher" if low > 0 else "lower"
+    verdict = {True: EQUAL, False: beyond, None: UNDECIDED}[within]
     found = {"verdict": verdict, "reason": "", "difference": float(gained.mean())}
     found |= {"low": low, "high": high, "p": p, "effect": effect}
     return found | {"seeds": gained.shape[0], "samples": gained.shape[1]}

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 import pandas as pd
 
 from scripts.tep_bp.plans.ranking import SCORE, scored
+from scripts.tep_bp.plans.stages import repeat_stage
 from scripts.tep_bp.specs import TablesJob
 
-SEARCH, REPEAT = "search", "repeat"  # stages
+SEARCH = "search"  # stage
 # Columns that a study without repeats or without fixed points may lack.
 OPTIONAL = (
-    *("chosen", "rank", "repeat", "test_accuracy", "hits"),
+    *("chosen", "rank", "repeat", "test_accuracy", "hits", "late_accuracy", "late_hits"),
     *("residual_free", "residual_free_max", "residual_nudged", "spectral_norm", "nudged_bound"),
 )
 
@@ -37,9 +38,9 @@ def result_rows(runs: pd.DataFrame, spec: TablesJob) -> pd.DataFrame:
     return ordered(rows, "rule", spec.rules, "trial")
 
 
-def repeat_rows(runs: pd.DataFrame, spec: TablesJob) -> pd.DataFrame:
+def repeat_rows(runs: pd.DataFrame, spec: TablesJob, rounding: int = 0) -> pd.DataFrame:
     """Chosen configurations with new seeds, by rule, rank and repeat; ranks below `top`."""
-    rows = runs[(runs["arm"] == spec.arm) & (runs["stage"] == REPEAT)]
+    rows = runs[(runs["arm"] == spec.arm) & (runs["stage"] == repeat_stage(rounding))]
     rows = rows[rows["rank"] < spec.top]
     rows = rows.astype(dict.fromkeys(("rank", "repeat", "chosen"), "int64"))
     return ordered(rows, "rule", spec.rules, "rank", "repeat")
@@ -47,6 +48,7 @@ def repeat_rows(runs: pd.DataFrame, spec: TablesJob) -> pd.DataFrame:
 
 def beside_rows(runs: pd.DataFrame, spec: TablesJob) -> pd.DataFrame:
     """Trials of all arms with their `role`: result at its stage, other and legacy as searched."""
+    runs = runs[~runs["arm"].isin(spec.proof)]
     stage = runs["arm"].map(lambda arm: spec.stage if arm == spec.arm else SEARCH)
     rows = runs[runs["stage"] == stage]
     roles = {spec.arm: "result"} | dict.fromkeys(spec.original, "legacy")

@@ -30,7 +30,9 @@ def _values(quantity: str, tables: dict[str, pd.DataFrame]) -> list[tuple]:
     if quantity == "difference":
         pairs = tables["pairs"]
         pairs = pairs[
-            (pairs["scope"] == "chosen") & pairs[["first", "second"]].isin(PAIR).all(axis=1)
+            (pairs["scope"] == "chosen")
+            & (pairs["rounding"] == 0)
+            & pairs[["first", "second"]].isin(PAIR).all(axis=1)
         ]
         sign = [1 if first == PAIR[0] else -1 for first in pairs["first"]]
         return [(" - ".join(PAIR), value) for value in pairs["difference"] * sign]

@@ -66,7 +66,7 @@ def study_of(
 ) -> optuna.Study:
     """A study with the trials of one rule: in memory, unless a storage is given.
 
-    Optuna breaks ties its own way; the user attribute `chosen` is the trial that we choose.
+    Optuna breaks ties its own way; the user attribute `chosen` is the first that we rank.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(

@@ -39,6 +39,11 @@ def kept(n: int, eta: int) -> int:
     return -(-n // eta)
 
 
+def repeat_stage(rounding: int) -> str:
+    """Stage of the repeats, or of those from re-rounded weights."""
+    return f"repeat-{rounding}" if rounding else "repeat"
+
+
 def block_name(rule: str, stage: str, number: int) -> str:
     """Name of a job's run file."""
     return f"{rule}-{number:03d}" if stage == "search" else f"{rule}-{stage}-{number:03d}"
@@ -87,7 +92,9 @@ def plans(section: Section, seed: int) -> dict[str, Plan]:
             reads = runs_of(section, rule, before)
             found[f"{rule}-{stage}"] = _plan(Promote(way="promote", keep=keep), reads)
     for rule in search.rules if again.top else ():
-        best = Repeat(way="repeat", top=again.top, seeds=again.seeds, seed=seed)
+        best = Repeat(
+            way="repeat", space=space, rule=rule, top=again.top, seeds=again.seeds, seed=seed
+        )
         found[f"{rule}-repeat"] = _plan(best, runs_of(section, rule, steps[-1][0]))
     return found
 

@@ -4,36 +4,44 @@ import math
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
 from scripts.tep_bp.models.fused.learner import Learner
-from scripts.tep_bp.models.interface import Data, Fit, batch_orders
+from scripts.tep_bp.models.interface import Data, Fit, batch_orders, sample_losses, watched
 from scripts.tep_bp.options import Solver, Training
 from scripts.tep_bp.plans.space import Trial
 
 
 @torch.inference_mode()
-def fit_fused(data: Data, trials: list[Trial], train: Training, solver: Solver | None) -> list[Fit]:
+def fit_fused(
+    data: Data,
+    trials: list[Trial],
+    train: Training,
+    solver: Solver | None,
+    learner: type[Learner] = Learner,
+) -> list[Fit]:
     """Train trials of any rules and shapes one by one, in float32; their fits in the order given.
 
-    `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch; `solver` has omega, mu,
-    free, nudged, and is not read for bp. Hidden units are a multiple of 8. Random: weights and
-    orders of batches, by each trial's own seed. Raises ValueError for float64 data and other
-    numbers of hidden units. Departs: nothing from the reference but its rounding.
+    `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch, rerounded; `solver` has
+    omega, mu, free, nudged, and is not read for bp; `learner` does the steps. Hidden units are a
+    multiple of 8. Random: weights and orders of batches, by each trial's own seed. Raises
+    ValueError for float64 data and other numbers of hidden units. Departs: nothing from the
+    reference but its rounding.
     """
     if data.dtype != torch.float32:
         raise ValueError(f"data are {data.x.dtype}: the fused trainer computes in float32 only")
     for trial in trials:
         if trial.hidden % 8:
             raise ValueError(f"hidden is {trial.hidden}: the fused trainer needs a multiple of 8")
-    return [_fit(data, trial, train, solver) for trial in trials]
+    return [_fit(data, trial, train, solver, learner) for trial in trials]
 
 
-def _fit(data: Data, trial: Trial, train: Training, solver: Solver | None) -> Fit:
+def _fit(
+    data: Data, trial: Trial, train: Training, solver: Solver | None, of: type[Learner]
+) -> Fit:
     phases = Phases()
-    learner, orders = Learner(data, trial, train, solver), batch_orders(trial)
+    learner, orders = of(data, trial, train, solver), batch_orders(trial)
     x, y, n = data.x.numpy(), data.y.numpy(), len(data.x)
     phases.lap("data")
     scores, diverged = [], None
@@ -57,9 +65,7 @@ def _fit(data: Data, trial: Trial, train: Training, solver: Solver | None) -> Fi
     cost = phases.columns()
     own = learner.parameters()
     return Fit(
-        curve=[(classes == data.held_y).double().mean().item() for classes, _ in scores],
-        losses=[loss for _, loss in scores],
-        predicted=scores[-1][0].numpy(),
+        **watched(scores, data.held_y),
         diverged_epoch=diverged,
         parameter_hash=parameter_hash(own),
         n_parameters=n_parameters(own),
@@ -70,9 +76,11 @@ def _fit(data: Data, trial: Trial, train: Training, solver: Solver | None) -> Fi
     )
 
 
-def predict(learner: Learner, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """Classes (M,) of the held samples, and their mean cross-entropy."""
+def predict(
+    learner: Learner, x: torch.Tensor, y: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Classes (M,) of the held samples, and their cross-entropies (M,)."""
     held = learner.gather(x.numpy(), y.numpy(), np.arange(len(y)))
     learner.settle(held)
     logits = torch.from_numpy(learner.logits(held, len(y)))
-    return logits.argmax(1), functional.cross_entropy(logits, y).item()
+    return logits.argmax(1), sample_losses(logits, y)

@@ -26,15 +26,19 @@ class Learner:
         self.inputs, self.shape = inputs, Shape(fours(inputs), d, classes, recurrent)
         size = network.n_numbers(self.shape)
         self.flat, self.gradient, self.m, self.v = (zeros(size) for _ in range(4))
-        start, net = initial(trial, inputs, classes), self.views(self.flat)
+        start, net = initial(trial, inputs, classes, train.rerounded), self.views(self.flat)
         net.W_x[:, :inputs], net.W_o[:] = start["W_x"].T, start["W_o"].T
         net.W[:] = start["W"][: len(net.W)]
         self.u = start["u"].float().numpy()
         self.activation = phases.TANH if trial.activation == "tanh" else phases.RELU
-        solver = solver if recurrent else NO_LOOP
-        omega, mu = solver.omega, solver.mu
-        self.solver = HeavyBall(omega, 1 - omega + mu, mu, solver.free, solver.nudged)
+        self.solver = self.iterations(solver if recurrent else NO_LOOP)
         self.buffer = zeros(5, fours(d + classes), LANES)
+
+    @staticmethod
+    def iterations(solver: Solver) -> HeavyBall:
+        """The solver as the compiled steps take it."""
+        omega, mu = solver.omega, solver.mu
+        return HeavyBall(omega, 1 - omega + mu, mu, solver.free, solver.nudged)
 
     def views(self, flat: np.ndarray) -> Parameters:
         """Of the parameters, or of what has their layout."""

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from scripts.lib.timing import Phases
-from scripts.tep_bp.models.interface import Data, Fit, batch_orders, numbers
+from scripts.tep_bp.models.interface import Data, Fit, batch_orders, numbers, watched
 from scripts.tep_bp.models.legacy.transformer_block import (
     Sizes,
     drive,
@@ -90,26 +90,21 @@ class _Stack:
 
     @torch.no_grad()
     def score(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cross-entropy and class [T, M] of the held samples; no class that does not exist."""
+        """Class and cross-entropy [T, M] of the held samples; no class that does not exist."""
         x = numbers(self.data.held_x).expand(len(self.flat), -1, -1)
         h, count = free(loop(self.block), drive(self.block, x), self.switches)
         self.flops += len(self.data.held_x) * score_flops(self.sizes, count)
         log_p = logits(self.block, h)[..., : self.data.classes].log_softmax(2)
         truth = self.data.held_y.expand(len(self.flat), -1).unsqueeze(2)
-        return -log_p.gather(2, truth).squeeze(2), log_p.argmax(2)
+        return log_p.argmax(2), -log_p.gather(2, truth).squeeze(2)
 
     def fits(self, scores: list, finite: list[torch.Tensor], clock: Phases) -> list[Fit]:
-        losses = torch.stack([loss.mean(1) for loss, _ in scores], 1)
-        right = [(predicted == self.data.held_y).double().mean(1) for _, predicted in scores]
-        curves, predicted = torch.stack(right, 1), scores[-1][1]
-        diverged = (~torch.stack(finite, 1)).int()
+        held_y, diverged = self.data.held_y, (~torch.stack(finite, 1)).int()
         cost = {name: seconds / len(self.flat) for name, seconds in clock.columns().items()}
         solves = self.adam.steps * (2 if self.switches.difference == "centred" else 1)
         return [
             Fit(
-                curve=curves[t].tolist(),
-                losses=losses[t].tolist(),
-                predicted=predicted[t].numpy(),
+                **watched([(classes[t], losses[t]) for classes, losses in scores], held_y),
                 diverged_epoch=int(diverged[t].argmax()) + 1 if diverged[t].any() else None,
                 parameter_hash=sha256(self.flat[t].float().numpy().tobytes()).hexdigest()[:16],
                 n_parameters=n_parameters(self.sizes),

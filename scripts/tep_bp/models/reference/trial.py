@@ -8,13 +8,20 @@ from contextlib import nullcontext
 
 import torch
 import torch._dynamo  # the first optimizer of a process would load it, on the clock of its trial
-import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from scripts.lib.timing import Phases
 from scripts.lib.torch_rng import EpochPermutation
 from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
-from scripts.tep_bp.models.interface import Data, Fit, batch_orders, initial, numbers
+from scripts.tep_bp.models.interface import (
+    Data,
+    Fit,
+    batch_orders,
+    initial,
+    numbers,
+    sample_losses,
+    watched,
+)
 from scripts.tep_bp.models.reference.free_phases import (
     LastStates,
     compile_free,
@@ -28,9 +35,9 @@ from scripts.tep_bp.plans.space import Trial
 HELD_BATCH = 4096  # samples scored at once
 
 
-def network(trial: Trial, data: Data, solver: Solver | None) -> Perceptron:
+def network(trial: Trial, data: Data, solver: Solver | None, rerounded: int = 0) -> Perceptron:
     """The network of the trial's rule, where the trial starts."""
-    start = initial(trial, data.x.shape[1], data.classes)
+    start = initial(trial, data.x.shape[1], data.classes, rerounded)
     if trial.rule == "bp":
         return Perceptron(start, trial.activation).to(data.dtype)
     return Recurrent(start, trial.activation, solver).to(data.dtype)
@@ -68,12 +75,10 @@ def loader(data: Data, trial: Trial, train: Training) -> DataLoader:
 
 
 @torch.no_grad()
-def scored(net: Perceptron, data: Data) -> tuple[torch.Tensor, float, float]:
-    """Classes predicted for the held samples, their accuracy and mean cross-entropy."""
+def scored(net: Perceptron, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
+    """Classes predicted for the held samples, and their cross-entropies (M,)."""
     logits = torch.cat([net(numbers(x)) for x in data.held_x.split(HELD_BATCH)])
-    predicted = logits.argmax(1)
-    accuracy = (predicted == data.held_y).double().mean().item()
-    return predicted, accuracy, F.cross_entropy(logits, data.held_y).item()
+    return logits.argmax(1), sample_losses(logits, data.held_y)
 
 
 def finite(net: Perceptron) -> bool:
@@ -84,15 +89,15 @@ def fit_trial(data: Data, trial: Trial, train: Training, solver: Solver | None) 
     """Train and score one trial, single-process but for `train.workers` of the DataLoader.
 
     `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch (score after every
-    epoch), workers, persistent, difference, proposal; `solver` has omega, mu, free, nudged and
-    perhaps tol. Random: weights and batch orders, by trial.seed. A trial that diverges is trained
-    to the end.
+    epoch), workers, persistent, difference, proposal, rerounded; `solver` has omega, mu, free,
+    nudged and perhaps tol. Random: weights and batch orders, by trial.seed. In float64 where the
+    data are. A trial that diverges is trained to the end.
     """
     clock = Phases()
-    net = network(trial, data, solver)
+    net = network(trial, data, solver, train.rerounded)
     optimizer = adam(net, trial, train)
     batches, learn = loader(data, trial, train), RULES[trial.rule]
-    curve, losses, diverged_epoch = [], [], None
+    scores, diverged_epoch = [], None
     n_steps = n_iterations = 0
     if train.proposal == "compiled":
         compile_free(net, trial, numbers(data.x[: trial.batch]))
@@ -113,9 +118,7 @@ def fit_trial(data: Data, trial: Trial, train: Training, solver: Solver | None) 
         if diverged_epoch is None and not finite(net):
             diverged_epoch = epoch
         if train.watch or epoch == train.epochs:
-            predicted, accuracy, loss = scored(net, data)
-            curve.append(accuracy)
-            losses.append(loss)
+            scores.append(scored(net, data))
         clock.lap("evaluate")
     own = {name: parameter.detach() for name, parameter in net.named_parameters()}
     found, cost = audit(own, data, trial, solver), clock.columns()
@@ -124,9 +127,7 @@ def fit_trial(data: Data, trial: Trial, train: Training, solver: Solver | None) 
     if train.proposal == "bfloat16":
         found["gradient_cosine"] = gradient_cosine(net, data, trial, train)
     return Fit(
-        curve=curve,
-        losses=losses,
-        predicted=predicted.numpy(),
+        **watched(scores, data.held_y),
         diverged_epoch=diverged_epoch,
         parameter_hash=parameter_hash(own),
         n_parameters=n_parameters(own),

@@ -79,7 +79,7 @@ class Parameters:
 
 
 def stacked_parameters(
-    trials: list[Trial], inputs: int, classes: int, dtype: torch.dtype
+    trials: list[Trial], inputs: int, classes: int, dtype: torch.dtype, rerounded: int = 0
 ) -> tuple[Parameters, torch.Tensor]:
     """Initial parameters of trials of one rule and shape, and vectors u (T, d) of W."""
     hidden, recurrent = trials[0].hidden, trials[0].rule != "bp"
@@ -89,7 +89,7 @@ def stacked_parameters(
     parameters.b_o[:] = ABSENT
     u = torch.empty(len(trials), hidden, dtype=dtype)
     for place, trial in enumerate(trials):
-        start = initial(trial, inputs, classes)
+        start = initial(trial, inputs, classes, rerounded)
         u[place] = start["u"]
         for name, view in parameters.views.items():
             value = start[name]

@@ -7,11 +7,17 @@ import math
 from collections.abc import Iterator
 
 import torch
-from torch.nn import functional
 
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
-from scripts.tep_bp.models.interface import Data, Fit, batch_orders, numbers
+from scripts.tep_bp.models.interface import (
+    Data,
+    Fit,
+    batch_orders,
+    numbers,
+    sample_losses,
+    watched,
+)
 from scripts.tep_bp.models.stacked.dynamics import Activation, drive, free_phase
 from scripts.tep_bp.models.stacked.gradients import GRADIENTS, logits
 from scripts.tep_bp.models.stacked.optimiser import Adam, contract
@@ -45,7 +51,9 @@ def training(
 
     `trials` have tanh before relu.
     """
-    parameters, u = stacked_parameters(trials, data.x.shape[1], data.classes, data.dtype)
+    parameters, u = stacked_parameters(
+        trials, data.x.shape[1], data.classes, data.dtype, train.rerounded
+    )
     estimate, adam = parameters.like(), Adam(parameters.flat, trials, train, parameters.decays())
     activation = Activation(sum(trial.activation == "tanh" for trial in trials))
     beta = torch.tensor([trial.beta for trial in trials], dtype=data.dtype)[:, None, None]
@@ -72,17 +80,13 @@ def _fit(data: Data, trials: list[Trial], train: Training, solver: Solver | None
         if train.watch or epoch == train.epochs:
             scores.append(predict(parameters, data, activation, solver))
             phases.lap("evaluate")
-    curves = torch.stack([(classes == data.held_y).double().mean(1) for classes, _ in scores], 1)
-    losses = torch.stack([loss for _, loss in scores], 1).tolist()
     cost = {name: seconds / len(trials) for name, seconds in phases.columns().items()}
     fits = []
     for i, trial in enumerate(trials):
         own = parameters.of(i)
         fits.append(
             Fit(
-                curve=curves[i].tolist(),
-                losses=losses[i],
-                predicted=scores[-1][0][i].numpy(),
+                **watched([(classes[i], losses[i]) for classes, losses in scores], data.held_y),
                 diverged_epoch=diverged[i],
                 parameter_hash=parameter_hash(own),
                 n_parameters=n_parameters(own),
@@ -106,9 +110,9 @@ def batch(data: Data, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
 def predict(
     parameters: Parameters, data: Data, activation: Activation, solver: Solver | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Classes (T, M) of the held samples, and their mean cross-entropy (T,)."""
+    """Classes (T, M) of the held samples, and their cross-entropies (T, M)."""
     trials, held = len(parameters.flat), len(data.held_x)
-    classes, total = [], 0.0
+    classes, losses = [], []
     for start in range(0, held, ROWS):
         x, y = numbers(data.held_x[start : start + ROWS]), data.held_y[start : start + ROWS]
         driven = drive(x.expand(trials, -1, -1), parameters.W_x, parameters.b)
@@ -120,7 +124,5 @@ def predict(
         )
         outputs = logits(h, parameters)[..., : data.classes]
         classes.append(outputs.argmax(-1))
-        # Per trial: a mean over the stack would depend on who is in it.
-        losses = [functional.cross_entropy(one, y, reduction="sum") for one in outputs]
-        total = total + torch.stack(losses)
-    return torch.cat(classes, dim=1), total / held
+        losses.append(torch.stack([sample_losses(one, y) for one in outputs]))
+    return torch.cat(classes, dim=1), torch.cat(losses, dim=1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from scripts.engression.models.fit import History, Problem, Trained
+from scripts.engression.models.fit import EARLY_EPOCHS, History, Problem, Trained
 from scripts.engression.models.stopping import Patience
 from scripts.lib.fused_adam import fused_adam
 
@@ -24,7 +24,7 @@ def descend(problem: Problem, estimator: Callable[[Problem, torch.Tensor], Any])
     moments = [torch.zeros_like(parameters)], [torch.zeros_like(parameters)]
     step = torch.tensor(0.0)
     patience = Patience(train.patience)
-    best = parameters.clone()
+    best, early = parameters.clone(), parameters.clone()
     history: History = []
     n_steps = 0
     while len(history) < train.max_epochs and not patience.stopped:
@@ -40,7 +40,9 @@ def descend(problem: Problem, estimator: Callable[[Problem, torch.Tensor], Any])
         history.append(tuple((totals / n).tolist()))
         if patience.improved(history[-1][0]) and train.restore == "best":
             best.copy_(parameters)
+        if len(history) <= EARLY_EPOCHS:
+            early.copy_(parameters)
         phases.lap("bookkeeping")
     if train.restore == "best":
         parameters.copy_(best)
-    return Trained(history, n_steps, estimate.noise_rows, patience)
+    return Trained(history, early, n_steps, estimate.noise_rows, patience)

@@ -4,7 +4,7 @@ import torch
 
 from scripts.engression.models.fit import Problem
 from scripts.engression.models.losses import grouped_gradient
-from scripts.engression.models.network import Backprop, views
+from scripts.engression.models.network import Backprop, fill_normal, views
 
 # 25 data points x 50 draws: the noise and activations of a chunk stay in the L2 cache.
 ROWS_PER_CHUNK = 1250
@@ -39,7 +39,7 @@ class GroupedGradient:
         for part in x.split(self.points):
             eps = self.eps[: len(part) * self.m]
             self.phases.lap("data")
-            eps.normal_(generator=self.noise)
+            fill_normal(eps, self.noise)
             self.phases.lap("noise")
             y = self.network.forward(eps).view(-1, self.m)
             self.phases.lap("forward")

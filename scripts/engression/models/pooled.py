@@ -8,7 +8,7 @@ import torch
 
 from scripts.engression.models.fit import Problem
 from scripts.engression.models.losses import pooled_gradient
-from scripts.engression.models.network import Backprop, views
+from scripts.engression.models.network import Backprop, fill_normal, views
 
 
 class PooledGradient:
@@ -29,7 +29,7 @@ class PooledGradient:
         eps = self.eps[: len(x) * self.draws]
         self.noise_rows += len(eps)
         self.phases.lap("data")
-        eps.normal_(generator=self.noise)
+        fill_normal(eps, self.noise)
         self.phases.lap("noise")
         y = self.network.forward(eps)
         self.phases.lap("forward")

@@ -31,7 +31,7 @@ class GroupedGradient:
         self.eps = parameters.new_empty(rows, widths[0])
         self.network = Backprop(views(parameters, widths), views(gradient, widths), rows)
 
-    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def __call__(self, x: torch.Tensor) -> tuple[float, float, float]:
         self.gradient.zero_()
         batch = x.shape[0]
         self.noise_rows += batch * self.m
@@ -47,5 +47,5 @@ class GroupedGradient:
             self.phases.lap("loss")
             self.network.backward(d_y.view(-1))
             self.phases.lap("backward")
-            term1, term2 = term1 + part1 / batch, term2 + part2 / batch
+            term1, term2 = term1 + float(part1) / batch, term2 + float(part2) / batch
         return term1 - 0.5 * term2, term1, term2

@@ -71,8 +71,8 @@ class Backprop:
 
     `layers` and `gradients` are (weight (out, in), bias (out,)) pairs. `forward(inputs)` maps
     (rows, in) to outputs (rows,); `backward(d_output)` adds the gradient of
-    sum(d_output * output) to `gradients`, and fills `d_inputs` with what a ReLU that made the inputs
-    hands down. Rows may not exceed `max_rows`.
+    sum(d_output * output) to `gradients`, and fills `d_inputs` with the gradient of what the ReLU
+    that made the inputs was given. Rows may not exceed `max_rows`.
     """
 
     def __init__(self, layers: list, gradients: list, max_rows: int):

@@ -52,7 +52,7 @@ class ProjectedGradient:
         self.hidden, self.d_hidden = (parameters.new_empty(rows, width) for _ in range(2))
         self.above = Backprop(layers[1:], gradients[1:], rows)
 
-    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def __call__(self, x: torch.Tensor) -> tuple[float, float, float]:
         self.gradient.zero_()
         draws = self.early_draws if self.steps < self.early_steps else self.draws
         rows = max(len(x) * draws, FEWEST_DRAWS)
@@ -65,7 +65,7 @@ class ProjectedGradient:
         except torch.linalg.LinAlgError:
             if self.covariance.isfinite().all():
                 raise
-            return (x.new_full((), math.nan),) * 3  # the training has diverged
+            return (math.nan,) * 3  # the training has diverged
         y = self.above.forward(self.first_layer(u, self.hidden[:rows]))
         self.phases.lap("forward")
         loss, term1, term2, d_y = self.loss(x, y)
@@ -80,7 +80,7 @@ class ProjectedGradient:
         torch.mm(self.weight, self.weight.t(), out=self.covariance)
         torch.linalg.cholesky(self.covariance, out=self.root)
 
-    def loss(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def loss(self, x: torch.Tensor, y: torch.Tensor) -> tuple[float, float, float, torch.Tensor]:
         """(loss, term1, term2, d loss / d y) of the batch x and all its draws y."""
         return pooled_gradient(x, y, antithetic=self.antithetic)
 

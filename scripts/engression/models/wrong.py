@@ -12,7 +12,7 @@ from scripts.engression.models.projected import ProjectedGradient
 class SpreadTwice(ProjectedGradient):
     """Wrong: term2 without its factor 1/2. Of loss = term1 - term2 no finite spread is best."""
 
-    def loss(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def loss(self, x: torch.Tensor, y: torch.Tensor) -> tuple[float, float, float, torch.Tensor]:
         right, term1, term2, gradient = super().loss(x, y)
         # The right gradient is that of term1 less half of that of term2.
         of_term1 = torch.sign(y.unsqueeze(1) - x).mean(1).div_(len(y))

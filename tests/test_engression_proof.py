@@ -32,7 +32,7 @@ def rows(arm: str, reps: int, epochs: int | None = None) -> list[dict]:
     return [train_unit(STUDY, job, unit, {"x": simulate(*unit)})["row"] for unit in units]
 
 
-def tested(arm: str, test: str, runs: list[dict], truth: str | None) -> list[dict]:
+def judged(arm: str, test: str, runs: list[dict], truth: str | None) -> list[dict]:
     """Rows of one of the tests that an arm has to pass, on fewer pairs than its claim asks for."""
     claim = CONFIG.arms[arm].claim.model_copy(update={"min_pairs": 2})
     declared = Declared(
@@ -87,7 +87,7 @@ def test_exact_is_as_accurate_as_the_reference_and_the_gradient_of_cdist_is_not(
     found = {}
     for arm in ("exact", "cdist_gradient"):
         runs = [row for name in ("reference", "truth", arm) for row in rows(name, 2, epochs=5)]
-        (found[arm],) = tested(arm, "accurate", runs, "truth")
+        (found[arm],) = judged(arm, "accurate", runs, "truth")
         assert found[arm]["n_pairs"] == 10
     assert found["exact"]["passed"] is True
     assert found["cdist_gradient"]["passed"] is False
@@ -102,7 +102,7 @@ def test_the_wrong_twins_fail_what_the_result_arm_passes():
     assert len({CONFIG.arms[arm].claim.model_dump_json() for arm in arms}) == 1
     stand_in = [row | {"arm": "reference"} for row in rows("pooled", 1)]
     for arm in arms:
-        found = tested(arm, "not_worse", [*stand_in, *rows(arm, 1)], None)
+        found = judged(arm, "not_worse", [*stand_in, *rows(arm, 1)], None)
         assert len(found) == 2
         if arm == CONFIG.result:
             assert all(row["difference"] < row["margin"] for row in found)

@@ -53,8 +53,8 @@ NAMES = {
         "proportions is 'excess_loss'",
     ),
     "metric of a test": (
-        {"engression.arms.exact.claim.close": {"early_los": 1.0}},
-        "arms.exact.claim.close is 'early_los' (did you mean 'early_loss'?)",
+        {"engression.arms.exact.claim.close": {"early_value": 1.0}},
+        "arms.exact.claim.close is 'early_value' (did you mean 'early_values'?)",
     ),
     "metric without a test": (
         {"deep_gpcm.arms.fused.claim.reported": ["nosuch"]},

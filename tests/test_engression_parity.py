@@ -132,7 +132,7 @@ def test_noise_comes_in_the_order_data_point_draw_coordinate(trainer):
     x = torch.from_numpy(simulate("normal", 128, 0)).double()
     points = x[torch.randperm(128, generator=torch_rng(*key, "shuffle"))]
     net = module_of(initial(WIDTHS, torch_rng(*key, "init"), torch.float64), WIDTHS)
-    noise = torch.randn(128 * 50 * 128, generator=torch_rng(*key, "noise"), dtype=torch.float64)
+    noise = torch.randn(128 * 50 * 128, generator=torch_rng(*key, "noise")).double()
 
     def loss_before_the_update(eps):
         with torch.no_grad():

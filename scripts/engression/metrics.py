@@ -11,6 +11,7 @@ from scripts.engression.settings import Evaluation
 from scripts.lib.own_study import Unit
 
 QUANTILES = (0.01, 0.05, 0.5, 0.95, 0.99)
+EARLY_VALUES = 64
 
 
 def mean_abs_difference_within(ordered: np.ndarray) -> float:
@@ -109,6 +110,16 @@ def against_truth(truth: np.ndarray, y: np.ndarray) -> dict[str, float]:
             for q, error in zip(QUANTILES, errors, strict=True)
         },
     }
+
+
+def early_values(unit: Unit, parameters: torch.Tensor) -> list[float]:
+    """64 values of the generator as it is early in training, from the stream `generate`.
+
+    They tell a wrong gradient at once, which the loss, flat in most directions, does not.
+    """
+    widths = layer_widths(unit.settings.net)
+    values = sample(parameters, widths, EARLY_VALUES, unit.torch_rng("generate"))
+    return [float(value) for value in values]
 
 
 def evaluated(unit: Unit, parameters: torch.Tensor) -> dict[str, float]:

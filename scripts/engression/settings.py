@@ -50,8 +50,16 @@ class Settings(Model):
 
 
 class Options(Model):
-    """What an arm may choose: how many noise draws its estimator uses."""
+    """What an arm may choose: precision, epochs, and how many noise draws its estimator uses."""
 
+    precision: Literal["single", "double"] = setting(
+        "Of data, weights and all that is computed from them; draws are the same.",
+        default="single",
+    )
+    epochs: int | None = setting(
+        "Epochs after which the arm stops; it then has no metrics of a whole training.",
+        default=None, ge=1, le=10**6,
+    )  # fmt: skip
     draws_per_point: Draws | None = setting("Pooled noise draws per data point.", default=None)
     early_draws: Draws | None = setting(
         "Draws per data point in the first steps (projected only).", default=None

@@ -17,18 +17,20 @@ __all__ = ["Options", "Settings"]
 PHASES = ["data", "noise", "forward", "loss", "backward", "optimizer", "bookkeeping"]
 DATA: list[str] = []  # none of the settings changes a sample
 TABLES = {"histories": ["epoch", "loss", "term1", "term2"]}
-METRICS = dict.fromkeys(
-    [
-        *("n_epochs", "n_steps", "noise_rows"),
-        *("final_loss", "final_term1", "final_term2", "best_loss", "early_loss"),
-        *("mmd", "mmd2_u", "ks", "ks_p", "mean_distance", "cov_frobenius", "cov_trace"),
-        *("energy_dist_test", "excess_loss", "w1_test"),
-        *("q01_error", "q05_error", "q50_error", "q95_error", "q99_error"),
-    ],
-    "number",
-) | dict.fromkeys(["hit_cap", "ks_reject"], "flag")
-# Where two implementations that differ by rounding have not drifted apart yet.
-EARLY_EPOCH = 10
+METRICS = (
+    dict.fromkeys(
+        [
+            *("n_epochs", "n_steps", "noise_rows"),
+            *("final_loss", "final_term1", "final_term2", "best_loss"),
+            *("mmd", "mmd2_u", "ks", "ks_p", "mean_distance", "cov_frobenius", "cov_trace"),
+            *("energy_dist_test", "excess_loss", "w1_test"),
+            *("q01_error", "q05_error", "q50_error", "q95_error", "q99_error"),
+        ],
+        "number",
+    )
+    | dict.fromkeys(["hit_cap", "ks_reject"], "flag")
+    | {"early_values": "list"}
+)
 RENAMED = {"laws": "axes.law", "sizes": "axes.n"}
 
 
@@ -39,8 +41,10 @@ class Axes(Model):
     n: values(int, ge=2, le=10**7) = setting("Training-sample sizes (points).", min_length=1)
 
 
-# Options that an implementation reads.
-READ = {"pooled": {"draws_per_point"}, "projected": set(Options.model_fields)}
+# Options that every implementation reads, and those of single ones.
+EVERYWHERE = {"precision", "epochs"}
+PROJECTED = ("projected", "spread_twice", "unit_noise")
+READ = {"pooled": {"draws_per_point"}} | {name: set(Options.model_fields) for name in PROJECTED}
 
 
 def check(section: Any) -> None:
@@ -48,13 +52,13 @@ def check(section: Any) -> None:
     for name, arm in section.arms.items():
         method, options = arm.implementation or name, arm.options
         where = f"Config: engression.arms.{name}"
-        for key in options.model_fields_set - READ.get(method, set()):
+        for key in options.model_fields_set - READ.get(method, set()) - EVERYWHERE:
             raise ConfigError(f"{where}.options.{key} has no effect on {method!r}; take it out.")
-        if method in ("pooled", "projected") and options.draws_per_point is None:
+        if method in ("pooled", *PROJECTED) and options.draws_per_point is None:
             raise ConfigError(f"{where}.options.draws_per_point is missing.")
-        if method == "projected" and section.net.noise_dim < section.net.hidden:
+        if method in PROJECTED and section.net.noise_dim < section.net.hidden:
             raise ConfigError(
-                f"{where} uses 'projected', which needs net.noise_dim >= net.hidden, got "
+                f"{where} uses {method!r}, which needs net.noise_dim >= net.hidden, got "
                 f"{section.net.noise_dim} < {section.net.hidden}; use the implementation 'pooled'."
             )
         for key in ("draws_per_point", "early_draws") if options.antithetic else ():
@@ -120,12 +124,31 @@ def projected(unit: Unit) -> "Fit":
         raise Failed(str(error)) from None
 
 
+@implementation
+def spread_twice(unit: Unit) -> "Fit":
+    from scripts.engression.models.descent import descend
+    from scripts.engression.models.fit import fit
+    from scripts.engression.models.wrong import SpreadTwice
+
+    return fit(unit, descend, SpreadTwice)
+
+
+@implementation
+def unit_noise(unit: Unit) -> "Fit":
+    from scripts.engression.models.descent import descend
+    from scripts.engression.models.fit import fit
+    from scripts.engression.models.wrong import UnitNoise
+
+    return fit(unit, descend, UnitNoise)
+
+
 def evaluate(unit: Unit, fitted: "Fit") -> dict[str, Any]:
     """Metrics and history; of a diverged fit, whose loss is not finite, the history only.
 
-    `early_loss` is the loss of epoch 10, or of the last, if that is earlier.
+    `early_values` are generated after the first 5 epochs. A unit that was stopped after a number of
+    epochs has these only.
     """
-    from scripts.engression.metrics import evaluated
+    from scripts.engression.metrics import early_values, evaluated
 
     history, epochs = fitted.history, len(fitted.history)
     found = {"n_epochs": epochs, "n_steps": fitted.n_steps, "noise_rows": fitted.noise_rows}
@@ -134,6 +157,8 @@ def evaluate(unit: Unit, fitted: "Fit") -> dict[str, Any]:
     if fitted.diverged:
         return found | {"status": "diverged"}
     final = dict(zip(("final_loss", "final_term1", "final_term2"), history[-1], strict=True))
-    early = history[min(EARLY_EPOCH, epochs) - 1][0]
-    found |= final | {"best_loss": fitted.best_loss, "early_loss": early}
+    found |= final | {"best_loss": fitted.best_loss}
+    found["early_values"] = early_values(unit, fitted.early)
+    if unit.options.epochs is not None:
+        return found
     return found | evaluated(unit, fitted.parameters)

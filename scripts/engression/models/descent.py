@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from scripts.engression.models.fit import History, Problem, Trained
+from scripts.engression.models.fit import EARLY_EPOCHS, History, Problem, Trained
 from scripts.engression.models.stopping import Patience
 from scripts.lib.fused_adam import fused_adam
 
@@ -14,8 +14,7 @@ def descend(problem: Problem, estimator: Callable[[Problem, torch.Tensor], Any])
     """Train the parameters in place by an estimator of the gradient.
 
     `estimator(problem, gradient)` is called with a batch: it fills `gradient` and returns (loss,
-    term1, term2), counts its `noise_rows`, and may book its own phases. The loss is read once an
-    epoch.
+    term1, term2), floats, counts its `noise_rows`, and may book its own phases.
     """
     x, parameters, train, phases = problem.x, problem.parameters, problem.train, problem.phases
     gradient = torch.zeros_like(parameters)
@@ -24,23 +23,26 @@ def descend(problem: Problem, estimator: Callable[[Problem, torch.Tensor], Any])
     moments = [torch.zeros_like(parameters)], [torch.zeros_like(parameters)]
     step = torch.tensor(0.0)
     patience = Patience(train.patience)
-    best = parameters.clone()
+    best, early = parameters.clone(), parameters.clone()
     history: History = []
     n_steps = 0
     while len(history) < train.max_epochs and not patience.stopped:
-        totals = torch.zeros(3, dtype=torch.float64)
+        sums = [0.0, 0.0, 0.0]
         for batch in torch.randperm(n, generator=problem.shuffle).split(train.batch):
             values = estimate(x[batch])
             fused_adam(
                 [parameters], [gradient], moments, [step], train.lr, train.betas, train.adam_eps
             )
             phases.lap("optimizer")
-            totals.add_(torch.stack(values), alpha=len(batch))
+            for i, value in enumerate(values):
+                sums[i] += value * len(batch)
             n_steps += 1
-        history.append(tuple((totals / n).tolist()))
+        history.append(tuple(total / n for total in sums))
         if patience.improved(history[-1][0]) and train.restore == "best":
             best.copy_(parameters)
+        if len(history) <= EARLY_EPOCHS:
+            early.copy_(parameters)
         phases.lap("bookkeeping")
     if train.restore == "best":
         parameters.copy_(best)
-    return Trained(history, n_steps, estimate.noise_rows, patience)
+    return Trained(history, early, n_steps, estimate.noise_rows, patience)

@@ -4,7 +4,7 @@ import torch
 
 from scripts.engression.models.fit import Problem
 from scripts.engression.models.losses import grouped_gradient
-from scripts.engression.models.network import Backprop, views
+from scripts.engression.models.network import Backprop, fill_normal, views
 
 # 25 data points x 50 draws: the noise and activations of a chunk stay in the L2 cache.
 ROWS_PER_CHUNK = 1250
@@ -31,7 +31,7 @@ class GroupedGradient:
         self.eps = parameters.new_empty(rows, widths[0])
         self.network = Backprop(views(parameters, widths), views(gradient, widths), rows)
 
-    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def __call__(self, x: torch.Tensor) -> tuple[float, float, float]:
         self.gradient.zero_()
         batch = x.shape[0]
         self.noise_rows += batch * self.m
@@ -39,7 +39,7 @@ class GroupedGradient:
         for part in x.split(self.points):
             eps = self.eps[: len(part) * self.m]
             self.phases.lap("data")
-            eps.normal_(generator=self.noise)
+            fill_normal(eps, self.noise)
             self.phases.lap("noise")
             y = self.network.forward(eps).view(-1, self.m)
             self.phases.lap("forward")
@@ -47,5 +47,5 @@ class GroupedGradient:
             self.phases.lap("loss")
             self.network.backward(d_y.view(-1))
             self.phases.lap("backward")
-            term1, term2 = term1 + part1 / batch, term2 + part2 / batch
+            term1, term2 = term1 + float(part1) / batch, term2 + float(part2) / batch
         return term1 - 0.5 * term2, term1, term2

@@ -13,6 +13,8 @@ from scripts.lib.own_study import Unit
 from scripts.lib.timing import Phases
 
 History = list[tuple[float, float, float]]
+# Where two implementations that differ by rounding have not drifted apart yet.
+EARLY_EPOCHS = 5
 
 
 @dataclass
@@ -34,9 +36,13 @@ class Problem:
 
 @dataclass
 class Trained:
-    """What a training loop returns: per epoch (loss, term1, term2), work and stopping state."""
+    """What a training loop returns: per epoch (loss, term1, term2), work and stopping state.
+
+    `early` are the parameters after the first EARLY_EPOCHS epochs, or the last, if there are fewer.
+    """
 
     history: History
+    early: torch.Tensor
     n_steps: int
     noise_rows: int
     patience: Patience
@@ -44,9 +50,10 @@ class Trained:
 
 @dataclass
 class Fit:
-    """A trained generator: flat parameters, per epoch (loss, term1, term2), work."""
+    """A trained generator: flat parameters at the end and early, per epoch its losses, work."""
 
     parameters: torch.Tensor
+    early: torch.Tensor
     history: History
     n_steps: int
     noise_rows: int
@@ -57,16 +64,23 @@ class Fit:
 def fit(unit: Unit, loop: Callable[[Problem, Any], Trained], method: Any) -> Fit:
     """Train one generator on the unit's sample by a training loop with its loss or estimator.
 
-    The streams `init`, `shuffle` and `noise` are shared by all implementations.
+    The streams `init`, `shuffle` and `noise` are shared by all implementations, and their draws
+    by both precisions.
     """
-    settings, x = unit.settings, torch.from_numpy(unit.data["x"])
+    settings, options, x = unit.settings, unit.options, torch.from_numpy(unit.data["x"])
+    train = settings.train
+    if options.precision == "double":
+        x = x.double()
+    if options.epochs is not None:
+        most = min(options.epochs, train.max_epochs)
+        train = train.model_copy(update={"max_epochs": most})
     widths = layer_widths(settings.net)
     problem = Problem(
         x=x,
         parameters=initial(widths, unit.torch_rng("init"), x.dtype),
         widths=widths,
-        train=settings.train,
-        options=unit.options,
+        train=train,
+        options=options,
         shuffle=unit.torch_rng("shuffle"),
         noise=unit.torch_rng("noise"),
         phases=unit.phases,
@@ -74,6 +88,7 @@ def fit(unit: Unit, loop: Callable[[Problem, Any], Trained], method: Any) -> Fit
     trained = loop(problem, method)
     return Fit(
         parameters=problem.parameters,
+        early=trained.early,
         history=trained.history,
         n_steps=trained.n_steps,
         noise_rows=trained.noise_rows,

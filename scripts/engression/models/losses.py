@@ -64,7 +64,7 @@ def pooled_gradient(x: torch.Tensor, y: torch.Tensor, antithetic: bool = False):
     N >= 2, because g takes no covariate: O((B + N) log(B + N)).
     With `antithetic`, draw j and draw j + N/2 share their noise up to sign; such pairs are not
     independent and are left out of term2, which keeps it unbiased.
-    Returns (loss, term1, term2, gradient (N,)).
+    Returns (loss, term1, term2, gradient (N,)), the first three as floats.
     """
     batch, count = x.shape[0], y.shape[0]
     x_sorted = torch.sort(x).values
@@ -73,18 +73,18 @@ def pooled_gradient(x: torch.Tensor, y: torch.Tensor, antithetic: bool = False):
     y_above = torch.searchsorted(x_sorted, ordered).to(y.dtype).mul_(2 / batch).sub_(1)
     x_above = torch.searchsorted(ordered, x_sorted, right=True).to(y.dtype)
     x_above.mul_(2 / count).sub_(1)
-    term1 = torch.dot(y_above, ordered) / count + torch.dot(x_above, x_sorted) / batch
+    term1 = float(torch.dot(y_above, ordered)) / count + float(torch.dot(x_above, x_sorted)) / batch
     weight = rank_weights(count, y.dtype)
-    pair_sum = 2 * torch.dot(weight, ordered)
+    pair_sum = 2 * float(torch.dot(weight, ordered))
     others = count - (2 if antithetic else 1)  # draws that a draw is paired with
-    slope = y_above.sub_(weight, alpha=1 / others)
+    slope = y_above.sub_(weight, alpha=1 / others).div_(count)
     gradient = torch.empty_like(y).scatter_(0, order, slope)
     if antithetic:
         half = count // 2
         gap = y[:half] - y[half:]
-        pair_sum = pair_sum - 2 * gap.abs().sum()
-        sign = gap.sign_().div_(others)
+        pair_sum -= 2 * float(gap.abs().sum())
+        sign = gap.sign_().div_(others * count)
         gradient[:half] += sign
         gradient[half:] -= sign
     term2 = pair_sum / (count * others)
-    return term1 - 0.5 * term2, term1, term2, gradient.div_(count)
+    return term1 - 0.5 * term2, term1, term2, gradient

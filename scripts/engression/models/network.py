@@ -33,13 +33,23 @@ def parameter_count(widths: list[int]) -> int:
 
 
 def initial(widths: list[int], rng: torch.Generator, dtype=torch.float32) -> torch.Tensor:
-    """Flat start vector, all U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's Linear default."""
-    flat = torch.empty(parameter_count(widths), dtype=dtype)
+    """Flat start vector, all U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's Linear default.
+
+    Drawn in float32 whatever the dtype, as the noise is: the truth has the reference's numbers.
+    """
+    flat = torch.empty(parameter_count(widths), dtype=torch.float32)
     for weight, bias in views(flat, widths):
         bound = 1 / math.sqrt(weight.shape[1])
         weight.uniform_(-bound, bound, generator=rng)
         bias.uniform_(-bound, bound, generator=rng)
-    return flat
+    return flat.to(dtype)
+
+
+def fill_normal(out: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """`out` filled with N(0, 1), drawn in float32 whatever its dtype."""
+    if out.dtype == torch.float32:
+        return out.normal_(generator=rng)
+    return out.copy_(torch.empty(out.shape, dtype=torch.float32).normal_(generator=rng))
 
 
 def sample(flat: torch.Tensor, widths: list[int], count: int, rng: torch.Generator) -> torch.Tensor:
@@ -52,7 +62,7 @@ def sample(flat: torch.Tensor, widths: list[int], count: int, rng: torch.Generat
     noise = flat.new_empty(rows, widths[0])
     values = flat.new_empty(count)
     for part in values.split(rows):
-        part.copy_(network.forward(noise[: len(part)].normal_(generator=rng)))
+        part.copy_(network.forward(fill_normal(noise[: len(part)], rng)))
     return values
 
 
@@ -61,7 +71,8 @@ class Backprop:
 
     `layers` and `gradients` are (weight (out, in), bias (out,)) pairs. `forward(inputs)` maps
     (rows, in) to outputs (rows,); `backward(d_output)` adds the gradient of
-    sum(d_output * output) to `gradients`. Rows may not exceed `max_rows`.
+    sum(d_output * output) to `gradients`, and fills `d_inputs` with the gradient of what the ReLU
+    that made the inputs was given. Rows may not exceed `max_rows`.
     """
 
     def __init__(self, layers: list, gradients: list, max_rows: int):
@@ -83,15 +94,16 @@ class Backprop:
         bias, weight_t = self.layers[-1][1], self.transposed[-1]
         return torch.addmm(bias, self.inputs[-1], weight_t, out=self.output[:rows]).squeeze(1)
 
-    def backward(self, d_output: torch.Tensor) -> None:
+    def backward(self, d_output: torch.Tensor, d_inputs: torch.Tensor | None = None) -> None:
         rows = d_output.shape[0]
         delta = d_output.unsqueeze(1)
         for i in range(len(self.layers) - 1, -1, -1):
             d_weight, d_bias = self.gradients[i]
             d_weight.addmm_(delta.t(), self.inputs[i])
             d_bias.addmv_(delta.t(), self.ones[:rows])
-            if i:
-                upstream = torch.mm(delta, self.layers[i][0], out=self.deltas[i - 1][:rows])
+            below = self.deltas[i - 1][:rows] if i else d_inputs
+            if below is not None:
+                upstream = torch.mm(delta, self.layers[i][0], out=below)
                 # relu'(0) = 0, as autograd has it
                 delta = torch.ops.aten.threshold_backward.grad_input(
                     upstream, self.inputs[i], 0, grad_input=upstream

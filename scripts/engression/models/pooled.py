@@ -8,7 +8,7 @@ import torch
 
 from scripts.engression.models.fit import Problem
 from scripts.engression.models.losses import pooled_gradient
-from scripts.engression.models.network import Backprop, views
+from scripts.engression.models.network import Backprop, fill_normal, views
 
 
 class PooledGradient:
@@ -24,12 +24,12 @@ class PooledGradient:
         self.eps = parameters.new_empty(rows, widths[0])
         self.network = Backprop(views(parameters, widths), views(gradient, widths), rows)
 
-    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def __call__(self, x: torch.Tensor) -> tuple[float, float, float]:
         self.gradient.zero_()
         eps = self.eps[: len(x) * self.draws]
         self.noise_rows += len(eps)
         self.phases.lap("data")
-        eps.normal_(generator=self.noise)
+        fill_normal(eps, self.noise)
         self.phases.lap("noise")
         y = self.network.forward(eps)
         self.phases.lap("forward")

@@ -13,7 +13,7 @@ import torch
 
 from scripts.engression.models.fit import Problem
 from scripts.engression.models.losses import pooled_gradient
-from scripts.engression.models.network import Backprop, views
+from scripts.engression.models.network import Backprop, fill_normal, views
 
 # Two mirrored pairs: fewer leave term2 no independent draws to compare.
 FEWEST_DRAWS = 4
@@ -45,40 +45,59 @@ class ProjectedGradient:
         (self.weight, bias), (self.d_weight, d_bias) = layers[0], gradients[0]
         self.gradient = gradient
         rows = max(max(self.draws, self.early_draws) * problem.train.batch, FEWEST_DRAWS)
+        self.bias, self.d_bias = bias, d_bias
         width = widths[1]
-        self.root = parameters.new_empty(width, width)
-        self.d_root = parameters.new_empty(width, width)
-        self.u = parameters.new_empty(rows, width)
-        self.network = Backprop(
-            [(self.root, bias), *layers[1:]], [(self.d_root, d_bias), *gradients[1:]], rows
-        )
+        self.root, self.covariance = (parameters.new_empty(width, width) for _ in range(2))
+        self.u = parameters.new_empty(rows // 2 if self.antithetic else rows, width)
+        self.hidden, self.d_hidden = (parameters.new_empty(rows, width) for _ in range(2))
+        self.above = Backprop(layers[1:], gradients[1:], rows)
 
-    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def __call__(self, x: torch.Tensor) -> tuple[float, float, float]:
         self.gradient.zero_()
-        self.d_root.zero_()
         draws = self.early_draws if self.steps < self.early_steps else self.draws
-        u = self.u[: max(len(x) * draws, FEWEST_DRAWS)]
-        self.steps, self.noise_rows = self.steps + 1, self.noise_rows + len(u)
+        rows = max(len(x) * draws, FEWEST_DRAWS)
+        self.steps, self.noise_rows = self.steps + 1, self.noise_rows + rows
         self.phases.lap("data")
-        if self.antithetic:
-            first, second = u.chunk(2)
-            torch.neg(first.normal_(generator=self.noise), out=second)
-        else:
-            u.normal_(generator=self.noise)
+        u = fill_normal(self.u[: rows // 2 if self.antithetic else rows], self.noise)
         self.phases.lap("noise")
-        covariance = self.weight @ self.weight.t()
         try:
-            torch.linalg.cholesky(covariance, out=self.root)
+            self.take_root()
         except torch.linalg.LinAlgError:
-            if covariance.isfinite().all():
+            if self.covariance.isfinite().all():
                 raise
-            return (x.new_full((), math.nan),) * 3  # the training has diverged
-        y = self.network.forward(u)
+            return (math.nan,) * 3  # the training has diverged
+        y = self.above.forward(self.first_layer(u, self.hidden[:rows]))
         self.phases.lap("forward")
-        loss, term1, term2, d_y = pooled_gradient(x, y, antithetic=self.antithetic)
+        loss, term1, term2, d_y = self.loss(x, y)
         self.phases.lap("loss")
-        self.network.backward(d_y)
-        solved = torch.linalg.solve_triangular(self.root, self.d_root, upper=False, left=False)
-        torch.mm(solved, self.weight, out=self.d_weight)
+        self.above.backward(d_y, self.d_hidden[:rows])
+        self.first_layer_backward(u, self.d_hidden[:rows])
         self.phases.lap("backward")
         return loss, term1, term2
+
+    def take_root(self) -> None:
+        """Fill the root L of the covariance W W' of the pre-activations."""
+        torch.mm(self.weight, self.weight.t(), out=self.covariance)
+        torch.linalg.cholesky(self.covariance, out=self.root)
+
+    def loss(self, x: torch.Tensor, y: torch.Tensor) -> tuple[float, float, float, torch.Tensor]:
+        """(loss, term1, term2, d loss / d y) of the batch x and all its draws y."""
+        return pooled_gradient(x, y, antithetic=self.antithetic)
+
+    def first_layer(self, u: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """relu(b + L u), below it relu(b - L u) for mirrored draws: one product for both."""
+        first = torch.mm(u, self.root.t(), out=hidden[: len(u)])
+        if self.antithetic:
+            torch.sub(self.bias, first, out=hidden[len(u) :])
+        first.add_(self.bias)
+        return hidden.relu_()
+
+    def first_layer_backward(self, u: torch.Tensor, delta: torch.Tensor) -> None:
+        """Gradients of W and b from those of the pre-activations, delta."""
+        torch.sum(delta, 0, out=self.d_bias)
+        if self.antithetic:
+            first, second = delta.chunk(2)
+            delta = first.sub_(second)
+        d_root = torch.mm(delta.t(), u)
+        solved = torch.linalg.solve_triangular(self.root, d_root, upper=False, left=False)
+        torch.mm(solved, self.weight, out=self.d_weight)

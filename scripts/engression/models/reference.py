@@ -14,7 +14,7 @@ import torch._dynamo  # the first optimizer of a process would load it, on the c
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from scripts.engression.models.fit import History, Problem, Trained
+from scripts.engression.models.fit import EARLY_EPOCHS, History, Problem, Trained
 from scripts.engression.models.network import views
 from scripts.engression.models.stopping import Patience
 from scripts.lib.torch_rng import EpochPermutation
@@ -28,6 +28,11 @@ def module_of(parameters: torch.Tensor, widths: list[int]) -> nn.Sequential:
         linear.load_state_dict({"weight": weight, "bias": bias})
         layers += [linear, nn.ReLU()]
     return nn.Sequential(*layers[:-1])
+
+
+def flat_of(net: nn.Module) -> torch.Tensor:
+    """A copy of the weights and biases as one flat vector."""
+    return torch.cat([p.detach().view(-1) for p in net.parameters()])
 
 
 def fit_autograd(problem: Problem, loss_of: Callable) -> Trained:
@@ -47,7 +52,7 @@ def fit_autograd(problem: Problem, loss_of: Callable) -> Trained:
         sampler=EpochPermutation(len(x), problem.shuffle),
     )
     patience = Patience(train.patience)
-    best = None
+    best, early = None, parameters
     history: History = []
     n_steps = 0
     while len(history) < train.max_epochs and not patience.stopped:
@@ -56,8 +61,8 @@ def fit_autograd(problem: Problem, loss_of: Callable) -> Trained:
             phases.lap("data")
             optimizer.zero_grad()
             eps = torch.randn(
-                len(batch), train.m, widths[0], generator=problem.noise, dtype=parameters.dtype
-            )
+                len(batch), train.m, widths[0], generator=problem.noise, dtype=torch.float32
+            ).to(parameters.dtype)
             phases.lap("noise")
             y = net(eps.view(-1, widths[0])).view(len(batch), train.m, 1)
             phases.lap("forward")
@@ -73,10 +78,11 @@ def fit_autograd(problem: Problem, loss_of: Callable) -> Trained:
         history.append(tuple(total / len(x) for total in sums))
         if patience.improved(history[-1][0]) and train.restore == "best":
             best = {name: value.clone() for name, value in net.state_dict().items()}
+        if len(history) <= EARLY_EPOCHS:
+            early = flat_of(net)
         phases.lap("bookkeeping")
     if best is not None:
         net.load_state_dict(best)
-    with torch.no_grad():
-        parameters.copy_(torch.cat([p.view(-1) for p in net.parameters()]))
+    parameters.copy_(flat_of(net))
     noise_rows = len(history) * len(x) * train.m
-    return Trained(history, n_steps, noise_rows, patience)
+    return Trained(history, early, n_steps, noise_rows, patience)

@@ -110,7 +110,8 @@ NAMES = {
         "is without reference, with which antithetic_jobs is compared",
     ),
     "only the reference runs": (
-        off("engression", "reps", but=("reference",)) | {"engression.arms.antithetic.role": "peer"},
+        off("engression", "reps", but=("reference",))
+        | {"engression.arms.antithetic.role": "implementation"},
         "engression.arms that claim something compute nothing",
     ),
     "result arm of engression off": (

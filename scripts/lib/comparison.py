@@ -129,13 +129,14 @@ def pairs_to_show(measured: pd.DataFrame, baseline: str) -> list[tuple[str, str]
     parallelism gives) and against the baseline's arm on as many (what the implementation gives).
     """
     first = measured.drop_duplicates("contestant").set_index("contestant")
-    shown = [(baseline, name) for name in first.index if name != baseline]
+    others = [name for name in first.index if name != baseline]
+    shown = [(baseline, name) for name in others] if baseline in first.index else []
     many = first[first["workers"] > 1]
     for name, row in many.iterrows():
         alone = first[(first["arm"] == row["arm"]) & (first["workers"] == 1)]
         alone = alone[alone["threads"] == row["threads"]].index
         alone = [baseline] if baseline in alone else alone[:1]
-        rivals = many[many["arm"] == first.loc[baseline, "arm"]].index
+        rivals = many[many["arm"] == first["arm"].get(baseline)].index
         pairs = [(other, name) for other in [*alone, *rivals] if other != name]
         shown += [pair for pair in pairs if pair not in shown]
     return shown

@@ -16,7 +16,7 @@ Margins = dict[str, Annotated[float, Field(ge=0)]]
 # Tests of an arm's agreement, in the order of their rows.
 TESTS = ("accurate", "close", "at_most", "equivalent", "not_worse")
 # Roles that take part in a workload which names nobody.
-MEASURED = ("reference", "result", "implementation")
+MEASURED = ("reference", "result", "implementation", "peer")
 
 
 class Claim(Model):
@@ -49,7 +49,16 @@ class Arm(Model):
     renamed: ClassVar = {"trainer": "implementation"}
     about: Text = setting("What it is, in a sentence of the report.")
     role: Role = setting("What it is for.")
-    claim: Claim | None = setting("What it claims against the reference.", default=None)
+    claim: Claim | None = setting(
+        "What it claims against the reference, or against the arm of `beside`.", default=None
+    )
+    package: Text | None = setting(
+        "Of a peer: the package that it calls; where that is not installed, the arm is left out.",
+        default=None,
+    )
+    beside: Name | None = setting(
+        "Of a peer: the arm that does the same work; the reference, if left out.", default=None
+    )
 
 
 class Agreement(Model):
@@ -184,6 +193,10 @@ class StudySettings(Model):
     def claims(self) -> dict[str, Claim]:
         """What the arms claim that claim something."""
         return {name: arm.claim for name, arm in self.arms.items() if arm.claim}
+
+    def beside(self, peer: str) -> str:
+        """The arm against which a peer's claim is tested, and beside which it is shown."""
+        return self.arms[peer].beside or self.reference
 
     def described(self) -> list[dict[str, Any]]:
         """Name, role and sentence of each arm, for the report."""

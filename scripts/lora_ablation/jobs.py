@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from scripts.lib.blocks import cut
 from scripts.lib.contract import Study
+from scripts.lib.packages import package_of
 from scripts.lib.plan import measurement_plan
 from scripts.lib.typed import Model
 from scripts.lora_ablation.checks import check_shards
@@ -135,6 +136,7 @@ class Jobs:
             arm=arm,
             seed=self.seed,
             units=[["train", *cell, run] for cell in cells for run in runs],
+            package=package_of(self.section, arm),
             trainer=options.trainer,
             train=self.section.train_of(arm),
             columns=columns(cells[0][0]),
@@ -165,7 +167,7 @@ class Jobs:
         features = [
             [stage, name, "all", FULL, i]
             for stage in self.section.stages
-            for name in HAND_CRAFTED
+            for name in options.represents or HAND_CRAFTED
             for i in adapters
         ]
         return PrepareJob(
@@ -173,6 +175,7 @@ class Jobs:
             arm=arm,
             seed=self.seed,
             units=[*(loads if options.load else ()), *(features if options.features else ())],
+            package=package_of(self.section, arm),
             load=options.load,
             features=options.features,
             source=generated(prepare.adapters),
@@ -229,6 +232,7 @@ class Jobs:
         """An arm's job in a measured workload, without units."""
         work, options = workload.work, self.section.arms[arm]
         told = {"study": STUDY, "arm": arm, "seed": self.seed, "units": [], "work": work}
+        told |= {"package": package_of(self.section, arm)}
         if work == "load":
             return LoadWork(**told, load=options.load)
         if work == "features":

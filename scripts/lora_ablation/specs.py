@@ -23,7 +23,7 @@ Selection = text_like(
 SplitKind = Literal["original", "stratified", "grouped"]
 # Functions of scripts/lora_ablation/unit.py, by stage.
 Loader = Literal["formatted", "python_lists", "zero_copy"]
-Extractor = Literal["loops", "lowrank", "layerwise", "union"]
+Extractor = Literal["loops", "lowrank", "layerwise", "union", "svdvals", "weightwatcher"]
 Trainer = Literal["reference", "resident", "stacked"]
 Alpha = Annotated[float, Field(gt=0)] | None
 Count = Annotated[int, Field(ge=1, le=1_000_000)]

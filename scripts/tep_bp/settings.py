@@ -89,7 +89,7 @@ class Run(Model):
 class TepArm(Arm):
     """An implementation of the learning rules, with what it is told."""
 
-    implementation: Literal["reference", "stacked", "fused", "legacy"] = setting(
+    implementation: Literal["reference", "stacked", "fused", "optuna_loop", "legacy"] = setting(
         "How trials are trained: a function of scripts/tep_bp/unit.py."
     )
     solver: str | None = setting(

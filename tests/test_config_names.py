@@ -95,7 +95,10 @@ NAMES = {
         "another contestant with the arm, threads and parallel",
     ),
     "nothing measured": (
-        {f"engression.measure.workloads.{name}.repeats": 0 for name in ("fixed_steps", "memory")},
+        {
+            f"engression.measure.workloads.{name}.repeats": 0
+            for name in ("fixed_steps", "peers", "memory")
+        },
         "snakemake --cores all science",
     ),
     "nobody beside the baseline": (

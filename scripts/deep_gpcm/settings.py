@@ -216,9 +216,11 @@ def _check_workload(where: str, section: Section, workload: GpcmWorkload) -> Non
     for name in workload.contestants or ():
         contestant = section.contestants.get(name)
         arm = section.arms.get(contestant.arm) if contestant else None
-        wanted = "baseline" if isinstance(workload, Classical) else "evaluation"
-        if arm and getattr(arm, wanted) is None:
+        kind, fault = "evaluation", "trains nothing"
+        if isinstance(workload, Classical):
+            kind, fault = "baseline", "is no classical model"
+        if arm and getattr(arm, kind) is None:
             raise ConfigError(
-                f"Config: {where} measures {name}, but the arm {contestant.arm} has no {wanted}."
+                f"Config: {where} measures {name}, but the arm {contestant.arm} {fault}."
             )
     check_rounds(where, workload, section.fold_count if isinstance(workload, Folds) else 1)

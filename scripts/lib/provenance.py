@@ -1,6 +1,7 @@
 """Where a file's numbers come from: commit, versions and processor, never hosts, users or paths."""
 
 import hashlib
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -64,6 +65,19 @@ def instruction_set() -> str:
 def today() -> str:
     """The date, UTC. Only tables that a verdict is dated by have it: bytes would differ by day."""
     return datetime.now(UTC).date().isoformat()
+
+
+def node_is_shared() -> bool:
+    """Whether Slurm may run jobs of others beside the running one; False outside Slurm."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if not job:
+        return False
+    try:  # %h: whether its node may be shared; NO where it was asked for alone
+        asked = ["squeue", "--noheader", f"--jobs={job}", "--format=%h"]
+        said = subprocess.run(asked, capture_output=True, text=True, timeout=60).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return True  # nobody says that it is not
+    return said not in ("NO", "EXCLUSIVE")
 
 
 @cache

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: run test histories slow lint study record schemas lock clean
+.PHONY: run test histories slow slurm lint study record schemas lock clean
 
 run: $(READY)  ## all studies, measurement and report: results/report.html
 	$(VENV)/bin/snakemake --cores all
@@ -16,6 +16,8 @@ histories: $(READY)  ## twenty random histories of edits, kills and damage, six 
 
 slow: $(READY)  ## the tests that take minutes
 	$(VENV)/bin/pytest -m slow
+
+slurm: .venv-slurm/ready  ## an environment that sends jobs to Slurm: docs/how-to/cluster.md
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
@@ -38,6 +40,11 @@ $(READY): requirements.lock
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --requirement requirements.lock
 	touch $(READY)
+
+.venv-slurm/ready: requirements.lock requirements-slurm.lock
+	$(PYTHON) -m venv --clear .venv-slurm
+	.venv-slurm/bin/pip install --quiet --requirement requirements-slurm.lock
+	touch .venv-slurm/ready
 
 lock:  ## newest versions that pyproject.toml allows, tried in an environment of their own
 	$(PYTHON) -m venv --clear .venv-lock

@@ -233,7 +233,9 @@ def test_a_section_is_checked_although_its_study_is_off(study):
     assert refusal({"studies": others, study: None}).startswith(f"Config: {study} is null")
 
 
-@pytest.mark.parametrize("overlay", [None, "quick", "paper", "mnist", "adapters_10k", "flat_vec"])
+@pytest.mark.parametrize(
+    "overlay", [None, "quick", "paper", "cluster", "mnist", "adapters_10k", "flat_vec"]
+)
 def test_the_configurations_that_ship_are_planned(overlay):
     from snakemake.utils import update_config
 

@@ -41,11 +41,14 @@ class Cluster(Project):
         profile = ["--workflow-profile", "profiles/slurm", *SOON]
         return [SNAKEMAKE, *words, *profile, "--configfile", *(config or self.tiny).split()]
 
+    def queue(self, *states: str) -> list[str]:
+        """Numbers of its jobs in one of these states, or in any."""
+        asked = ["squeue", "--noheader", "--format=%i %Z", *(f"--states={s}" for s in states)]
+        lines = subprocess.check_output(asked, text=True).splitlines()
+        return [line.split()[0] for line in lines if line.split()[1] == str(self.folder)]
 
-def queue(*states: str) -> list[str]:
-    """Numbers of the jobs of this user in one of these states, or in any."""
-    asked = ["squeue", "--noheader", "--format=%i", *(f"--states={s}" for s in states)]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    def is_idle(self) -> bool:
+        return not self.queue()
 
 
 def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
@@ -55,17 +58,13 @@ def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.2)
 
 
-def is_idle() -> bool:
-    return not queue()
-
-
 @pytest.fixture
 def project(tmp_path) -> Cluster:
-    """A project as cloned, and nothing in the queue before and after."""
-    wait_for(is_idle)
-    yield Cluster(copy_code(tmp_path / "project"))
-    subprocess.run(["scancel", "--user=root"], check=True)
-    wait_for(is_idle)
+    """A project as cloned, of which nothing is left in the queue."""
+    project = Cluster(copy_code(tmp_path / "project"))
+    yield project
+    subprocess.run(["scancel", *project.queue()], check=False)
+    wait_for(project.is_idle)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +116,7 @@ def kill_all_below(process: psutil.Process) -> None:
 def test_a_cancelled_job_is_sent_again(project, local):
     run, said = started(project)
     project.wait_for_units(2)
-    subprocess.run(["scancel", queue("running")[0]], check=True)
+    subprocess.run(["scancel", project.queue("running")[0]], check=True)
     ends_well(run, project, local)
     assert "SLURM status is: 'CANCELLED'" in said.read_text()
 
@@ -143,9 +142,11 @@ def test_a_job_over_its_time_goes_on_where_it_was(project, local):
 def test_the_jobs_of_a_lost_node_run_elsewhere(project, local):
     run, _ = started(project)
     project.wait_for_units(2)
-    node = running_on(queue("running")[0])
+    node = running_on(project.queue("running")[0])
     daemon = psutil.Process(int((LAB / f"run/{node}.pid").read_text()))
-    steps = [p for p in psutil.process_iter(["cmdline"]) if is_of_node(p, node)]
+    there = [job for job in project.queue("running") if running_on(job) == node]
+    steps = [p for p in psutil.process_iter(["cmdline"]) if is_step_of(p, there)]
+    assert steps
     for process in [daemon, *steps]:
         kill_all_below(process)
     try:
@@ -162,12 +163,10 @@ def running_on(job: str) -> str:
     return subprocess.check_output(asked, text=True).strip()
 
 
-def is_of_node(process: psutil.Process, node: str) -> bool:
-    """Whether a process is the guardian of a job's step on a node."""
+def is_step_of(process: psutil.Process, jobs: list[str]) -> bool:
+    """Whether a process is the guardian of a step of one of these jobs."""
     words = " ".join(process.info["cmdline"] or [])
-    return words.startswith("slurmstepd:") and any(
-        f"[{job}." in words for job in queue("running") if running_on(job) == node
-    )
+    return words.startswith("slurmstepd:") and any(f"[{job}." in words for job in jobs)
 
 
 def test_an_interrupt_cancels_the_jobs_and_leaves_no_lock(project, local):
@@ -175,7 +174,7 @@ def test_an_interrupt_cancels_the_jobs_and_leaves_no_lock(project, local):
     project.wait_for_units(2)
     os.kill(run.pid, signal.SIGINT)
     assert run.wait(240) != 0
-    wait_for(is_idle, 30)
+    wait_for(project.is_idle, 30)
     assert "Terminating processes on user request" in said.read_text()
     ends_well(started(project)[0], project, local)
 
@@ -188,14 +187,13 @@ def test_a_killed_run_goes_on(project, local, orphans):
     project.wait_for_units(2)
     os.kill(run.pid, signal.SIGKILL)
     run.wait(10)
-    assert (
-        "cannot be locked" in project.snakemake("science", config=project.overlay(**STUDY)).stderr
-    )
+    refused = project.snakemake("science", config=project.overlay(**STUDY))
+    assert "cannot be locked" in refused.stdout + refused.stderr
     if orphans == "are waited for":
-        wait_for(is_idle)
+        wait_for(project.is_idle)
     if orphans == "are cancelled":
-        subprocess.run(["scancel", *queue()], check=True)
-        wait_for(is_idle)
+        subprocess.run(["scancel", *project.queue()], check=True)
+        wait_for(project.is_idle)
     resumes(project, local)
 
 

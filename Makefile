@@ -41,9 +41,15 @@ $(READY): requirements.lock
 	$(VENV)/bin/pip install --quiet --requirement requirements.lock
 	touch $(READY)
 
-.venv-slurm/ready: requirements.lock requirements-slurm.lock
-	$(PYTHON) -m venv --clear .venv-slurm
+# Sees the packages of the other environment, and adds to them: no second copy of two gigabytes.
+.venv-slurm/ready: $(READY) requirements-slurm.lock
+	$(VENV)/bin/python -m venv --clear .venv-slurm
+	$(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+	  "$$(.venv-slurm/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/isospeed.pth"
 	.venv-slurm/bin/pip install --quiet --requirement requirements-slurm.lock
+	printf '#!%s\nimport sys\nfrom snakemake.cli import main\nsys.exit(main())\n' \
+	  "$(CURDIR)/.venv-slurm/bin/python" > .venv-slurm/bin/snakemake
+	chmod +x .venv-slurm/bin/snakemake
 	touch .venv-slurm/ready
 
 lock:  ## newest versions that pyproject.toml allows, tried in an environment of their own

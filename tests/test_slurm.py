@@ -47,6 +47,12 @@ class Cluster(Project):
         lines = subprocess.check_output(asked, text=True).splitlines()
         return [line.split()[0] for line in lines if line.split()[1] == str(self.folder)]
 
+    def cancel(self) -> None:
+        """None of its jobs is left in the queue."""
+        for job in self.queue():
+            subprocess.run(["scancel", job], check=True)
+        wait_for(self.is_idle)
+
     def is_idle(self) -> bool:
         return not self.queue()
 
@@ -63,8 +69,7 @@ def project(tmp_path) -> Cluster:
     """A project as cloned, of which nothing is left in the queue."""
     project = Cluster(copy_code(tmp_path / "project"))
     yield project
-    subprocess.run(["scancel", *project.queue()], check=False)
-    wait_for(project.is_idle)
+    project.cancel()
 
 
 @pytest.fixture(scope="module")
@@ -190,12 +195,11 @@ def test_a_killed_run_goes_on(project, local, orphans):
     project.wait_for_units(2)
     os.kill(run.pid, signal.SIGKILL)
     run.wait(10)
+    if orphans == "are cancelled":
+        project.cancel()
     refused = project.snakemake("science", config=project.overlay(**STUDY))
     assert "cannot be locked" in refused.stdout + refused.stderr
     if orphans == "are waited for":
-        wait_for(project.is_idle)
-    if orphans == "are cancelled":
-        subprocess.run(["scancel", *project.queue()], check=True)
         wait_for(project.is_idle)
     resumes(project, local)
 

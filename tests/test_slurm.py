@@ -5,6 +5,7 @@
 takes a quarter of an hour: a lost node is noticed after half a minute and held for two.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -110,12 +111,14 @@ def resumes(project: Cluster, local: Project) -> None:
     ends_well(started(project)[0], project, local)
 
 
-def kill_all_below(process: psutil.Process) -> None:
-    """A process and its children as a machine without current leaves them."""
-    family = [*process.children(recursive=True), process]
-    for member in family:
-        member.kill()
-    psutil.wait_procs(family, 10)
+def kill_all(roots: list[psutil.Process]) -> None:
+    """Processes and all below them, as a machine without current leaves them."""
+    family = {root.pid: root for root in roots}
+    for root in roots:
+        family |= {child.pid: child for child in root.children(recursive=True)}
+    for member in family.values():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
 
 
 def test_a_cancelled_job_is_sent_again(project, local):
@@ -155,8 +158,7 @@ def test_the_jobs_of_a_lost_node_run_elsewhere(project, local):
     there = [job for job in project.queue("running") if running_on(job) == node]
     steps = [p for p in psutil.process_iter(["cmdline"]) if is_step_of(p, there)]
     assert steps
-    for process in [daemon, *steps]:
-        kill_all_below(process)
+    kill_all([daemon, *steps])
     try:
         ends_well(run, project, local)
     finally:

@@ -19,7 +19,7 @@ from scripts.lib.seals import read_seal, seal_path, sealed
 from scripts.lib.table_files import read_metadata, write_table
 from scripts.spine import aggregate, cluster
 from scripts.spine.cluster import SNAKEMAKE_MB, asking, minutes, partition, read_partitions
-from tests.project import ROOT, Project
+from tests.project import ROOT
 from tests.stages import job_of
 
 SINFO = "debug*|1:00:00|4000|4\nlong|7-00:00:00|64000|32\nlong|7-00:00:00|128000|64\n"
@@ -162,26 +162,29 @@ def test_each_row_names_the_instructions_it_was_computed_with_and_the_table_all_
     assert [(kind["instruction_set"], kind["files"]) for kind in told] == [("aa", 2), ("bb", 1)]
 
 
-def of_another_processor(project: Project, arm: str) -> None:
-    """The run files of an arm as another processor would have written them, sealed."""
-    for path in (project.results / "runs" / arm).glob("*.parquet"):
-        table, notes = pq.read_table(path), read_metadata(path)
-        other = {"processor": "Another CPU <b>", "instruction_set": "0" * 12}
-        seal = read_seal(path)
-        write_table(path, {n: table[n] for n in table.column_names}, **(notes | other))
-        seal_path(path).write_text(sealed(path, seal.file, seal.key))
-    (project.results / "runs.parquet").unlink()
+def annotate(path: Path, **notes) -> None:
+    """Other metadata in a table of the workflow, sealed as if its job had written them."""
+    table, seal = pq.read_table(path), read_seal(path)
+    columns = {name: table[name] for name in table.column_names}
+    write_table(path, columns, **(read_metadata(path) | notes))
+    seal_path(path).write_text(sealed(path, seal.file, seal.key))
 
 
-def test_the_page_names_several_processors_and_is_silent_about_one(finished):
+SHARED = "not alone on its node"
+
+
+def test_the_page_names_several_processors_and_a_shared_node_and_is_silent_otherwise(finished):
     page = finished.folder / "results/report.html"
     assert "several kinds of processor" not in page.read_text()
-    of_another_processor(finished, "antithetic")
+    assert SHARED not in page.read_text()
+    for path in (finished.results / "runs/antithetic").glob("*.parquet"):
+        annotate(path, processor="Another CPU <b>", instruction_set="0" * 12)
+    annotate(finished.results / "measurements.parquet", node_is_shared=True)
+    (finished.results / "runs.parquet").unlink()
     finished.make()
-    kinds = read_metadata(finished.results / "runs.parquet")["processors"]
-    assert len(kinds) == 2
-    assert "several kinds of processor" in page.read_text()
+    assert len(read_metadata(finished.results / "runs.parquet")["processors"]) == 2
     assert "Another CPU &lt;b&gt; (instructions 000000000000" in page.read_text()
+    assert SHARED in page.read_text()
     rows = pq.read_table(finished.results / "runs.parquet").to_pylist()
     assert {row["arm"] for row in rows if row["instruction_set"] == "0" * 12} == {"antithetic"}
 

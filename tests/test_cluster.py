@@ -35,14 +35,19 @@ def slurm(monkeypatch):
     partition.cache_clear()
 
 
-def asked(attempt=1, threads=1, where=None, **own):
+def asked(attempt=1, threads=1, where=None, cores=None, dry=False, **own):
     """What an attempt of a rule with one resource asks for."""
-    rule = SimpleNamespace(resources=Resources.from_mapping(own | {"_cores": threads}))
+    rule = SimpleNamespace(
+        resources=Resources.from_mapping(own | {"_cores": threads}),
+        workflow=SimpleNamespace(dryrun=dry),
+    )
     if where:
         rule.resources["slurm_partition"] = where
     (name,) = own
     more = {"rulename": "tep_bp_train", "async_run": None}
-    return asking(rule, rule.resources[name])({}, [], attempt, threads, **more)
+    return asking(rule, rule.resources[name])(
+        {}, [], attempt, min(threads, cores or threads), **more
+    )
 
 
 def test_memory_is_the_script_s_and_what_snakemake_takes_and_grows_with_attempts(slurm):
@@ -77,6 +82,13 @@ def test_what_would_wait_for_ever_is_refused_in_a_sentence(slurm, own, sentence)
     with pytest.raises(ResourceValidationError, match=sentence) as refused:
         asked(**own)
     assert "\n" not in str(refused.value)
+
+
+def test_cores_that_would_cut_a_job_short_are_refused_but_not_those_of_a_dry_run(slurm):
+    with pytest.raises(ResourceValidationError, match="2 of the 4 CPUs that it computes with"):
+        asked(mem_mb=1000, threads=4, cores=2)
+    assert asked(mem_mb=1000, threads=4, cores=1, dry=True) == 1000 + SNAKEMAKE_MB
+    assert asked(mem_mb=1000, threads=4, cores=8) == 1000 + SNAKEMAKE_MB
 
 
 def test_the_largest_node_of_a_partition_counts_and_nothing_where_there_is_no_slurm(

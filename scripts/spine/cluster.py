@@ -84,11 +84,16 @@ def asking(rule: Any, given: Any) -> Callable[..., Any]:
         if not isinstance(own, int):
             return own  # depends on files that are yet to be made
         extra = SNAKEMAKE_MB if given.name == "mem_mb" else 0
+        # As the rule says: `threads` is limited by --cores, which is 1 in a dry run without.
+        cpus = rule.resources["_cores"].evaluate(wildcards, **known).value
+        if threads < cpus and not rule.workflow.dryrun:
+            raise ResourceValidationError(
+                f"Cluster: --cores would give a job of {rulename} {threads} of the {cpus} CPUs "
+                "that it computes with; leave --cores out, which limits nothing else on a cluster."
+            )
         limits = partition(rule.resources.get("slurm_partition").evaluate(wildcards, **known).value)
         if limits is None:
             return own * attempt + extra
-        # As the rule says: a dry run lets no job have more than one.
-        cpus = rule.resources["_cores"].evaluate(wildcards, **known).value
         check(rulename, limits, **{given.name: own + extra}, cpus=cpus)
         return int(min(own * attempt + extra, getattr(limits, given.name)))
 

@@ -25,8 +25,9 @@ from snakemake.output_index import OutputIndex
 from snakemake.settings.enums import RerunTrigger
 
 from scripts.lib.files import replacing
+from scripts.lib.inherited import inherited
 from scripts.lib.job import Job, Named
-from scripts.lib.provenance import computing_versions
+from scripts.lib.provenance import commit, computing_versions
 from scripts.lib.seals import checksum, fault
 from scripts.lib.spec import canonical, digest
 from scripts.spine.rules import furnish
@@ -52,6 +53,10 @@ class Keys:
         self._versions = computing_versions()
         self.key, self._producer = cache(self._key_of_file), cache(self._find_producer)
         self._job = cache(self._key_of_job)
+        self._commit = cache(self._find_commit)
+
+    def _find_commit(self) -> dict[str, Any]:
+        return inherited(commit, "commit", plans=self._workflow.is_main_process)
 
     def below(self, path: str) -> str:
         """A path with the results folder, wherever it is, called <results>."""
@@ -144,6 +149,7 @@ class Keys:
                         "threads": threads,
                         "input": by_name(input),
                         "output": by_name(output),
+                        "commit": self._commit(),
                         "keys": {p: self.key(p) for p in map(norm, input) if self._producer(p)},
                     }
                 )
@@ -212,7 +218,8 @@ def by_name(paths: Any) -> Named:
     }
 
 
-def parameters(rule: Any, wildcards: tuple) -> list[tuple[str | None, Any]]:
+@cache
+def parameters(rule: Any, wildcards: tuple) -> tuple[tuple[str | None, Any], ...]:
     """Name and value of the parameters that Snakemake compares."""
     found = []
     for name, value in rule.params._allitems():
@@ -222,7 +229,7 @@ def parameters(rule: Any, wildcards: tuple) -> list[tuple[str | None, Any]]:
             found.append((name, value))
         elif not DERIVED & set(inspect.signature(value).parameters):
             found.append((name, value(named(wildcards))))
-    return found
+    return tuple(found)
 
 
 def code_of(rule: Any, wildcards: tuple) -> str:

@@ -104,19 +104,26 @@ def features(
     paths = by_family(files)
     place = {tensor: place for place, tensor in enumerate(tensors)}
     downs = [i for i, name in enumerate(layout.names) if name.endswith(DOWN)]
-    parts = {}
-    for family in dict.fromkeys(column.family for column in columns):
-        read = np.concatenate([read_family(path) for path in paths[family]])
-        if read.shape[1] == len(layout.names):
-            parts[family] = read[:, tensors]
-        else:  # a family of pairs
-            parts[family] = read[:, [pair for pair, down in enumerate(downs) if down in place]]
+    pairs = [pair for pair, down in enumerate(downs) if down in place]
     at = {c.number: c.position for c in columns if c.family == "spectral"}
-    if legacy_cond and "cond" in at:
-        spectral = parts["spectral"]
-        spectral[..., at["cond"]][spectral[..., at["s10"]] <= 1e-10] = 1
-    chosen = [parts[column.family][..., column.position] for column in columns]
-    return np.stack(chosen, axis=2).reshape(len(chosen[0]), -1)
+    shards = list(zip(*paths.values(), strict=True))
+    # Shard by shard into its place, so that memory is that of the features and of one shard.
+    rows = [pq.read_metadata(first).num_rows for first, *_ in shards]
+    found, start = None, 0
+    for files_of_shard, n in zip(shards, rows, strict=True):
+        parts = {}
+        for family, path in zip(paths, files_of_shard, strict=True):
+            read = read_family(path)
+            parts[family] = read[:, tensors if read.shape[1] == len(layout.names) else pairs]
+        if legacy_cond and "cond" in at:
+            spectral = parts["spectral"]
+            spectral[..., at["cond"]][spectral[..., at["s10"]] <= 1e-10] = 1
+        chosen = [parts[column.family][..., column.position] for column in columns]
+        if found is None:
+            found = np.empty((sum(rows), *chosen[0].shape[1:], len(columns)), np.float32)
+        np.stack(chosen, axis=2, out=found[start : start + n])
+        start += n
+    return found.reshape(len(found), -1)
 
 
 def read_cell(job: TrainJob, layout: Layout, index: Path, files: list[Path]) -> Cell:

@@ -237,10 +237,10 @@ def test_a_list_that_states_more_than_the_disk_holds_is_refused(archive, refused
 
 
 def test_a_run_that_goes_on_is_not_packed(finished, tmp_path):
+    assert "no results" in share(finished.folder, "pack", "results/none", "x").stderr
     locks = finished.folder / ".snakemake/locks"
     locks.mkdir(exist_ok=True)
     (locks / "0.input.lock").write_text("results/x")
     done = share(finished.folder, "pack", "results", str(tmp_path / "x.tar.gz"))
     assert "Snakemake is running here" in done.stderr
     assert list(tmp_path.glob("*.tar.gz")) == []
-    assert "no results" in share(finished.folder, "pack", "results/none", "x").stderr

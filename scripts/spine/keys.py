@@ -13,7 +13,7 @@ This module alone knows how Snakemake keeps its rules; Snakefile ends with a cal
 import inspect
 import json
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Keys:
     """Keys of the files of a workflow whose rules are all defined; `results`: folder of output."""
 
     def __init__(self, workflow: Any, results: str):
+        check_storage(workflow)
         self._workflow, self._results = workflow, str(Path(results))
         self._made = Job(results=self._results)
         self._index = OutputIndex(workflow.rules)
@@ -125,6 +126,7 @@ class Keys:
             if not rule.output:
                 continue
             furnish(rule, self._results)
+            take_as_they_are(rule.params)
             names = {name for name, _ in rule.params._allitems()}
             if HAND_ON not in (rule.shellcmd or "") or "spec" not in names:
                 raise WorkflowError(
@@ -184,6 +186,27 @@ class Keys:
             return False  # it was told not to look
         record = self._workflow.persistence.metadata(file)
         return record is not None and repr(key) not in (record.params or [])
+
+
+def check_storage(workflow: Any) -> None:
+    """WorkflowError where Snakemake is to keep results elsewhere than in a folder."""
+    if workflow.storage_settings.default_storage_provider:
+        raise WorkflowError(
+            "Results are kept in a folder, where seals and finished units lie beside them; leave "
+            "out --default-storage-provider and share them packed (docs/how-to/share.md)."
+        )
+
+
+def take_as_they_are(params: Any) -> None:
+    """Have Snakemake replace nothing in parameters that are texts: braces are a user's words."""
+    for name, (place, _) in params._names.items():
+        if isinstance(value := params[place], str):
+            params[place] = partial(_same, value)
+            setattr(params, name, params[place])
+
+
+def _same(value: str, wildcards: Any) -> str:
+    return value
 
 
 def argument(text: str) -> str:

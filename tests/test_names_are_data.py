@@ -101,12 +101,10 @@ def commands(project: Project) -> list[str]:
     return [line for line in found if line != "None"]  # of rules without a command
 
 
-def test_a_shell_hands_each_job_on_as_it_is(hostile, tmp_path):
+def test_a_shell_hands_each_job_on_as_it_is(hostile, tmp_path_factory):
     """Each printed command is run by bash with a `python` that notes its arguments only."""
     printed = commands(hostile)
-    bin, noted = tmp_path / "bin", tmp_path / "noted"
-    bin.mkdir()
-    noted.mkdir()
+    bin, noted = tmp_path_factory.mktemp("bin"), tmp_path_factory.mktemp("noted")
     (bin / "python").write_text(f"#!/bin/bash\nprintf '%s\\0' \"$@\" > '{noted}'/$$\n")
     (bin / "python").chmod(0o755)
     path = {"PATH": f"{bin}:{os.environ['PATH']}"}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from scripts.lib.faults import LoadError
 from scripts.lib.parts import rows_of
@@ -101,18 +102,18 @@ def features(
     With `legacy_cond` the condition number is 1 where
     the tenth singular value is 0, as in the original's optimised script.
     """
-    paths = by_family(files)
+    paths, families = by_family(files), dict.fromkeys(column.family for column in columns)
     place = {tensor: place for place, tensor in enumerate(tensors)}
     downs = [i for i, name in enumerate(layout.names) if name.endswith(DOWN)]
     pairs = [pair for pair, down in enumerate(downs) if down in place]
     at = {c.number: c.position for c in columns if c.family == "spectral"}
-    shards = list(zip(*paths.values(), strict=True))
+    shards = list(zip(*(paths[family] for family in families), strict=True))
     # Shard by shard into its place, so that memory is that of the features and of one shard.
     rows = [pq.read_metadata(first).num_rows for first, *_ in shards]
     found, start = None, 0
-    for files_of_shard, n in zip(shards, rows, strict=True):
+    for shard, n in zip(shards, rows, strict=True):
         parts = {}
-        for family, path in zip(paths, files_of_shard, strict=True):
+        for family, path in zip(families, shard, strict=True):
             read = read_family(path)
             parts[family] = read[:, tensors if read.shape[1] == len(layout.names) else pairs]
         if legacy_cond and "cond" in at:

@@ -20,6 +20,7 @@ from scripts.lora_ablation.specs import Column, TrainJob
 # Columns that vary less than this, relative to 1 + |mean|, hold rounding noise
 # (docs/studies/lora_ablation.md, Rank 1).
 NEAR_CONSTANT = 1e-6
+AT_ONCE = 256  # columns whose moments are computed together
 
 
 @dataclass
@@ -170,8 +171,13 @@ def standardisation(x: np.ndarray, mask: bool) -> Standardisation:
     With `mask`, near-constant columns are not kept; without it (`legacy`) they are scaled to
     unit variance like the others, constant ones by 1 as scikit-learn does.
     """
-    mean = x.mean(0, dtype=np.float64)
-    std = np.sqrt(np.maximum(np.square(x, dtype=np.float64).mean(0) - mean**2, 0))
+    mean, squares = (np.empty(x.shape[1]) for _ in range(2))
+    # Some columns at a time: squares of all, in float64, would be twice as large as the features.
+    for start in range(0, x.shape[1], AT_ONCE):
+        part = x[:, start : start + AT_ONCE].astype(np.float64)
+        part.mean(0, out=mean[start : start + AT_ONCE])
+        np.square(part, out=part).mean(0, out=squares[start : start + AT_ONCE])
+    std = np.sqrt(np.maximum(squares - mean**2, 0))
     # The difference of squares cancels where std << |mean|: those columns are done in full.
     doubtful = std <= 1e-4 * np.abs(mean)
     std[doubtful] = x[:, doubtful].std(0, dtype=np.float64)

@@ -16,6 +16,7 @@ from scripts.lora_ablation.specs import Column
 from scripts.spine.keys import LONGEST
 from tests.lora_files import count, fingerprints, read, save_folder, small
 
+
 def test_no_argument_of_a_command_grows_with_the_number_of_files(fresh):
     """One argument holds 131,072 characters on Linux; aggregation reads all run files."""
     config = fresh.overlay(reps="400", axes="{law: [normal], n: [16, 24]}")

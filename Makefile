@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: run test histories slow slurm lint study record schemas lock clean
+.PHONY: run test histories slow slurm lint study record schemas pack unpack audit lock clean
 
 run: $(READY)  ## all studies, measurement and report: results/report.html
 	$(VENV)/bin/snakemake --cores all
@@ -33,6 +33,18 @@ record: $(READY)  ## keep what a run found of the claims: make record RUN=result
 
 schemas: $(READY)  ## schemas of all sections for editors, from the models
 	$(VENV)/bin/python -m scripts.spine.schemas
+
+RESULTS ?= results
+ARCHIVE ?= $(subst /,-,$(RESULTS)).tar.gz
+pack: $(READY)  ## results as one archive for another clone: make pack [RESULTS=results] [ARCHIVE=...]
+	$(VENV)/bin/python -m scripts.spine.share pack "$(RESULTS)" "$(ARCHIVE)"
+
+unpack: $(READY)  ## an archive of `make pack` into this clone: make unpack ARCHIVE=results.tar.gz
+	$(VENV)/bin/python -m scripts.spine.share unpack "$(ARCHIVE)"
+
+audit:  ## known faults of the pinned packages; fails where the registry has no answer
+	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
 
 $(READY): requirements.lock
 	@test ! -L $(VENV) || { echo "$(VENV) is a link to another environment, which would be emptied; remove the link."; exit 1; }

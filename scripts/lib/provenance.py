@@ -7,7 +7,9 @@ import subprocess
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
+from scripts.lib.job import JOB
 from scripts.lib.root import ROOT
 
 
@@ -81,11 +83,22 @@ def node_is_shared() -> bool:
 
 
 @cache
-def provenance() -> dict:
-    """Commit (with a dirty flag), versions and processor, as stored in every table's metadata."""
+def commit() -> dict[str, Any]:
+    """Commit of this repository, with a flag whether files that it tracks were edited since."""
     return {
         "commit": _git("rev-parse", "HEAD") or "not a git checkout",
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
+@cache
+def provenance() -> dict:
+    """Commit, versions and processor, as stored in every table's metadata.
+
+    A job is told the commit by the run that planned it: to look at each file of the repository for
+    every job is slow where many share a file system.
+    """
+    return (JOB.commit or commit()) | {
         "versions": versions(),
         "processor": processor(),
         "instruction_set": instruction_set(),

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from scripts.lib.blocks import cut
 from scripts.lib.contract import Study
+from scripts.lib.inherited import inherited
 from scripts.lib.plan import measurement_plan
 from scripts.lib.typed import Model
 from scripts.lora_ablation.checks import check_shards
@@ -77,10 +78,13 @@ def round_units(workload: LoraWorkload, number: int) -> list[list]:
 
 
 class Jobs:
-    """The jobs of a section; `seed` is the root of all random streams."""
+    """The jobs of a section; `seed` is the root of all random streams.
 
-    def __init__(self, section: Section, seed: int):
-        self.section, self.seed = section, seed
+    Where the run `plans`, files of a data source are looked at, else it inherits what was seen.
+    """
+
+    def __init__(self, section: Section, seed: int, plans: bool = True):
+        self.section, self.seed, self.plans = section, seed, plans
 
     @cached_property
     def shards(self) -> dict[str, tuple[int, int]]:
@@ -101,7 +105,10 @@ class Jobs:
         full shards alone; `read_from` changes with the files that the shard is read from.
         """
         source, jobs = self.section.adapters_from, {}
-        digests = fingerprints(source, list(self.shards.values()))
+        ranges = list(self.shards.values())
+        digests = inherited(
+            lambda: fingerprints(source, ranges), "adapters", source, ranges, plans=self.plans
+        )
         for (name, (start, stop)), digest in zip(self.shards.items(), digests, strict=True):
             own = {"adapters": stop} if isinstance(source, Generated) else {}
             jobs[name] = LoadJob(

@@ -12,7 +12,7 @@ configfile: "config/lora_ablation.yaml"
 
 
 LORA = announce("lora_ablation", Section, lora_jobs.study)
-LORA_JOBS = lora_jobs.Jobs(LORA, ROOT.seed)
+LORA_JOBS = lora_jobs.Jobs(LORA, ROOT.seed, plans=workflow.is_main_process)
 # Nobody counts adapters of a study that is switched off.
 LORA_SHARDS = list(LORA_JOBS.shards) if "lora_ablation" in STUDIES else []
 

@@ -36,6 +36,7 @@ ROLES = {
     "store": "the study's data on disk",
     "reference": "the reference implementation",
     "original": "the published script, with its faults",
+    "wrong": "twins that are wrong on purpose: the controls",
     "fit": "the loop that trains one unit",
     "network": "the network",
     "metrics": "metrics of a unit",

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: run test histories slow lint peers study record schemas lock clean
+.PHONY: run test histories slow slurm lint peers study record schemas pack unpack audit lock clean
 
 run: $(READY)  ## all studies, measurement and report: results/report.html
 	$(VENV)/bin/snakemake --cores all
@@ -16,6 +16,8 @@ histories: $(READY)  ## twenty random histories of edits, kills and damage, six 
 
 slow: $(READY)  ## the tests that take minutes
 	$(VENV)/bin/pytest -m slow
+
+slurm: .venv-slurm/ready  ## an environment that sends jobs to Slurm: docs/how-to/cluster.md
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
@@ -35,12 +37,35 @@ record: $(READY)  ## keep what a run found of the claims: make record RUN=result
 schemas: $(READY)  ## schemas of all sections for editors, from the models
 	$(VENV)/bin/python -m scripts.spine.schemas
 
+RESULTS ?= results
+ARCHIVE ?= $(subst /,-,$(RESULTS)).tar.gz
+pack: $(READY)  ## results as one archive for another clone: make pack [RESULTS=results] [ARCHIVE=...]
+	$(VENV)/bin/python -m scripts.spine.share pack "$(RESULTS)" "$(ARCHIVE)"
+
+unpack: $(READY)  ## an archive of `make pack` into this clone: make unpack ARCHIVE=results.tar.gz
+	$(VENV)/bin/python -m scripts.spine.share unpack "$(ARCHIVE)"
+
+audit:  ## known faults of the pinned packages; fails where the registry has no answer
+	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
+
 $(READY): requirements.lock
 	@test ! -L $(VENV) || { echo "$(VENV) is a link to another environment, which would be emptied; remove the link."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "isospeed needs Python 3.11 or newer; name one with: make PYTHON=python3.12 run")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --requirement requirements.lock
 	touch $(READY)
+
+# Sees the packages of the other environment, and adds to them: no second copy of two gigabytes.
+.venv-slurm/ready: $(READY) requirements-slurm.lock
+	$(VENV)/bin/python -m venv --clear .venv-slurm
+	$(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+	  "$$(.venv-slurm/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/isospeed.pth"
+	.venv-slurm/bin/pip install --quiet --requirement requirements-slurm.lock
+	printf '#!%s\nimport sys\nfrom snakemake.cli import main\nsys.exit(main())\n' \
+	  "$(CURDIR)/.venv-slurm/bin/python" > .venv-slurm/bin/snakemake
+	chmod +x .venv-slurm/bin/snakemake
+	touch .venv-slurm/ready
 
 lock:  ## newest versions that pyproject.toml allows, tried in an environment of their own
 	$(PYTHON) -m venv --clear .venv-lock

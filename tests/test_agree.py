@@ -258,3 +258,37 @@ def test_accuracy_is_undecided_without_the_truth_of_enough_units():
     assert "undecided: 4 pairs, 5 needed" in reason
     diverged = table.assign(status=table["status"].where(table["arm"] != "truth", "diverged"))
     assert "undecided: 0 pairs, 5 needed" in verdict(diverged, ACCURATE)[1]
+
+
+IDENTICAL = {"level": "identical", "min_pairs": 3, "close": {"loss": 0.0}}
+
+
+def on_two_processors(loss: float, of_arm: int) -> pd.DataFrame:
+    """Units of which the arm computed the first `of_arm` where the reference ran, others elsewhere.
+
+    The loss differs where the processor does, and by `loss` where it does not.
+    """
+    table = runs(loss=loss)
+    there = (table["arm"] == "new") & (table["rep"] >= of_arm)
+    table["instruction_set"] = np.where(there, "bb", "aa")
+    table.loc[there, "loss"] += 1e-9
+    return table
+
+
+def test_bits_are_compared_within_one_kind_of_processor():
+    assert verdict(on_two_processors(0.0, of_arm=5), IDENTICAL) == (True, "")
+    assert not verdict(on_two_processors(1e-12, of_arm=5), IDENTICAL)[0]
+    rows = agreement(on_two_processors(0.0, of_arm=5), IDENTICAL)
+    assert set(rows["n_pairs"]) == {5}
+    assert rows["note"].str.contains("15 left out, whose sides ran on different processors").any()
+
+
+def test_bits_that_no_common_processor_computed_are_undecided():
+    rows = agreement(on_two_processors(0.0, of_arm=2), IDENTICAL)
+    assert rows["passed"].isna().all()
+    assert not verdict(on_two_processors(0.0, of_arm=2), IDENTICAL)[0]
+
+
+def test_other_levels_hold_on_any_processor():
+    rule = IDENTICAL | {"level": "rounding", "close": {"loss": 1e-6}}
+    assert set(agreement(on_two_processors(0.0, of_arm=2), rule)["n_pairs"]) == {20}

@@ -212,12 +212,12 @@ WORDS = {
 }
 
 SIZES = {
-    "replications": ({"engression.reps": 1_000_000}, "jobs, and at most 1,000 can be planned"),
+    "replications": ({"engression.reps": 1_000_000}, "jobs, and at most 10,000 can be planned"),
     "units of one job": ({"engression.block": 10**6, "engression.reps": 10**6}, "units in a job"),
     "runs": ({"lora_ablation.runs": 100_000}, "runs of the result arm"),
     "adapters": ({"lora_ablation.sources.generated.adapters": 10**6}, "2,000 shards"),
-    "folds": ({"deep_gpcm.folds": 500, "deep_gpcm.block": 1}, "jobs, and at most 400"),
-    "trials": ({"tep_bp.search.trials": 1_048_576}, "jobs, and at most 1,000"),
+    "folds": ({"deep_gpcm.folds": 500, "deep_gpcm.block": 1}, "jobs, and at most 1,000"),
+    "trials": ({"tep_bp.search.trials": 1_048_576}, "jobs, and at most 10,000"),
     "seeds": ({"tep_bp.repeats.seeds": 10_000, "tep_bp.repeats.top": 300}, "3,000,000 trainings"),
     "rounds": ({"engression.measure.workloads.whole.rounds": 10**9}, "at most 100"),
     "units of rounds": ({"tep_bp.measure.workloads.tep.trials": 10**6}, "units in all rounds"),
@@ -237,7 +237,9 @@ def test_a_section_is_checked_although_its_study_is_off(study):
     assert refusal({"studies": others, study: None}).startswith(f"Config: {study} is null")
 
 
-@pytest.mark.parametrize("overlay", [None, "quick", "paper", "mnist", "adapters_10k", "flat_vec"])
+@pytest.mark.parametrize(
+    "overlay", [None, "quick", "paper", "cluster", "mnist", "adapters_10k", "flat_vec"]
+)
 def test_the_configurations_that_ship_are_planned(overlay):
     from snakemake.utils import update_config
 

@@ -36,6 +36,7 @@ ROLES = {
     "store": "the study's data on disk",
     "reference": "the reference implementation",
     "original": "the published script, with its faults",
+    "wrong": "twins that are wrong on purpose: the controls",
     "fit": "the loop that trains one unit",
     "network": "the network",
     "metrics": "metrics of a unit",
@@ -91,7 +92,7 @@ def test_a_module_name_has_one_meaning():
 
 @pytest.mark.parametrize(
     ("study", "most"),
-    [("engression", 15), ("lora_ablation", 46), ("deep_gpcm", 49), ("tep_bp", 60)],
+    [("engression", 15), ("lora_ablation", 46), ("deep_gpcm", 49), ("tep_bp", 61)],
 )
 def test_a_study_has_rooms_and_not_closets(study, most):
     modules = [path for path in SCRIPTS if path.is_relative_to(ROOT / "scripts" / study)]

@@ -24,8 +24,8 @@ from scripts.lib.faults import ConfigError
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
 from scripts.lib.typed import DataName, Model, Name, Unique, changes_of, setting
 
-# Jobs and files of folds whose names stand together, up to four times, on one command line.
-FILES = 400
+# Jobs and files of folds.
+FILES = 1_000
 # Of the keys of an arm that say how the model is computed, those that an evaluation reads.
 COMPUTED = ("memory", "heads", "inference")
 READ = {"stepwise": (), "hoisted": ("memory",), "tables": COMPUTED}

@@ -2,13 +2,20 @@
 
 A study's rule compiles its kernels once into a folder of results, which jobs name in the variable
 NUMBA_CACHE_DIR and only read. It is found after a move of the project, and used by processors of
-the same instructions. Without it Numba keeps what it compiles beside the code, if it can write.
+the same instructions. The first job on a processor of another kind, on a cluster, compiles them for
+that kind, in a folder beside. Without a folder Numba keeps what it compiles beside the code, if it
+can write. No two kinds ever write into one folder: Numba's indexes have no lock.
 """
 
 import json
+import logging
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -63,6 +70,7 @@ def entry(function: Callable) -> Callable:
         return numba.njit(function, **OPTIONS)
 
 
+NOTE = "compiled.json"
 # Not empty while `compile_once` makes its folder, into which alone it is written.
 COMPILING: list[Path] = []
 
@@ -85,7 +93,7 @@ class ByMeaning:
         meaning, results = meaning_of(file), results_folder()
         if results and (COMPILING or (results / meaning).is_dir()):
             return cls(function, meaning, results)  # which jobs only read: it is sealed
-        beside = cls(function, meaning, Path(file).parent / "__pycache__/numba")
+        beside = cls(function, meaning, cache_folder(Path(file).parent / "__pycache__/numba"))
         try:
             beside.ensure_cache_path()
         except OSError:
@@ -120,8 +128,38 @@ def meaning_of(file: str) -> str:
 
 def results_folder() -> Path | None:
     """What `compile_once` made for this processor where NUMBA_CACHE_DIR says; None if nothing."""
-    folder = numba.config.CACHE_DIR and cache_folder(Path(numba.config.CACHE_DIR))
-    return folder if folder and folder.is_dir() else None
+    if not numba.config.CACHE_DIR:
+        return None
+    folder = Path(numba.config.CACHE_DIR)
+    own = cache_folder(folder)
+    return own if own.is_dir() else compiled_elsewhere(folder)
+
+
+@cache
+def compiled_elsewhere(folder: Path) -> Path | None:
+    """Kernels that were compiled on a processor of another kind, for this one; None without any.
+
+    Compiled by whoever needs them first, in a process of its own and a folder of its own that is
+    moved into its place when it is whole.
+    """
+    said = folder / NOTE
+    script = json.loads(said.read_bytes()).get("script") if said.is_file() else None
+    if not script:
+        return None
+    place = cache_folder(folder.with_name(f"{folder.name}_other") / digest(said.read_text()))
+    if not place.is_dir():
+        logging.info("%s is of another kind of processor: compiled once more.", folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent) as parent:
+            made = Path(parent, "numba")
+            job = json.dumps({"output": {"compiled": str(made)}})
+            subprocess.run([sys.executable, "-m", script, job], cwd=ROOT, check=True)
+            try:
+                os.replace(cache_folder(made), place)
+            except OSError:  # another job was faster
+                if not place.is_dir():
+                    raise
+    return place
 
 
 def cache_folder(folder: Path) -> Path:
@@ -130,7 +168,7 @@ def cache_folder(folder: Path) -> Path:
 
 
 def compile_once(compile_all: Callable[[], None], folder: Path) -> None:
-    """Make the folder of compiled kernels, and in compiled.json the wall seconds: {"compile_s": s}.
+    """Make the folder of compiled kernels, with compiled.json: `compile_s`, wall seconds, `script`.
 
     `compile_all` imports the modules of the kernels itself: Numba asks for the folder as it does.
     """
@@ -141,5 +179,11 @@ def compile_once(compile_all: Callable[[], None], folder: Path) -> None:
         COMPILING.append(temporary)
         compile_all()
         COMPILING.clear()
-        text = json.dumps({"compile_s": time.perf_counter() - start})
-        (temporary / "compiled.json").write_text(text, encoding="utf-8")
+        note = {"compile_s": time.perf_counter() - start, "script": running_script()}
+        (temporary / NOTE).write_text(json.dumps(note), encoding="utf-8")
+
+
+def running_script() -> str | None:
+    """Our module that Python runs, e.g. "scripts.tep_bp.kernel"; None if it is none of ours."""
+    spec = sys.modules["__main__"].__spec__
+    return spec.name if spec and spec.name.startswith("scripts.") else None

@@ -14,8 +14,9 @@ from scripts.lib.sentences import hint, place, told, use, violation
 from scripts.lib.typed import Model, Unique, setting, text_like
 
 LARGEST = 2**63 - 1  # of whole numbers: tables hold no larger ones
-# A command line holds 131,072 characters, and a job is told what to do on its own.
-LETTERS, JOBS, UNITS = 120_000, 1_000, 2_000
+# Snakemake plans a job in 2 ms, a measurement is one JSON text, and a job is told its units one by
+# one.
+JOBS, LETTERS, UNITS = 10_000, 120_000, 2_000
 # Folders of the project that are not for results, and of the machine that are nobody's.
 OWN = ("scripts", "workflow", "config", "tests", "profiles", "docs", "shared", "results/records")
 SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr")

@@ -176,13 +176,11 @@ def _check_report(where: str, study: Study, report: Report, kinds: dict[str, str
 def check_planned(study: Study, plan: list[PlannedWorkload]) -> None:
     """Raise ConfigError unless a study's jobs can be told, and its report has something to say.
 
-    One command holds the names of all run files, another one the plan of the measurement.
+    One job reads all run files, another one the plan of the measurement.
     """
     at, settings = study.name, study.settings
     ran = {path.partition("/runs/")[2].partition("/")[0] for path in study.runs}
     check_size(len(study.runs), JOBS, "jobs", at, "use larger blocks")
-    letters = sum(len(path) + 20 for path in study.runs)
-    check_size(letters, LETTERS, "characters of file names", at, "use larger blocks")
     letters, remedy = len(canonical(plan)), "use fewer rounds, workloads or contestants"
     check_size(letters, LETTERS, "characters of plan", f"{at}.measure.workloads", remedy)
     if settings.result not in ran:

@@ -16,7 +16,7 @@ class Job:
     that was made by a job must have; paths as on the command line.
 
     `results` is the folder below which both lie, `spec` what the job has to do, `code` the digest
-    of all that it may execute.
+    of all that it may execute, `commit` where the run began (scripts/lib/provenance.py).
     """
 
     key: str = ""
@@ -27,6 +27,7 @@ class Job:
     input: Named = field(default_factory=dict)
     output: Named = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    commit: dict[str, Any] = field(default_factory=dict)
 
     def seal_of(self, path: Path, content: Path) -> str | None:
         """The seal for what is to be at `path`, now at `content`; None if it is not this job's."""

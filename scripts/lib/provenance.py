@@ -1,12 +1,15 @@
 """Where a file's numbers come from: commit, versions and processor, never hosts, users or paths."""
 
 import hashlib
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
+from scripts.lib.job import JOB
 from scripts.lib.root import ROOT
 
 
@@ -66,12 +69,36 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
+def node_is_shared() -> bool:
+    """Whether Slurm may run jobs of others beside the running one; False outside Slurm."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if not job:
+        return False
+    try:  # %h: whether its node may be shared; NO where it was asked for alone
+        asked = ["squeue", "--noheader", f"--jobs={job}", "--format=%h"]
+        said = subprocess.run(asked, capture_output=True, text=True, timeout=60).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return True  # nobody says that it is not
+    return said not in ("NO", "EXCLUSIVE")
+
+
 @cache
-def provenance() -> dict:
-    """Commit (with a dirty flag), versions and processor, as stored in every table's metadata."""
+def commit() -> dict[str, Any]:
+    """Commit of this repository, with a flag whether files that it tracks were edited since."""
     return {
         "commit": _git("rev-parse", "HEAD") or "not a git checkout",
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
+@cache
+def provenance() -> dict:
+    """Commit, versions and processor, as stored in every table's metadata.
+
+    A job is told the commit by the run that planned it: to look at each file of the repository for
+    every job is slow where many share a file system.
+    """
+    return (JOB.commit or commit()) | {
         "versions": versions(),
         "processor": processor(),
         "instruction_set": instruction_set(),

@@ -15,7 +15,7 @@ WEIGHTS = "flat_vec"  # the representation that is the tensor store itself
 SPECTRA = ("svdvals", "weightwatcher")  # ways to features that compute one representation
 # Options of training that the trainer `reference` alone reads.
 GUIDE = ("normalise", "autocast", "script", "workers", "precision")
-SHARDS = 100  # whose files stand on one command line, for every family
+SHARDS = 1_000  # each with a job and a file for every family
 
 
 def check(section: "Section") -> None:

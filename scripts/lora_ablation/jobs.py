@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from scripts.lib.blocks import cut
 from scripts.lib.contract import Study
+from scripts.lib.inherited import inherited
 from scripts.lib.packages import package_of
 from scripts.lib.plan import measurement_plan
 from scripts.lib.typed import Model
@@ -78,10 +79,13 @@ def round_units(workload: LoraWorkload, number: int) -> list[list]:
 
 
 class Jobs:
-    """The jobs of a section; `seed` is the root of all random streams."""
+    """The jobs of a section; `seed` is the root of all random streams.
 
-    def __init__(self, section: Section, seed: int):
-        self.section, self.seed = section, seed
+    Where the run `plans`, files of a data source are looked at, else it inherits what was seen.
+    """
+
+    def __init__(self, section: Section, seed: int, plans: bool = True):
+        self.section, self.seed, self.plans = section, seed, plans
 
     @cached_property
     def shards(self) -> dict[str, tuple[int, int]]:
@@ -102,7 +106,10 @@ class Jobs:
         full shards alone; `read_from` changes with the files that the shard is read from.
         """
         source, jobs = self.section.adapters_from, {}
-        digests = fingerprints(source, list(self.shards.values()))
+        ranges = list(self.shards.values())
+        digests = inherited(
+            lambda: fingerprints(source, ranges), "adapters", source, ranges, plans=self.plans
+        )
         for (name, (start, stop)), digest in zip(self.shards.items(), digests, strict=True):
             own = {"adapters": stop} if isinstance(source, Generated) else {}
             jobs[name] = LoadJob(

@@ -1,6 +1,7 @@
 """A study of two stages: which units there are, which job computes which, what is measured."""
 
 import math
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -55,9 +56,15 @@ class Jobs:
 
     def settings(self, changes: dict[str, Any], at: str) -> dict[str, Any]:
         """Values of the study's own settings, some of them changed."""
-        section, names = self.section, self.study.settings.model_fields
-        values = {name: plain(getattr(section, name)) for name in names}
-        return plain(read_settings(self.study.settings, merged(values, changes), at))
+        if not changes:
+            return self._own
+        return plain(read_settings(self.study.settings, merged(self._own, changes), at))
+
+    @cached_property
+    def _own(self) -> dict[str, Any]:
+        names = self.study.settings.model_fields
+        values = {name: plain(getattr(self.section, name)) for name in names}
+        return plain(read_settings(self.study.settings, values, self.study.name))
 
     def train(self, arm: str, block: str) -> TrainJob:
         """The job that trains one arm on one block."""

@@ -13,7 +13,7 @@ This module alone knows how Snakemake keeps its rules; Snakefile ends with a cal
 import inspect
 import json
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ from snakemake.output_index import OutputIndex
 from snakemake.settings.enums import RerunTrigger
 
 from scripts.lib.files import replacing
+from scripts.lib.inherited import inherited
 from scripts.lib.job import Job, Named
-from scripts.lib.provenance import computing_versions
+from scripts.lib.provenance import commit, computing_versions
 from scripts.lib.seals import checksum, fault
 from scripts.lib.spec import canonical, digest
 from scripts.spine.rules import furnish
@@ -45,6 +46,7 @@ class Keys:
     """Keys of the files of a workflow whose rules are all defined; `results`: folder of output."""
 
     def __init__(self, workflow: Any, results: str):
+        check_storage(workflow)
         self._workflow, self._results = workflow, str(Path(results))
         self._made = Job(results=self._results)
         self._index = OutputIndex(workflow.rules)
@@ -52,6 +54,10 @@ class Keys:
         self._versions = computing_versions()
         self.key, self._producer = cache(self._key_of_file), cache(self._find_producer)
         self._job = cache(self._key_of_job)
+        self._commit = cache(self._find_commit)
+
+    def _find_commit(self) -> dict[str, Any]:
+        return inherited(commit, "commit", plans=self._workflow.is_main_process)
 
     def below(self, path: str) -> str:
         """A path with the results folder, wherever it is, called <results>."""
@@ -120,6 +126,7 @@ class Keys:
             if not rule.output:
                 continue
             furnish(rule, self._results)
+            take_as_they_are(rule.params)
             names = {name for name, _ in rule.params._allitems()}
             if HAND_ON not in (rule.shellcmd or "") or "spec" not in names:
                 raise WorkflowError(
@@ -144,6 +151,7 @@ class Keys:
                         "threads": threads,
                         "input": by_name(input),
                         "output": by_name(output),
+                        "commit": self._commit(),
                         "keys": {p: self.key(p) for p in map(norm, input) if self._producer(p)},
                     }
                 )
@@ -180,6 +188,27 @@ class Keys:
         return record is not None and repr(key) not in (record.params or [])
 
 
+def check_storage(workflow: Any) -> None:
+    """WorkflowError where Snakemake is to keep results elsewhere than in a folder."""
+    if workflow.storage_settings.default_storage_provider:
+        raise WorkflowError(
+            "Results are kept in a folder, where seals and finished units lie beside them; leave "
+            "out --default-storage-provider and share them packed (docs/how-to/share.md)."
+        )
+
+
+def take_as_they_are(params: Any) -> None:
+    """Have Snakemake replace nothing in parameters that are texts: braces are a user's words."""
+    for name, (place, _) in params._names.items():
+        if isinstance(value := params[place], str):
+            params[place] = partial(_same, value)
+            setattr(params, name, params[place])
+
+
+def _same(value: str, wildcards: Any) -> str:
+    return value
+
+
 def argument(text: str) -> str:
     """A text as an argument of a command: itself, or @ and the name of a file that holds it."""
     if len(text) <= LONGEST:
@@ -212,7 +241,8 @@ def by_name(paths: Any) -> Named:
     }
 
 
-def parameters(rule: Any, wildcards: tuple) -> list[tuple[str | None, Any]]:
+@cache
+def parameters(rule: Any, wildcards: tuple) -> tuple[tuple[str | None, Any], ...]:
     """Name and value of the parameters that Snakemake compares."""
     found = []
     for name, value in rule.params._allitems():
@@ -222,7 +252,7 @@ def parameters(rule: Any, wildcards: tuple) -> list[tuple[str | None, Any]]:
             found.append((name, value))
         elif not DERIVED & set(inspect.signature(value).parameters):
             found.append((name, value(named(wildcards))))
-    return found
+    return tuple(found)
 
 
 def code_of(rule: Any, wildcards: tuple) -> str:

@@ -21,7 +21,7 @@ import pandas as pd
 
 from scripts.lib.comparison import half_width, is_precise, noisy_quantities, ratios_of
 from scripts.lib.plan import Call, PlannedWorkload, turns
-from scripts.lib.provenance import today
+from scripts.lib.provenance import node_is_shared, today
 from scripts.lib.stage import stage
 from scripts.lib.table_files import same_keys, write_table
 from scripts.lib.typed import Model
@@ -139,7 +139,7 @@ def main(spec: MeasureJob, inputs: Inputs, measurements: Path) -> None:
         contestants = Contestants(servers, inputs)
         rows = [row for workload in planned for row in measure(workload, contestants)]
     rows = same_keys([{"study": spec.study} | row for row in rows])
-    write_table(measurements, rows, date=today())
+    write_table(measurements, rows, date=today(), node_is_shared=node_is_shared())
 
 
 if __name__ == "__main__":

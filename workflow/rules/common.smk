@@ -13,9 +13,9 @@ from scripts.lib.contract import check_contract, check_planned
 from scripts.lib.faults import ConfigError, LoadError
 from scripts.lib.packages import left_out, missing, without
 from scripts.lib.provenance import instruction_set
-from scripts.lib.config import check_sections, read_root, read_settings, section_of
 from scripts.lib.spec import canonical
 from scripts.lib.stage import call, put_this_python_first
+from scripts.spine.cluster import megabytes, request, threads_alone
 from scripts.spine.jobs import Jobs, announced
 from scripts.spine.keys import Keys
 from scripts.spine.section import two_stage_section, two_stage_studies

@@ -19,6 +19,15 @@ wildcard_constraints:
     table="[a-z0-9_]+",
 
 
+# A second each, and nodes may have no internet: on a cluster they stay where Snakemake runs.
+localrules:
+    deep_gpcm_fetch,
+    deep_gpcm_load,
+    deep_gpcm_folds,
+    deep_gpcm_tables,
+    deep_gpcm_ladder,
+
+
 rule deep_gpcm_fetch:
     """A table of graded answers from a pinned package; no registry in reach is one sentence."""
     output:
@@ -73,6 +82,7 @@ rule deep_gpcm_train:
         estimates="<results>/deep_gpcm/estimates/{arm}/{data}-{block}.parquet",
     resources:
         mem_mb=2000,
+        runtime=60,
     params:
         code=lambda w: stamps("scripts/deep_gpcm/train.py", only=GPCM_JOBS.choices(w.arm)),
         spec=lambda w: canonical(GPCM_JOBS.training[w.arm, w.data, int(w.block)]),
@@ -90,6 +100,9 @@ rule deep_gpcm_baseline:
         runs="<results>/deep_gpcm/runs/{arm}/{data}.parquet",
         predictions="<results>/deep_gpcm/predictions/{arm}/{data}.parquet",
         estimates="<results>/deep_gpcm/estimates/{arm}/{data}.parquet",
+    resources:
+        mem_mb=1500,
+        runtime=60,
     params:
         code=lambda w: stamps("scripts/deep_gpcm/baseline.py", only=GPCM_JOBS.choices(w.arm)),
         spec=lambda w: canonical(GPCM_JOBS.baselines[w.arm, w.data]),

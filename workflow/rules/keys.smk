@@ -4,5 +4,6 @@ import atexit
 
 KEYS = Keys(workflow, RESULTS)
 KEYS.seal()
+request(workflow)
 # Some code is looked at only when the jobs are known.
 atexit.register(parsed().keep)

@@ -12,7 +12,7 @@ configfile: "config/lora_ablation.yaml"
 
 
 LORA = announce("lora_ablation", Section, lora_jobs.study)
-LORA_JOBS = lora_jobs.Jobs(LORA, ROOT.seed)
+LORA_JOBS = lora_jobs.Jobs(LORA, ROOT.seed, plans=workflow.is_main_process)
 # Nobody counts adapters of a study that is switched off.
 LORA_SHARDS = list(LORA_JOBS.shards) if "lora_ablation" in STUDIES else []
 
@@ -21,6 +21,13 @@ wildcard_constraints:
     shard=r"adapters-\d+-\d+",
     family="[a-z]+",
     cells=r"[a-z_]+-\d+",
+
+
+# A second each: on a cluster they stay where Snakemake runs.
+localrules:
+    lora_ablation_index,
+    lora_ablation_tables,
+    lora_ablation_costs,
 
 
 rule lora_ablation_load:
@@ -35,6 +42,7 @@ rule lora_ablation_load:
         index="<results>/lora_ablation/index/{shard}.parquet",
     resources:
         mem_mb=1500,
+        runtime=60,
     params:
         code=lambda w: stamps("scripts/lora_ablation/load.py", only=[LORA.adapters_from.kind]),
         spec=lambda w: canonical(LORA_JOBS.loads[w.shard]),
@@ -67,6 +75,7 @@ rule lora_ablation_features:
     priority: 1
     resources:
         mem_mb=1500,
+        runtime=60,
     params:
         # The family is imported by name, so it is stamped by its own path.
         code=lambda w: stamps(
@@ -89,7 +98,9 @@ rule lora_ablation_train:
         histories="<results>/lora_ablation/histories/{arm}/{cells}.parquet",
         predictions="<results>/lora_ablation/predictions/{arm}/{cells}.parquet",
     resources:
-        mem_mb=2000,
+        # Numbers of all adapters stand in memory, once as read and once or twice as scaled.
+        mem_mb=lambda w, input: int(1000 + 3 * megabytes(input)),
+        runtime=60,
     params:
         code=lambda w: stamps(
             "scripts/lora_ablation/train.py", only=LORA_JOBS.implementations(w.arm, "trainer")
@@ -103,6 +114,9 @@ rule lora_ablation_prepare:
     """Load and featurise a few generated adapters by one arm, to compare it with the reference."""
     output:
         runs="<results>/lora_ablation/runs/{arm}/prepare.parquet",
+    resources:
+        mem_mb=1500,
+        runtime=60,
     params:
         code=lambda w: stamps(
             "scripts/lora_ablation/prepare.py",
@@ -117,6 +131,9 @@ rule lora_ablation_nested:
     """A data set as the authors save theirs, for the measurement of loading."""
     output:
         dataset=directory("<results>/lora_ablation/nested"),
+    resources:
+        mem_mb=1500,
+        runtime=60,
     params:
         code=stamps("scripts/lora_ablation/nested.py", only=["generated"]),
         spec=canonical(LORA_JOBS.nested()),

@@ -13,6 +13,16 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 
+# A second each: on a cluster they stay where Snakemake runs.
+localrules:
+    aggregate,
+    agree,
+    draw,
+    ledger,
+    peers,
+    report,
+
+
 rule aggregate:
     """Stack a study's run files and summarise them with Monte Carlo errors."""
     input:
@@ -47,6 +57,9 @@ rule compile:
         compiled=directory("<results>/{study}/numba"),
     # The longest chain of jobs begins with it.
     priority: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
     params:
         code=lambda w: stamps(f"scripts/{w.study}/kernel.py"),
         # Another processor is another code, which may sum in another order.
@@ -78,8 +91,11 @@ rule measure:
         measurements=update("<results>/{study}/measurements.parquet"),
     # Before tables and figures, which would keep it waiting one by one.
     priority: 1
-    # All cores of the run, so that nothing of ours runs beside it.
-    threads: lambda w: workflow.resource_settings.cores or 1
+    # Nothing of ours runs beside it; on a cluster its node is its own (profiles/slurm).
+    threads: lambda w: threads_alone(workflow, PLANS[w.study])
+    resources:
+        mem_mb=3000,
+        runtime=120,
     params:
         code=lambda w: stamps(
             "scripts/spine/measure.py", STUDY[w.study].script, *STUDY[w.study].code

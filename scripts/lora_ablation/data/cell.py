@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from scripts.lib.faults import LoadError
 from scripts.lib.parts import rows_of
@@ -19,6 +20,7 @@ from scripts.lora_ablation.specs import Column, TrainJob
 # Columns that vary less than this, relative to 1 + |mean|, hold rounding noise
 # (docs/studies/lora_ablation.md, Rank 1).
 NEAR_CONSTANT = 1e-6
+AT_ONCE = 256  # columns whose moments are computed together
 
 
 @dataclass
@@ -101,22 +103,29 @@ def features(
     With `legacy_cond` the condition number is 1 where
     the tenth singular value is 0, as in the original's optimised script.
     """
-    paths = by_family(files)
+    paths, families = by_family(files), dict.fromkeys(column.family for column in columns)
     place = {tensor: place for place, tensor in enumerate(tensors)}
     downs = [i for i, name in enumerate(layout.names) if name.endswith(DOWN)]
-    parts = {}
-    for family in dict.fromkeys(column.family for column in columns):
-        read = np.concatenate([read_family(path) for path in paths[family]])
-        if read.shape[1] == len(layout.names):
-            parts[family] = read[:, tensors]
-        else:  # a family of pairs
-            parts[family] = read[:, [pair for pair, down in enumerate(downs) if down in place]]
+    pairs = [pair for pair, down in enumerate(downs) if down in place]
     at = {c.number: c.position for c in columns if c.family == "spectral"}
-    if legacy_cond and "cond" in at:
-        spectral = parts["spectral"]
-        spectral[..., at["cond"]][spectral[..., at["s10"]] <= 1e-10] = 1
-    chosen = [parts[column.family][..., column.position] for column in columns]
-    return np.stack(chosen, axis=2).reshape(len(chosen[0]), -1)
+    shards = list(zip(*(paths[family] for family in families), strict=True))
+    # Shard by shard into its place, so that memory is that of the features and of one shard.
+    rows = [pq.read_metadata(first).num_rows for first, *_ in shards]
+    found, start = None, 0
+    for shard, n in zip(shards, rows, strict=True):
+        parts = {}
+        for family, path in zip(families, shard, strict=True):
+            read = read_family(path)
+            parts[family] = read[:, tensors if read.shape[1] == len(layout.names) else pairs]
+        if legacy_cond and "cond" in at:
+            spectral = parts["spectral"]
+            spectral[..., at["cond"]][spectral[..., at["s10"]] <= 1e-10] = 1
+        chosen = [parts[column.family][..., column.position] for column in columns]
+        if found is None:
+            found = np.empty((sum(rows), *chosen[0].shape[1:], len(columns)), np.float32)
+        np.stack(chosen, axis=2, out=found[start : start + n])
+        start += n
+    return found.reshape(len(found), -1)
 
 
 def read_cell(job: TrainJob, layout: Layout, index: Path, files: list[Path]) -> Cell:
@@ -162,8 +171,13 @@ def standardisation(x: np.ndarray, mask: bool) -> Standardisation:
     With `mask`, near-constant columns are not kept; without it (`legacy`) they are scaled to
     unit variance like the others, constant ones by 1 as scikit-learn does.
     """
-    mean = x.mean(0, dtype=np.float64)
-    std = np.sqrt(np.maximum(np.square(x, dtype=np.float64).mean(0) - mean**2, 0))
+    mean, squares = (np.empty(x.shape[1]) for _ in range(2))
+    # Some columns at a time: squares of all, in float64, would be twice as large as the features.
+    for start in range(0, x.shape[1], AT_ONCE):
+        part = x[:, start : start + AT_ONCE].astype(np.float64)
+        part.mean(0, out=mean[start : start + AT_ONCE])
+        np.square(part, out=part).mean(0, out=squares[start : start + AT_ONCE])
+    std = np.sqrt(np.maximum(squares - mean**2, 0))
     # The difference of squares cancels where std << |mean|: those columns are done in full.
     doubtful = std <= 1e-4 * np.abs(mean)
     std[doubtful] = x[:, doubtful].std(0, dtype=np.float64)

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: run test histories slow slurm lint study record schemas pack unpack audit lock clean
+.PHONY: run test histories slow slurm lint peers study record schemas pack unpack audit lock clean
 
 run: $(READY)  ## all studies, measurement and report: results/report.html
 	$(VENV)/bin/snakemake --cores all
@@ -24,6 +24,9 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/snakefmt --check Snakefile workflow
 	$(VENV)/bin/snakemake --lint
+
+peers: $(READY)  ## other packages to compare with; arms whose package is missing are left out
+	$(VENV)/bin/pip install --quiet --constraint requirements.lock --requirement requirements-peers.lock
 
 study: $(READY)  ## begin a study of your own: make study NAME=my_study
 	$(VENV)/bin/python -m scripts.spine.new_study "$(NAME)"
@@ -70,6 +73,9 @@ lock:  ## newest versions that pyproject.toml allows, tried in an environment of
 	.venv-lock/bin/pip install --quiet --group dev .
 	(echo '# Every package of the run and test environment, pinned; made by `make lock` from pyproject.toml.'; \
 	 .venv-lock/bin/pip freeze --exclude isospeed | sed 's/+cpu//') > requirements.lock
+	.venv-lock/bin/pip install --quiet --constraint requirements.lock --group peers
+	(echo '# What the group `peers` adds to requirements.lock, pinned; made by `make lock`.'; \
+	 .venv-lock/bin/pip freeze --exclude isospeed | sed 's/+cpu//' | grep -vxFf requirements.lock) > requirements-peers.lock
 	rm -r .venv-lock
 
 clean:  ## results and caches, not the environment and not the records

@@ -19,11 +19,14 @@ from scripts.deep_gpcm.settings import Section
 from scripts.deep_gpcm.specs import GpcmJob
 from scripts.deep_gpcm.unit import Unit, train_unit, unit_tables
 from scripts.lib.config import read_settings
+from scripts.lib.packages import installed
 from scripts.lib.torch_rng import torch_rng
 from tests.gpcm_answers import answers, fold_of, parameters
 
 ROOT = Path(__file__).resolve().parents[1]
-EMBEDDINGS, BASELINES = get_args(Embedding), get_args(Baseline)
+EMBEDDINGS = get_args(Embedding)
+# Those of another package where it is installed; they have its name.
+BASELINES = [b for b in get_args(Baseline) if b not in ("girth", "irtorch") or installed(b)]
 DOUBLE, SINGLE = torch.float64, torch.float32
 SIZES = {"memory_size": 5, "key_dim": 6, "value_dim": 8, "summary_dim": 4}
 LEVELS, RAGGED = (4,) * 7, (4, 2, 3, 4, 2, 4, 3)

@@ -11,7 +11,7 @@ from tests.project import Project, copy_code
 pytestmark = pytest.mark.spread
 
 TRAINING = {"engression_train": 6}
-AFTER_TRAINING = {"aggregate": 1, "agree": 1, "ledger": 1, "report": 1}
+AFTER_TRAINING = {"aggregate": 1, "agree": 1, "ledger": 1, "peers": 1, "report": 1}
 MEASURED = {"measure": 1}
 
 

@@ -14,7 +14,7 @@ from scripts.lib.comparison import (
     protocol_change,
     verdict_on_claim,
 )
-from scripts.lib.sections import Compare
+from scripts.lib.sections import Baselines
 from scripts.spine.ledger import judge
 
 AGAIN = ("base", "base_again")
@@ -253,7 +253,7 @@ def test_a_claim_about_a_cache_is_about_no_work_whatever_was_measured(workload):
     claim = {"study": "s", "kind": "cache", "claimed_factor": "10", "workload": workload}
     claim |= {"slower": "base", "faster": "fast", "quantity": "wall_s"}
     table = measured(rounds("fast", [2.0] * 5)).assign(workload="train", where="")
-    options = {"s": Compare(baseline="base")}
+    options = {"s": Baselines(baseline="base", reference="base")}
     row = judge(claim, {"s": (table, answers(fast=True))}, options)
     assert (row["verdict"], row["measured"]) == ("cached: no work done", None)
     assert judge(claim, {}, options)["verdict"] == "not measured here"
@@ -264,7 +264,7 @@ def test_the_agreement_that_counts_for_a_workload_is_that_of_its_part():
     split = pd.concat([answers(fast=True), answers(fast=False).assign(where="stage = load")])
     claim = {"study": "s", "kind": "implementation", "claimed_factor": "5", "workload": "w"}
     claim |= {"slower": "base", "faster": "fast", "quantity": "wall_s"}
-    options = {"s": Compare(baseline="base")}
+    options = {"s": Baselines(baseline="base", reference="base")}
     verdicts = {
         where: judge(claim, {"s": (table.assign(where=where), split)}, options)["verdict"]
         for where in ("train", "load", "")

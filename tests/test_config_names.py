@@ -91,7 +91,10 @@ NAMES = {
         "compare.baseline is 'reference_again'",
     ),
     "nothing measured": (
-        {f"engression.measure.workloads.{name}.rounds": 0 for name in ("fixed_steps", "memory")},
+        {
+            f"engression.measure.workloads.{name}.rounds": 0
+            for name in ("fixed_steps", "peers", "memory")
+        },
         "snakemake --cores all science",
     ),
     "nobody beside the baseline": (
@@ -102,7 +105,8 @@ NAMES = {
         "nobody beside reference",
     ),
     "only the reference runs": (
-        off("engression", "reps", but=("reference",)) | {"engression.arms.antithetic.role": "peer"},
+        off("engression", "reps", but=("reference",))
+        | {"engression.arms.antithetic.role": "implementation"},
         "engression.arms that claim something compute nothing",
     ),
     "result arm of engression off": (

@@ -108,6 +108,11 @@ CHANGES = {
         "measures gpcm",
         "trains nothing",
     ),
+    "measured network among classical models": (
+        {"measure.workloads.classical.contestants": ["gpcm", "fused"]},
+        "measures fused",
+        "is no classical model",
+    ),
     "whole folds without epochs": (
         {"measure.workloads.loading.work": "folds"},
         "workloads.loading.epochs is missing",

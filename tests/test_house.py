@@ -40,6 +40,7 @@ ROLES = {
     "fit": "the loop that trains one unit",
     "network": "the network",
     "metrics": "metrics of a unit",
+    "peers": "calls of other packages, which are compared with ours",
 }
 # The spine has these of studies of two stages.
 GENERIC = {"jobs", "load", "train"}
@@ -91,7 +92,7 @@ def test_a_module_name_has_one_meaning():
 
 @pytest.mark.parametrize(
     ("study", "most"),
-    [("engression", 15), ("lora_ablation", 45), ("deep_gpcm", 48), ("tep_bp", 60)],
+    [("engression", 15), ("lora_ablation", 46), ("deep_gpcm", 49), ("tep_bp", 61)],
 )
 def test_a_study_has_rooms_and_not_closets(study, most):
     modules = [path for path in SCRIPTS if path.is_relative_to(ROOT / "scripts" / study)]
@@ -140,9 +141,14 @@ def test_every_package_that_is_imported_is_declared_for_users_and_for_nodes():
                 imported.add(node.module.partition(".")[0])
     own = {"scripts", *sys.stdlib_module_names}
     wanted = {PACKAGES.get(name, name) for name in imported - own}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    declared = {re.match("[a-z0-9-]+", line)[0] for line in project}
-    assert wanted == declared
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    declared, peers = (
+        {re.match("[a-z0-9-]+", line)[0] for line in lines}
+        for lines in (told["project"]["dependencies"], told["dependency-groups"]["peers"])
+    )
+    # Of other packages only the modules of peers know, and joblib deals units in the spine.
+    assert wanted - declared == peers
+    wanted &= declared
     nodes = (ROOT / "workflow/envs/isospeed.yaml").read_text()
     locked = (ROOT / "requirements.lock").read_text().lower()
     for name in wanted - {"snakemake"}:
@@ -151,7 +157,7 @@ def test_every_package_that_is_imported_is_declared_for_users_and_for_nodes():
 
 
 def test_a_rule_is_short():
-    """No rule has more than 24 lines, half of them at most 14; all rule files at most 750."""
+    """No rule has more than 24 lines, half of them at most 14; all rule files at most 760."""
     pattern = re.compile(r"^( *)rule ?(\w*):\n(.*?)(?=^ *rule ?\w*:|\Z|^\S)", re.M | re.S)
     texts = [path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")]
     lengths = {}
@@ -161,4 +167,4 @@ def test_a_rule_is_short():
             lengths[rule[2]] = 1 + sum(bool(line) and line[0] != "#" for line in lines)
     assert max(lengths.values()) <= 24, lengths
     assert median(lengths.values()) <= 14
-    assert sum(len(text.splitlines()) for text in texts) <= 750
+    assert sum(len(text.splitlines()) for text in texts) <= 760

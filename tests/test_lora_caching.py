@@ -13,7 +13,7 @@ FEATURES = "scripts/lora_ablation/representations"
 # A job for each of three representations, and one for each of six other arms.
 TRAINING = {"lora_ablation_train": 9}
 TABLES = {"lora_ablation_tables": 1, "draw": 1}
-SPINE = {"aggregate": 1, "agree": 1, "ledger": 1, "report": 1}
+SPINE = {"aggregate": 1, "agree": 1, "ledger": 1, "peers": 1, "report": 1}
 MEASURED = {"measure": 1}
 AFTER_TRAINING = SPINE | TABLES | {"lora_ablation_costs": 1}
 # Some runs, so that a test need not train them all.

@@ -19,7 +19,7 @@ from tests.project import Project, copy_code, job_counts
 from tests.tep_searches import STACKED, Search, configuration, with_more
 
 ARM = configuration().result
-SPINE = {"aggregate": 1, "agree": 1, "ledger": 1, "report": 1}
+SPINE = {"aggregate": 1, "agree": 1, "ledger": 1, "peers": 1, "report": 1}
 MEASURED = {"measure": 1}
 AFTER = SPINE | {"tep_bp_tables": 1, "draw": 1}
 RULES = ("tep", "bp")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.deep_gpcm.options import KNOWING, DataSource, Irtorch
-from scripts.deep_gpcm.settings import Folds, GpcmWorkload, Section, Steps, check
+from scripts.deep_gpcm.settings import Classical, Folds, GpcmWorkload, Section, Steps, check
 from scripts.deep_gpcm.specs import (
     AXES,
     STUDY,
@@ -12,6 +12,7 @@ from scripts.deep_gpcm.specs import (
     FoldsJob,
     GpcmJob,
     LadderJob,
+    MeasuredBaseline,
     MeasuredJob,
     MeasuredStep,
     TablesJob,
@@ -19,6 +20,7 @@ from scripts.deep_gpcm.specs import (
 from scripts.lib.blocks import cut
 from scripts.lib.contract import Study
 from scripts.lib.foreign import marks
+from scripts.lib.packages import package_of
 from scripts.lib.plan import measurement_plan
 from scripts.lib.spec import digest
 from scripts.lib.training_job import TrainingJob
@@ -56,6 +58,7 @@ class Jobs:
             arm=arm,
             seed=self.seed,
             units=units,
+            package=package_of(section, arm),
             evaluation=options.evaluation,
             memory=options.memory,
             heads=options.heads,
@@ -78,16 +81,18 @@ class Jobs:
         """((arm, data), job): all folds of a data set."""
         for arm, options in self.section.arms.items():
             for data, count in self.section.folds_of(arm).items() if options.baseline else ():
-                yield (
-                    (arm, data),
-                    BaselineJob(
-                        study=STUDY,
-                        arm=arm,
-                        seed=self.seed,
-                        units=[[data, fold] for fold in range(count)],
-                        baseline=options.baseline,
-                    ),
-                )
+                yield (arm, data), self.baseline(arm, [[data, fold] for fold in range(count)])
+
+    def baseline(self, arm: str, units: list) -> BaselineJob:
+        """What a simple or classical model does with these units."""
+        return BaselineJob(
+            study=STUDY,
+            arm=arm,
+            seed=self.seed,
+            units=units,
+            package=package_of(self.section, arm),
+            baseline=self.section.arms[arm].baseline,
+        )
 
     def files(self, kind: str) -> list[str]:
         """Files of one kind that training jobs and, for three kinds, baselines write."""
@@ -132,8 +137,10 @@ class Jobs:
             return [[data, fold, workload.epochs] for fold in range(count)]
         return [[data, number % count, number]]
 
-    def measured(self, arm: str, workload: GpcmWorkload) -> MeasuredJob:
+    def measured(self, arm: str, workload: GpcmWorkload) -> MeasuredJob | MeasuredBaseline:
         """An arm's job in a measured workload, without units."""
+        if isinstance(workload, Classical):
+            return MeasuredBaseline(**vars(self.baseline(arm, [])), work=workload.work)
         steps = workload.steps if isinstance(workload, Steps) else 0
         return MeasuredJob(**vars(self.train(arm, [])), work=workload.work, steps=steps)
 

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
 from scripts.deep_gpcm.data.fold import Fold, read_fold
 from scripts.deep_gpcm.models.batches import Resident
 from scripts.deep_gpcm.models.choices import evaluation, loader_of, step_of
 from scripts.deep_gpcm.models.fit import descend, fit
+from scripts.deep_gpcm.models.irt.baselines import learn, learned_from
 from scripts.deep_gpcm.models.loss import predict
 from scripts.deep_gpcm.models.network import Forward, Network
-from scripts.deep_gpcm.specs import MeasuredJob
+from scripts.deep_gpcm.specs import MeasuredBaseline, MeasuredJob
 from scripts.lib.timing import Phases
 from scripts.lib.torch_rng import torch_rng
 
@@ -86,15 +88,31 @@ def folds(job: MeasuredJob, fold: Fold, unit: list) -> Columns:
     return {"n_steps": len(done.losses), "n_answers": done.n_answers} | done.cost | cost
 
 
-WORK = {"step": step, "loading": loading, "inference": inference, "folds": folds}
+def classical(job: MeasuredBaseline, fold: Fold, unit: list) -> Columns:
+    """The items of a classical model; predictions are the same code for all."""
+    answers, phases = learned_from(fold), Phases()
+    learn(job.baseline, fold, None)
+    phases.lap("fit")
+    return {"n_answers": len(answers.question)} | phases.columns()
+
+
+WORK = {
+    "step": step,
+    "loading": loading,
+    "inference": inference,
+    "folds": folds,
+    "classical": classical,
+}
+JOBS = TypeAdapter(MeasuredJob | MeasuredBaseline)
 
 
 def run(job: dict[str, Any], inputs: dict[str, list[Path]]) -> list[Columns]:
     """A row for each unit [data, fold, number]; status as in run files."""
-    told, rows = MeasuredJob.model_validate(job), []
+    told, rows = JOBS.validate_python(job), []
     for unit in told.units:
         data, fold, _ = unit
         (items,), paths = inputs[f"items_{data}"], inputs[f"folds_{data}"]
-        read = fold_at(paths[fold], items, told.train.protocol)
+        protocol = told.train.protocol if isinstance(told, MeasuredJob) else "clean"
+        read = fold_at(paths[fold], items, protocol)
         rows.append({"status": "ok"} | WORK[told.work](told, read, unit))
     return rows

@@ -11,7 +11,7 @@ Memory = Literal["loop", "function", "fused", "no_erase", "first_memory"]
 Heads = Literal["eager", "compiled", "int8"]
 Loader = Literal["lists", "resident"]
 Step = Literal["module", "fused"]
-Baseline = Literal["majority", "item_marginal", "gpcm", "bayes", "oracle"]
+Baseline = Literal["majority", "item_marginal", "gpcm", "girth", "irtorch", "bayes", "oracle"]
 Embedding = Literal["ordered", "unordered", "linear_decay", "adjacent_weighted"]
 Table = Literal["mathematics_1", "mathematics_2"]
 

@@ -90,12 +90,18 @@ class Part(GpcmWorkload):
     work: Literal["loading", "inference"] = setting("What is timed.")
 
 
+class Classical(GpcmWorkload):
+    """Items of a classical model from the training and validation students of a fold."""
+
+    work: Literal["classical"] = setting("What is timed.")
+
+
 class GpcmMeasure(Measure):
     """What is timed."""
 
-    workloads: dict[Name, Annotated[Steps | Folds | Part, Field(discriminator="work")]] = setting(
-        "What each contestant does in a round.", min_length=1
-    )
+    workloads: dict[
+        Name, Annotated[Steps | Folds | Part | Classical, Field(discriminator="work")]
+    ] = setting("What each contestant does in a round.", min_length=1)
 
 
 class Section(StudySettings):
@@ -169,7 +175,7 @@ def check(section: Section) -> None:
 def _check_arm(where: str, section: Section, arm: GpcmArm) -> None:
     if (arm.evaluation is None) == (arm.baseline is None):
         raise ConfigError(f"Config: {where} must have either an evaluation or a baseline.")
-    others = arm.model_fields_set - {"about", "role", "claim", "baseline", "run"}
+    others = arm.model_fields_set - {*Arm.model_fields, "baseline", "run"}
     if arm.baseline and others:
         raise ConfigError(
             f"Config: {where} is a baseline, which takes no other key, as {min(others)}."
@@ -207,11 +213,14 @@ def _check_sizes(section: Section) -> None:
 def _check_workload(where: str, section: Section, workload: GpcmWorkload) -> None:
     check_member(workload.data, section.sources, f"{where}.data")
     check_member(workload.where, section.sources, f"{where}.where")
-    for name in workload.contestants or ():
+    for name in section.taking_part(workload):
         contestant = section.contestants.get(name)
         arm = section.arms.get(contestant.arm) if contestant else None
-        if arm and arm.evaluation is None:
+        kind, fault = "evaluation", "trains nothing"
+        if isinstance(workload, Classical):
+            kind, fault = "baseline", "is no classical model"
+        if arm and getattr(arm, kind) is None:
             raise ConfigError(
-                f"Config: {where} measures {name}, but the arm {contestant.arm} trains nothing."
+                f"Config: {where} measures {name}, but the arm {contestant.arm} {fault}."
             )
     check_rounds(where, workload, section.fold_count if isinstance(workload, Folds) else 1)

@@ -1,5 +1,7 @@
 """What each job of this study is told, and the columns that name its units."""
 
+from typing import Literal
+
 from scripts.deep_gpcm.options import (
     Baseline,
     DataSource,
@@ -76,6 +78,12 @@ class BaselineJob(TrainingJob):
     """Folds that a simple or classical model predicts."""
 
     baseline: Baseline
+
+
+class MeasuredBaseline(BaselineJob):
+    """The same in a workload; units as those of `MeasuredJob`."""
+
+    work: Literal["classical"]
 
 
 class TablesJob(Model):

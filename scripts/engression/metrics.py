@@ -1,6 +1,7 @@
 """How well generated values reproduce a law: the original's metrics and truth-based ones."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -125,9 +126,14 @@ def early_values(unit: Unit, parameters: torch.Tensor) -> list[float]:
 def evaluated(unit: Unit, parameters: torch.Tensor) -> dict[str, float]:
     """All metrics of a trained generator: n generated values against the sample, and `test_draws`
     of them against the law, from the streams `generate`, `generate_test` and `test`."""
+    widths = layer_widths(unit.settings.net)
+    return scored(unit, lambda n, rng: sample(parameters, widths, n, rng).double().numpy())
+
+
+def scored(unit: Unit, drawn: Callable[[int, torch.Generator], np.ndarray]) -> dict[str, float]:
+    """The same of a generator that is known by `drawn(n, rng)`, n of its values in float64."""
     options, x = unit.settings.eval, unit.data["x"]
-    widths, draws = layer_widths(unit.settings.net), options.test_draws
-    y = sample(parameters, widths, len(x), unit.torch_rng("generate")).double().numpy()
-    fresh = sample(parameters, widths, draws, unit.torch_rng("generate_test")).double().numpy()
-    truth = LAWS[unit["law"]].draw(unit.rng("test"), draws)
+    y = drawn(len(x), unit.torch_rng("generate"))
+    fresh = drawn(options.test_draws, unit.torch_rng("generate_test"))
+    truth = LAWS[unit["law"]].draw(unit.rng("test"), options.test_draws)
     return in_sample(x.astype(float), y, options) | against_truth(truth, fresh)

@@ -11,6 +11,7 @@ from scripts.lib.own_study import ConfigError, Failed, Model, Unit, implementati
 
 if TYPE_CHECKING:
     from scripts.engression.models.fit import Fit
+    from scripts.engression.models.peers import Official
 
 __all__ = ["Options", "Settings"]
 
@@ -142,13 +143,35 @@ def unit_noise(unit: Unit) -> "Fit":
     return fit(unit, descend, UnitNoise)
 
 
-def evaluate(unit: Unit, fitted: "Fit") -> dict[str, Any]:
+@implementation
+def official(unit: Unit) -> "Official":
+    """The package engression with the study's widths, batches, step size and epochs."""
+    from scripts.engression.models.peers import fit_official
+
+    net, train = unit.settings.net, unit.settings.train
+    own = {"num_layer": net.hidden_layers + 1, "hidden_dim": net.hidden}
+    own |= {"noise_dim": net.noise_dim, "add_bn": False, "standardize": False, "lr": train.lr}
+    return fit_official(unit, **own, num_epochs=train.max_epochs, batch_size=train.batch)
+
+
+@implementation
+def official_defaults(unit: Unit) -> "Official":
+    """The package engression as it ships."""
+    from scripts.engression.models.peers import fit_official
+
+    return fit_official(unit)
+
+
+def evaluate(unit: Unit, fitted: "Fit | Official") -> dict[str, Any]:
     """Metrics and history; of a diverged fit, whose loss is not finite, the history only.
 
     `early_values` are generated after the first 5 epochs. A unit that was stopped after a number of
-    epochs has these only.
+    epochs has these only. What a package trained scores itself.
     """
     from scripts.engression.metrics import early_values, evaluated
+
+    if hasattr(fitted, "evaluated"):
+        return fitted.evaluated(unit)
 
     history, epochs = fitted.history, len(fitted.history)
     found = {"n_epochs": epochs, "n_steps": fitted.n_steps, "noise_rows": fitted.noise_rows}

@@ -134,9 +134,11 @@ def compare(
     quantity: str,
     agreement: dict[str, tuple],
     again: tuple[str, str],
+    reference: str | None = None,
 ) -> Comparison:
     """Compare two contestants of one workload; `again` names the A/A pair, the noise floor.
 
+    `reference` is the arm that `agreement` is about; the baseline's, if left out.
     A ratio whose interval overlaps that of the A/A pair is no difference found. Where the A/A pair
     is itself outside the gate there is no ratio.
     """
@@ -149,7 +151,7 @@ def compare(
     kind, faults = kind_of(*sides), tuple(float(side["minor_faults"].median()) for side in sides)
     if any(name not in by_name for name in again):
         return Comparison(NOT_COMPARABLE, f"{' or '.join(again)} was not measured", kind)
-    reference = by_name[again[0]].iloc[0]["arm"]
+    reference = reference or by_name[again[0]].iloc[0]["arm"]
     if reason := refusal(*sides, agreement, reference):
         return Comparison(NOT_COMPARABLE, reason, kind, None, None, faults)
     noise = ratio_of(*(by_name[name] for name in again), quantity)

@@ -6,8 +6,9 @@ from typing import Any
 
 from scripts.lib.config import JOBS, LETTERS, UNITS, check_member, check_size
 from scripts.lib.faults import ConfigError
+from scripts.lib.packages import package_of
 from scripts.lib.plan import PlannedWorkload
-from scripts.lib.sections import TESTS, Claim, Report, StudySettings, Workload
+from scripts.lib.sections import TESTS, Arm, Claim, Report, StudySettings, Workload, twin
 from scripts.lib.spec import canonical
 
 # Kinds of metrics (number, flag, list, label) that a test or a table can be about.
@@ -26,7 +27,8 @@ class Study:
     files that the measured arms read, by name; `script` has `run`, which is timed; `code`: further
     scripts that it may run; `plan`: makes what is measured; `kernel`: the folder of compiled code.
     `drawn`: tables from which draw.py makes the figures, by name.
-    `chapter`: further tables (CSV) and figures (JSON of SVG texts) of its chapter.
+    `chapter`: further tables (CSV) and figures (JSON of SVG texts) of its chapter. `left_out`: the
+    peers that are left out, and why, in a sentence.
     """
 
     name: str
@@ -43,13 +45,29 @@ class Study:
     kernel: str | None = None
     drawn: dict[str, list[str]] = field(default_factory=dict)
     chapter: list[str] = field(default_factory=list)
+    left_out: str = ""
 
     def agreement(self) -> dict[str, Any]:
         """What `agree` is told."""
         settings = self.settings
-        claims = {name: claim.model_dump() for name, claim in settings.claims().items()}
+        # A peer beside another arm makes no claim about the reference: peers.csv has its test.
+        tested = (name for name in settings.claims() if settings.beside(name) == settings.reference)
+        claims = {name: settings.claims()[name].model_dump() for name in tested}
         told = {"axes": self.axes, "reference": settings.reference, "truth": settings.truth}
         return told | {"arms": claims, "agreement": settings.agreement}
+
+    def peers(self) -> dict[str, Any]:
+        """What the table of peers is told."""
+        settings = self.settings
+        told = {"axes": self.axes, "agreement": settings.agreement, "truth": settings.truth}
+        told |= {"result": settings.result, "baselines": settings.baselines()}
+        peers = {
+            name: {"package": package_of(settings, name), "beside": settings.beside(name)}
+            | {"claim": arm.claim and arm.claim.model_dump()}
+            for name, arm in settings.arms.items()
+            if arm.role == "peer"
+        }
+        return told | {"peers": peers}
 
     def page(self) -> dict[str, Any]:
         """What `report` is told."""
@@ -57,6 +75,7 @@ class Study:
         report = settings.report.model_dump() | settings.measure.compare.model_dump()
         told = {"axes": self.axes, "reference": settings.reference, "arm": settings.result}
         told |= {"arms": list(settings.claims()), "about": settings.described()}
+        told |= {"left_out": self.left_out}
         return report | told | {"strata": settings.agreement.strata, "study": self.name}
 
 
@@ -87,6 +106,18 @@ def _check_roles(at: str, settings: StudySettings) -> None:
                 f"Config: {at}.arms.{name}.claim.accurate compares with the truth, but no arm has "
                 "the role truth; give it to one, the reference in float64."
             )
+    for name, arm in settings.arms.items():
+        _check_peer(f"{at}.arms.{name}", settings, arm)
+
+
+def _check_peer(where: str, settings: StudySettings, arm: Arm) -> None:
+    """A peer stands beside an arm of ours; no other arm stands beside one or has a package."""
+    if arm.role == "peer":
+        ours = [name for name, other in settings.arms.items() if other.role != "peer"]
+        check_member(arm.beside or settings.reference, ours, f"{where}.beside")
+    for key in ("package", "beside"):
+        if arm.role != "peer" and getattr(arm, key) is not None:
+            raise ConfigError(f"Config: {where}.{key} is for the role peer only; take it out.")
 
 
 def _check_metrics(
@@ -110,14 +141,19 @@ def _check_measure(where: str, settings: StudySettings) -> None:
     for name, workload in measure.workloads.items():
         for contestant in workload.contestants or ():
             check_member(contestant, contestants, f"{where}.workloads.{name}.contestants")
-    compare = measure.compare
-    if compare.again in [*settings.arms, *measure.contestants]:
-        raise ConfigError(
-            f"Config: {where} has a contestant {compare.again}, which is the name of the twin of "
-            f"{compare.baseline}; the twin takes part by itself, so leave it out."
-        )
-    check_member(compare.baseline, [c for c in contestants if c != compare.again],
-                 f"{where}.compare.baseline")  # fmt: skip
+    named = {f"{where}.compare.baseline": measure.compare.baseline}
+    for name, workload in measure.workloads.items():
+        named |= {f"{where}.workloads.{name}.baseline": settings.baseline_of(workload)}
+    ways = [*settings.arms, *measure.contestants]
+    peers = {name for name, entry in contestants.items() if entry.arm in settings.with_role("peer")}
+    for key, baseline in named.items():
+        if twin(baseline) in ways:
+            raise ConfigError(
+                f"Config: {where} has a contestant {twin(baseline)}, which is the name of the twin "
+                f"of {baseline}; the twin takes part by itself, so leave it out."
+            )
+        # A peer may be missing, and a workload with it would be about nobody.
+        check_member(baseline, [name for name in ways if name not in peers], key)
 
 
 def _check_report(where: str, study: Study, report: Report, kinds: dict[str, str]) -> None:
@@ -161,7 +197,7 @@ def check_planned(study: Study, plan: list[PlannedWorkload]) -> None:
 
 
 def _check_ratios(where: str, settings: StudySettings) -> None:
-    """Something is measured, and beside the baseline and its twin."""
+    """Something is measured, and beside the baseline of the study and its twin."""
     baseline = settings.measure.compare.baseline
     active = {name: load for name, load in settings.measure.workloads.items() if load.rounds}
     if not active:

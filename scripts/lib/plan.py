@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.lib.sections import StudySettings, Workload
+from scripts.lib.sections import StudySettings, Workload, twin
 from scripts.lib.typed import Model
 
 UnitLabels = list[Any]  # of one unit, e.g. ["normal", 100, 3]
@@ -61,7 +61,7 @@ def measurement_plan(
 
     `units_of(workload, round)` has the units of a round, `job_of(arm, workload)` the arm's job.
     """
-    known, compare = settings.contestants, settings.measure.compare
+    known = settings.contestants
 
     def contestant(name: str, workload: Workload) -> Planned:
         entry = known[name]
@@ -79,8 +79,8 @@ def measurement_plan(
             where=workload.where,
             trace_memory=workload.trace_memory,
             budget_s=workload.budget_s,
-            baseline=compare.baseline,
-            again=compare.again,
+            baseline=settings.baseline_of(workload),
+            again=twin(settings.baseline_of(workload)),
             rounds=[list(units_of(workload, number)) for number in workload.numbers],
             contestants=[contestant(c, workload) for c in settings.taking_part(workload)],
         )

@@ -16,7 +16,7 @@ Margins = dict[str, Annotated[float, Field(ge=0)]]
 # Tests of an arm's agreement, in the order of their rows.
 TESTS = ("accurate", "close", "at_most", "equivalent", "not_worse")
 # Roles that take part in a workload which names nobody.
-MEASURED = ("reference", "result", "implementation")
+MEASURED = ("reference", "result", "implementation", "peer")
 
 
 class Claim(Model):
@@ -49,7 +49,16 @@ class Arm(Model):
     renamed: ClassVar = {"trainer": "implementation"}
     about: Text = setting("What it is, in a sentence of the report.")
     role: Role = setting("What it is for.")
-    claim: Claim | None = setting("What it claims against the reference.", default=None)
+    claim: Claim | None = setting(
+        "What it claims against the reference, or against the arm of `beside`.", default=None
+    )
+    package: Text | None = setting(
+        "Of a peer: the package that it calls; where that is not installed, the arm is left out.",
+        default=None,
+    )
+    beside: Name | None = setting(
+        "Of a peer: the arm that does the same work; the reference, if left out.", default=None
+    )
 
 
 class Agreement(Model):
@@ -101,6 +110,9 @@ class Workload(Model):
         "Who takes part beside the baseline and its twin; by role, if nobody is named.",
         default=None,
     )
+    baseline: Name | None = setting(
+        "Contestant that its ratios are about; that of `compare`, if left out.", default=None
+    )
     trace_memory: bool = setting("Record tensor bytes in place of time.", default=False)
     where: str = setting("Part of the study whose agreement counts; all, if empty.", default="")
 
@@ -110,15 +122,35 @@ class Workload(Model):
         return range(1, self.rounds + 1)
 
 
+def twin(baseline: str) -> str:
+    """The name under which a baseline takes part once more, for the noise floor."""
+    return f"{baseline}_again"
+
+
 class Compare(Model):
     """The baseline of every ratio; its twin, which gives the noise floor, takes part by itself."""
 
-    baseline: Name = setting("Contestant.")
+    baseline: Name = setting("Contestant, in workloads that name no other.")
 
     @property
     def again(self) -> str:
         """The name of the twin."""
-        return f"{self.baseline}_again"
+        return twin(self.baseline)
+
+
+class Baselines(Compare):
+    """What the ratios of a study are about, as stages are told."""
+
+    reference: Name = setting("Arm that agreement is about.")
+    own: dict[Name, Name] = setting("Baselines of workloads that name one.", default={})
+    apart: list[Name] = setting(
+        "Peers beside another arm than the reference; their ratios are in peers.csv.", default=[]
+    )
+
+    def pair(self, workload: str) -> tuple[str, str]:
+        """The baseline of a workload and its twin."""
+        baseline = self.own.get(workload, self.baseline)
+        return baseline, twin(baseline)
 
 
 class Measure(Model):
@@ -182,21 +214,39 @@ class StudySettings(Model):
 
     @property
     def contestants(self) -> dict[str, Contestant]:
-        """Every arm once, the further ways of running one, and the baseline's twin."""
+        """Every arm once, the further ways of running one, and the twins of the baselines."""
         known = {name: Contestant(arm=name) for name in self.arms} | self.measure.contestants
-        compare = self.measure.compare
-        return known | {compare.again: known.get(compare.baseline, Contestant(arm=self.reference))}
+        baselines = dict.fromkeys(map(self.baseline_of, self.measure.workloads.values()))
+        unknown = Contestant(arm=self.reference)
+        return known | {twin(name): known.get(name, unknown) for name in baselines}
+
+    def baseline_of(self, workload: Workload) -> str:
+        """The contestant that the ratios of a workload are about."""
+        return workload.baseline or self.measure.compare.baseline
+
+    def baselines(self) -> Baselines:
+        """The baselines of all workloads, for the stages after the measurement."""
+        loads = self.measure.workloads
+        return Baselines(
+            baseline=self.measure.compare.baseline,
+            reference=self.reference,
+            own={name: load.baseline for name, load in loads.items() if load.baseline},
+            apart=[n for n in self.with_role("peer") if self.beside(n) != self.reference],
+        )
 
     def taking_part(self, workload: Workload) -> list[str]:
         """Contestants of a workload: the baseline, its twin, and those it names or all by role."""
-        compare = self.measure.compare
-        named = workload.contestants
+        baseline, named = self.baseline_of(workload), workload.contestants
         others = self.with_role(*MEASURED) if named is None else named
-        return list(dict.fromkeys([compare.baseline, compare.again, *others]))
+        return list(dict.fromkeys([baseline, twin(baseline), *others]))
 
     def claims(self) -> dict[str, Claim]:
         """What the arms claim that claim something."""
         return {name: arm.claim for name, arm in self.arms.items() if arm.claim}
+
+    def beside(self, peer: str) -> str:
+        """The arm against which a peer's claim is tested, and beside which it is shown."""
+        return self.arms[peer].beside or self.reference
 
     def described(self) -> list[dict[str, Any]]:
         """Name, role and sentence of each arm, for the report."""

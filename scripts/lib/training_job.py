@@ -10,13 +10,14 @@ class TrainingJob(Model):
     """Each study adds what else can change the numbers of its units.
 
     `units` has the labels of each, in the order of the study's axes; `seed` is the root of all
-    random streams.
+    random streams. `package`: the other package that a peer calls, with its version; else "".
     """
 
     study: str
     arm: str
     seed: int
     units: list[Any]
+    package: str = ""
 
 
 def unit_key(job: TrainingJob, unit: Sequence) -> tuple:

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 from scripts.lib.config import JOBS, UNITS, check_idle, check_member, check_size, differing
 from scripts.lib.contract import check_rounds
 from scripts.lib.faults import ConfigError
-from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS
+from scripts.lora_ablation.representations.catalogue import HAND_CRAFTED, REPRESENTATIONS
 from scripts.lora_ablation.specs import EARLY, STUDY
 
 if TYPE_CHECKING:
     from scripts.lora_ablation.settings import LoraWorkload, Section
 
 WEIGHTS = "flat_vec"  # the representation that is the tensor store itself
+SPECTRA = ("svdvals", "weightwatcher")  # ways to features that compute one representation
 # Options of training that the trainer `reference` alone reads.
 GUIDE = ("normalise", "autocast", "script", "workers", "precision")
 SHARDS = 1_000  # each with a job and a file for every family
@@ -37,6 +38,12 @@ def check(section: "Section") -> None:
 
 def _check_arm(where: str, section: "Section", name: str) -> None:
     arm = section.arms[name]
+    for value in arm.represents or ():
+        check_member(value, HAND_CRAFTED, f"{where}.represents")
+    if arm.features in SPECTRA and arm.represents != ["spectral"]:
+        raise ConfigError(
+            f"Config: {where}.represents must be [spectral], all that {arm.features} computes."
+        )
     section.train_of(name)
     changes = differing(arm.train, section.train)
     if arm.trainer is None:
@@ -74,7 +81,7 @@ def _check_sizes(section: "Section") -> None:
 
 def _check_prepare(section: "Section") -> None:
     where = f"{STUDY}.prepare.arms"
-    for arm in section.prepared:
+    for arm in section.prepare.arms or ():
         check_member(arm, section.arms, where)
         if not (section.arms[arm].load or section.arms[arm].features):
             raise ConfigError(
@@ -96,6 +103,10 @@ def _check_workload(where: str, section: "Section", workload: "LoraWorkload") ->
         if arm in section.arms and getattr(section.arms[arm], workload.stage) is None:
             raise ConfigError(
                 f"Config: {where} measures {name}, but the arm {arm} has no {workload.stage}."
+            )
+        if arm in section.arms and workload.work == "features" and section.arms[arm].represents:
+            raise ConfigError(
+                f"Config: {where} measures {name}, whose arm {arm} does not compute everything."
             )
         if arm in section.arms and workload.ways:
             own = getattr(section.arms[arm], workload.stage)

@@ -6,6 +6,7 @@ from itertools import pairwise
 from scripts.lib.blocks import cut
 from scripts.lib.contract import Study
 from scripts.lib.inherited import inherited
+from scripts.lib.packages import package_of
 from scripts.lib.plan import measurement_plan
 from scripts.lib.typed import Model
 from scripts.lora_ablation.checks import check_shards
@@ -153,6 +154,7 @@ class Jobs:
             arm=arm,
             seed=self.seed,
             units=[[stage, *cell, run] for stage, cell in stages for run in runs[stage]],
+            package=package_of(section, arm),
             trainer=options.trainer,
             train=section.train_of(arm),
             early=section.early_of(arm) if early else None,
@@ -184,7 +186,7 @@ class Jobs:
         features = [
             [stage, name, "all", FULL, i]
             for stage in self.section.stages
-            for name in HAND_CRAFTED
+            for name in options.represents or HAND_CRAFTED
             for i in adapters
         ]
         return PrepareJob(
@@ -192,6 +194,7 @@ class Jobs:
             arm=arm,
             seed=self.seed,
             units=[*(loads if options.load else ()), *(features if options.features else ())],
+            package=package_of(self.section, arm),
             load=options.load,
             features=options.features,
             precision=self.section.train_of(arm).precision,
@@ -252,6 +255,7 @@ class Jobs:
         """An arm's job in a measured workload, without units."""
         work, options = workload.work, self.section.arms[arm]
         told = {"study": STUDY, "arm": arm, "seed": self.seed, "units": [], "work": work}
+        told |= {"package": package_of(self.section, arm)}
         if work == "load":
             return LoadWork(**told, load=options.load)
         if work == "features":

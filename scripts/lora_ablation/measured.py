@@ -27,7 +27,7 @@ from scripts.lora_ablation.data.sources import read
 from scripts.lora_ablation.data.split import split
 from scripts.lora_ablation.data.store import read_layout
 from scripts.lora_ablation.models.network import HIDDEN_LAYERS
-from scripts.lora_ablation.representations import frequency, original
+from scripts.lora_ablation.representations import frequency, original, peers
 from scripts.lora_ablation.representations.catalogue import HAND_CRAFTED
 from scripts.lora_ablation.representations.singular import singular_values, top10
 from scripts.lora_ablation.specs import (
@@ -103,6 +103,10 @@ def fft_loop(x: np.ndarray) -> np.ndarray:
 # Ways to the ten largest singular values of each matrix (claim LVA-1 of config/claims.csv), from
 # float32 [n, p, q] to [n, 10], descending, padded with zeros; by how an arm computes features.
 SVD = {"loops": full_loop, "lowrank": lowrank_loop, "union": qr_batched}
+SVD |= {
+    "svdvals": lambda x: top10(peers.svdvals(x)),
+    "weightwatcher": lambda x: top10(peers.weightwatcher(x)),
+}
 # Ways to the numbers of the family `frequency` (claim LPL-4).
 FFT = {"loops": fft_loop, "union": frequency.compute}
 

@@ -51,6 +51,9 @@ class LoraArm(Arm):
     renamed: ClassVar = {"layers": "selection"}
     load: Loader | None = setting("Way of loading.", default=None)
     features: Extractor | None = setting("Way of computing features.", default=None)
+    represents: Representations | None = setting(
+        "Hand-crafted representations that it computes; all, if left out.", default=None
+    )
     trainer: Trainer | None = setting("Which trainer.", default=None)
     selection: Selection | None = setting("Selection that replaces the cell's.", default=None)
     train: TrainChanges = setting("Over those of `train`.", default=TrainChanges())
@@ -125,7 +128,7 @@ class MatrixWorkload(LoraWorkload):
 class SvdWorkload(MatrixWorkload):
     """Singular values."""
 
-    ways: ClassVar = ("loops", "lowrank", "union")
+    ways: ClassVar = ("loops", "lowrank", "union", "svdvals", "weightwatcher")
     work: Literal["svd"] = setting("What is timed.")
 
 
@@ -201,7 +204,8 @@ class Section(StudySettings):
     def prepared(self) -> list[str]:
         """Arms whose loading and features are compared."""
         named = self.prepare.arms
-        return [n for n, a in self.arms.items() if a.load or a.features] if named is None else named
+        able = [name for name, arm in self.arms.items() if arm.load or arm.features]
+        return able if named is None else [name for name in named if name in self.arms]
 
     def train_of(self, arm: str, **changes: Any) -> Train:
         """Training options of an arm."""

@@ -27,7 +27,9 @@ Selection = text_like(
 SplitKind = Literal["original", "stratified", "grouped"]
 # Functions of scripts/lora_ablation/unit.py, by stage.
 Loader = Literal["formatted", "python_lists", "zero_copy"]
-Extractor = Literal["loops", "lowrank", "layerwise", "union", "off_by_one"]
+Extractor = Literal[
+    "loops", "lowrank", "layerwise", "union", "off_by_one", "svdvals", "weightwatcher"
+]
 Trainer = Literal["reference", "resident", "stacked", "unscaled"]
 Precision = Literal["single", "double"]
 Alpha = Annotated[float, Field(gt=0)] | None

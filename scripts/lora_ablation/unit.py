@@ -113,6 +113,22 @@ def union(matrix: np.ndarray, layout: Layout, wanted: Wanted) -> list[np.ndarray
 
 
 @implementation
+def svdvals(matrix: np.ndarray, layout: Layout, wanted: Wanted) -> list[np.ndarray]:
+    """Spectra by PyTorch's batched SVD; no other representation."""
+    from scripts.lora_ablation.representations.peers import spectra, svdvals
+
+    return [spectra(matrix, layout, tensors, svdvals) for _, tensors in wanted]
+
+
+@implementation
+def weightwatcher(matrix: np.ndarray, layout: Layout, wanted: Wanted) -> list[np.ndarray]:
+    """Spectra by WeightWatcher; no other representation."""
+    from scripts.lora_ablation.representations.peers import spectra, weightwatcher
+
+    return [spectra(matrix, layout, tensors, weightwatcher) for _, tensors in wanted]
+
+
+@implementation
 def reference(cell: Cell, keys: Keys, train: Train) -> list[Fit]:
     """DataLoader, autograd, torch.optim.Adam; one run after the other; in either precision."""
     import torch

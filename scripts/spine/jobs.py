@@ -10,6 +10,7 @@ from scripts.lib.code import imports, stamps
 from scripts.lib.config import JOBS, UNITS, check_member, check_size, read_settings
 from scripts.lib.contract import Study, check_rounds
 from scripts.lib.faults import ConfigError
+from scripts.lib.packages import package_of
 from scripts.lib.plan import measurement_plan
 from scripts.lib.sentences import told
 from scripts.lib.typed import Model
@@ -75,10 +76,12 @@ class Jobs:
             arm=arm,
             seed=self.seed,
             units=units,
+            package=package_of(self.section, arm),
             implementation=self.called(arm),
             imports=imports(self.study.script, self.called(arm)),
             settings=self.settings(changes, at),
             options=plain(self.section.arms[arm].options),
+            processes=self.section.arms[arm].processes,
         )
 
     def load(self, block: str) -> LoadJob:
@@ -156,6 +159,11 @@ def _check(study: TwoStage, section: Any) -> None:
         where, key = f"{at}.arms.{name}", "implementation"
         check_member(getattr(arm, key) or name, study.implementations, f"{where}.{key}")
         _check_limits(f"{where}.run", study, section, arm.run)
+        if (arm.processes > 1) != (arm.package == "joblib"):
+            raise ConfigError(
+                f"Config: {where}.processes is {arm.processes}; several are for the peer that has "
+                "the package joblib, and it needs them."
+            )
     _check_sizes(at, study, section)
     for name, workload in section.measure.workloads.items():
         _check_workload(f"{at}.measure.workloads.{name}", study, section, workload)

@@ -23,7 +23,7 @@ from scripts.lib.comparison import (
     verdict_on_claim,
 )
 from scripts.lib.records import beside, newest
-from scripts.lib.sections import Compare
+from scripts.lib.sections import Baselines
 from scripts.lib.stage import stage
 from scripts.lib.table_files import read_metadata, write_csv
 
@@ -40,23 +40,25 @@ def verdicts_for(part: pd.DataFrame, agreement: pd.DataFrame) -> dict[str, tuple
 
 
 def study_ratios(
-    study: str, measured: pd.DataFrame, agreement: pd.DataFrame, compared: Compare
+    study: str, measured: pd.DataFrame, agreement: pd.DataFrame, compared: Baselines
 ) -> list[Row]:
     """Rows of ratios.csv for one study: every workload, shown pair and quantity."""
-    again = (compared.baseline, compared.again)
     rows = []
     for workload, part in measured.groupby("workload", sort=False):
-        for slower, faster in pairs_to_show(part, compared.baseline):
+        again = compared.pair(workload)
+        # A peer beside another arm has its answer, and so its ratio, in the table of peers.
+        shown = part[~part["arm"].isin(compared.apart)]
+        for slower, faster in pairs_to_show(shown, again[0]):
             for quantity in quantities(part):
                 allowed = verdicts_for(part, agreement)
-                found = compare(part, slower, faster, quantity, allowed, again)
+                found = compare(part, slower, faster, quantity, allowed, again, compared.reference)
                 labels = {"study": study, "workload": workload, "where": part["where"].iloc[0]}
                 labels |= {"quantity": quantity}
                 rows.append(labels | {"slower": slower, "faster": faster} | found.columns())
     return rows
 
 
-def judge(claim: Row, tables: dict[str, tuple], compared: dict[str, Compare]) -> Row:
+def judge(claim: Row, tables: dict[str, tuple], compared: dict[str, Baselines]) -> Row:
     """A row of ledger.csv: the claim with what was measured of it and the verdict."""
     study, found = claim["study"], Comparison(NOT_MEASURED, "no arm for it yet")
     if study in tables and claim["kind"] == "cache":
@@ -64,13 +66,15 @@ def judge(claim: Row, tables: dict[str, tuple], compared: dict[str, Compare]) ->
         found = Comparison(CACHED, "a second run of the workflow executes no job")
     elif study in tables and claim["slower"]:
         measured, agreement = tables[study]
-        again = (compared[study].baseline, compared[study].again)
+        again = compared[study].pair(claim["workload"])
         part = measured[measured["workload"] == claim["workload"]]
         names = (claim["slower"], claim["faster"], claim["quantity"])
         if claim["kind"] in OF_ANSWERS:
             found = OF_ANSWERS[claim["kind"]](agreement, claim["faster"])
         else:
-            found = compare(part, *names, verdicts_for(part, agreement), again)
+            found = compare(
+                part, *names, verdicts_for(part, agreement), again, compared[study].reference
+            )
     factor = float(claim["claimed_factor"]) if claim["claimed_factor"] else None
     row = claim | found.columns()
     return row | {"verdict": verdict_on_claim(found, factor, claim["kind"])}
@@ -111,7 +115,7 @@ def main(
     spec: dict[str, Any], claims: Path, agreements: list[Path], measurements: list[Path],
     runs: list[Path], records: list[Path], ratios: Path, ledger: Path,
 ) -> None:  # fmt: skip
-    compared = {study: Compare.model_validate(told) for study, told in spec.items()}
+    compared = {study: Baselines.model_validate(told) for study, told in spec.items()}
     measured = {path.parent.name: pd.read_parquet(path) for path in measurements}
     agreed = {path.parent.name: pd.read_csv(path) for path in agreements}
     tables = {study: (measured[study], agreed[study]) for study in measured}

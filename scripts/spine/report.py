@@ -50,14 +50,15 @@ def of_study(paths: list[Path], study: str) -> list[Path]:
 
 
 def main(
-    spec: list, template: Path, ratios: Path, ledger: Path, tables: list[Path],
+    spec: list, template: Path, ratios: Path, ledger: Path, peers: Path, tables: list[Path],
     chapters: list[Path], page: Path,
 ) -> None:  # fmt: skip
-    compared = pd.read_csv(ratios)
+    compared, others = pd.read_csv(ratios), pd.read_csv(peers)
     studies = []
     for told in spec:
         named = {path.stem: path for path in of_study(tables, told["study"])}
         studies.append(chapter(told, compared, named, of_study(chapters, told["study"])))
+        studies[-1]["peers"] = records(others[others["study"] == told["study"]])
     words = FileSystemLoader(template.parent)
     env = Environment(loader=words, autoescape=True, finalize=shown, trim_blocks=True)
     claims = records(pd.read_csv(ledger))

@@ -43,6 +43,10 @@ def two_stage_section(study: TwoStage) -> type[StudySettings]:
             study.options,
             setting("What it chooses.", default=study.options.model_construct()),
         ),
+        processes=(
+            int,
+            setting("Of a peer: joblib deals its units to these.", default=1, ge=1, le=1024),
+        ),
         run=(limits, setting("Units that it computes; all, if left out.", default=limits())),
     )
     workload = create_model(

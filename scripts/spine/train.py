@@ -8,7 +8,7 @@ import contextlib
 import importlib
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,29 @@ def import_first(names: Iterable[str]) -> None:
                 break
 
 
+def dealt_by_joblib(job: TrainJob, arrays: dict[tuple, Arrays]) -> Callable[[list], dict[str, Any]]:
+    """A peer of our own processes: at the first unit that is wanted all are computed by joblib.
+
+    Its processes are forked, so that, as in ours, the imports are paid already.
+    """
+    done: dict[tuple, dict[str, Any]] = {}
+
+    def compute(labels: list) -> dict[str, Any]:
+        from joblib import Parallel, delayed
+
+        if not done:
+            parallel = Parallel(n_jobs=job.processes, backend="multiprocessing")
+            rows = parallel(delayed(_alone)(job, unit, arrays[tuple(unit)]) for unit in job.units)
+            done.update(zip(map(tuple, job.units), rows, strict=True))
+        return done[tuple(labels)]
+
+    return compute
+
+
+def _alone(job: TrainJob, labels: list, data: Arrays) -> dict[str, Any]:
+    return train_unit(two_stage(job.study), job, labels, data)
+
+
 def results(job: TrainJob, data: Path) -> Iterator[dict[str, Any]]:
     """Row and tables of each unit of the job, from disk where it is finished already."""
     study = two_stage(job.study)
@@ -95,6 +118,9 @@ def results(job: TrainJob, data: Path) -> Iterator[dict[str, Any]]:
 
     def compute(labels: list) -> dict[str, Any]:
         return train_unit(study, job, labels, arrays[tuple(labels)])
+
+    if job.processes > 1:
+        compute = dealt_by_joblib(job, arrays)
 
     def fingerprint(labels: list) -> str:
         return array_digest(*arrays[tuple(labels)].values())

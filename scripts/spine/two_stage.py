@@ -38,6 +38,8 @@ class TrainJob(TrainingJob):
     imports: list[str]
     settings: dict[str, Any]
     options: dict[str, Any]
+    # Above 1: its units are dealt to so many processes by joblib.
+    processes: int = 1
 
 
 class TwoStage:

@@ -5,6 +5,7 @@ arm; paths begin with <results>, which Snakemake fills in.
 """
 
 from scripts.lib.contract import Study
+from scripts.lib.packages import package_of
 from scripts.lib.plan import UnitLabels, measurement_plan
 from scripts.tep_bp.checks import check_section
 from scripts.tep_bp.data.sources import fingerprint
@@ -61,6 +62,7 @@ def trials_job(section: Section, seed: int, arm: str, rule: str) -> TrialsJob:
         arm=arm,
         seed=seed,
         units=[],
+        package=package_of(section, arm),
         rule=rule,
         implementation=options.implementation,
         train=section.training(options),

@@ -106,8 +106,8 @@ class Run(Model):
 class TepArm(Arm):
     """An implementation of the learning rules, with what it is told."""
 
-    implementation: Literal["reference", "stacked", "fused", "legacy", "wrong"] = setting(
-        "How trials are trained: a function of scripts/tep_bp/unit.py."
+    implementation: Literal["reference", "stacked", "fused", "optuna_loop", "legacy", "wrong"] = (
+        setting("How trials are trained: a function of scripts/tep_bp/unit.py.")
     )
     solver: str | None = setting(
         "One of `solvers`, or `gated`: economy if it passes its gate, else plain.", default=None

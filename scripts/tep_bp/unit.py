@@ -75,6 +75,16 @@ def wrong(job: TrialsJob) -> Trainer:
 
 
 @implementation
+def optuna_loop(job: TrialsJob) -> Trainer:
+    from scripts.tep_bp.models.peers import fit_in_optuna
+
+    return Trainer(
+        lambda trials: [trials],
+        lambda data, trials: fit_in_optuna(data, trials, job.train, job.iterations),
+    )
+
+
+@implementation
 def legacy(job: TrialsJob) -> Trainer:
     from scripts.tep_bp.models.legacy.legacy import fit_legacy
 

@@ -1,14 +1,17 @@
 """The root configuration, wildcard constraints, how a study is announced; no rules."""
 
 import os
+from dataclasses import replace
 from functools import partial
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from scripts.lib.code import parsed, stamps
 from scripts.lib.config import check_sections, read_root, read_settings, section_of
 from scripts.lib.contract import check_contract, check_planned
 from scripts.lib.faults import ConfigError, LoadError
+from scripts.lib.packages import left_out, missing, without
 from scripts.lib.provenance import instruction_set
 from scripts.lib.spec import canonical
 from scripts.lib.stage import call, put_this_python_first
@@ -36,8 +39,15 @@ def announce(name, model, study):
     """The checked section of a study: `study(section, seed, active)` makes it a Study."""
     try:
         section = read_settings(model, section_of(config, name), name)
-        STUDY[name] = study(section, ROOT.seed, name in STUDIES)
+        if absent := missing(section):
+            # What is left out is checked all the same: a section is right or wrong everywhere.
+            check_contract(study(section, ROOT.seed, False))
+            section = without(section, absent)
+        told, active = left_out(name, absent), name in STUDIES
+        STUDY[name] = replace(study(section, ROOT.seed, active), left_out=told)
         check_contract(STUDY[name])
+        if told and active:
+            logger.warning(told)
         return section
     except (ConfigError, LoadError) as error:
         raise WorkflowError(str(error)) from None

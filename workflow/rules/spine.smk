@@ -19,6 +19,7 @@ localrules:
     agree,
     draw,
     ledger,
+    peers,
     report,
 
 
@@ -118,9 +119,23 @@ rule ledger:
         ratios="<results>/ratios.csv",
         ledger="<results>/ledger.csv",
     params:
-        spec=canonical({s: STUDY[s].settings.measure.compare for s in STUDIES}),
+        spec=canonical({s: STUDY[s].settings.baselines() for s in STUDIES}),
     shell:
         call("spine.ledger")
+
+
+rule peers:
+    """Other packages beside ours: costs in the same workloads, metrics of the same units."""
+    input:
+        runs=expand("<results>/{study}/runs.parquet", study=STUDIES),
+        measurements=expand("<results>/{study}/measurements.parquet", study=STUDIES),
+        agreements=expand("<results>/{study}/agreement.csv", study=STUDIES),
+    output:
+        peers="<results>/peers.csv",
+    params:
+        spec=canonical({s: STUDY[s].peers() for s in STUDIES}),
+    shell:
+        call("spine.peer_table")
 
 
 rule report:
@@ -131,6 +146,7 @@ rule report:
         prose=[path for s in STUDIES if exists(path := f"workflow/report/{s}.html")],
         ratios="<results>/ratios.csv",
         ledger="<results>/ledger.csv",
+        peers="<results>/peers.csv",
         tables=expand(
             "<results>/{study}/{table}",
             study=STUDIES,

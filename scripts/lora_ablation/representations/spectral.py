@@ -15,13 +15,17 @@ def compute(x: np.ndarray) -> np.ndarray:
     All from float64 values, so that ratios that are constant at rank 1 come out as constants
     (docs/studies/lora_ablation.md, Rank 1).
     """
-    values = singular_values(x)
+    return numbers(singular_values(x))
+
+
+def numbers(values: np.ndarray) -> np.ndarray:
+    """The same of singular values [n, r], descending."""
     top = top10(values)
     total = top.sum(axis=1)
     share = top / (total + EPS)[:, None]
     gaps = (top[:, :-1] - top[:, 1:]) / (top[:, :-1] + EPS)
     entropy = -(share * np.log(share + EPS)).sum(axis=1)
     nuclear, frob = values.sum(axis=1), np.sqrt(np.vecdot(values, values))
-    numbers = [entropy, top[:, 0] / (top[:, 9] + EPS), total]
-    numbers += [nuclear, nuclear / (frob + EPS), top[:, 0] / (frob + EPS)]
-    return np.concatenate([top, share, gaps, np.stack(numbers, axis=1)], axis=1, dtype=np.float32)
+    rest = [entropy, top[:, 0] / (top[:, 9] + EPS), total]
+    rest += [nuclear, nuclear / (frob + EPS), top[:, 0] / (frob + EPS)]
+    return np.concatenate([top, share, gaps, np.stack(rest, axis=1)], axis=1, dtype=np.float32)

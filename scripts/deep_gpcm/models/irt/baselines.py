@@ -1,7 +1,8 @@
 """Simple and classical models of the answers, and the best that any model could do.
 
-`majority`, `item_marginal` and `gpcm` learn from the training and the validation students: they
-choose nothing on the validation students, so holding these out would only waste answers.
+`majority`, `item_marginal`, `gpcm` and its peers learn from the training and the validation
+students: they choose nothing on the validation students, so holding these out would only waste
+answers.
 """
 
 from collections.abc import Callable
@@ -86,6 +87,26 @@ def gpcm(fold: Fold, truth: Parameters | None) -> Learned:
         {name: getattr(found, name) for name in names},
         found.converged,
     )
+
+
+@implementation
+def girth(fold: Fold, truth: Parameters | None) -> Learned:
+    """The items by the package girth; then as `gpcm`."""
+    from scripts.deep_gpcm.models.irt.peers import fit_girth
+
+    return _with_items(fold, *fit_girth(learned_from(fold), fold.levels))
+
+
+@implementation
+def irtorch(fold: Fold, truth: Parameters | None) -> Learned:
+    """The items by the package irtorch; then as `gpcm`."""
+    from scripts.deep_gpcm.models.irt.peers import fit_irtorch
+
+    return _with_items(fold, *fit_irtorch(learned_from(fold), fold.levels))
+
+
+def _with_items(fold: Fold, alpha: np.ndarray, beta: np.ndarray) -> Learned:
+    return Learned(lambda test: trace(test, alpha, beta, fold.levels), alpha, beta)
 
 
 @implementation

@@ -1,0 +1,67 @@
+"""Arms that call another package: which of them can run here, and in which version."""
+
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from typing import TypeVar
+
+from scripts.lib.sections import StudySettings
+
+S = TypeVar("S", bound=StudySettings)
+
+
+def installed(package: str) -> str:
+    """The version of a package; "" where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def package_of(settings: StudySettings, arm: str) -> str:
+    """The package that an arm calls, with its version: "engression 1.1.0"; "" if there is none.
+
+    It is in the specification of the arm's jobs: another version computes them again.
+    """
+    package = settings.arms[arm].package
+    return f"{package} {installed(package)}" if package else ""
+
+
+def missing(settings: StudySettings) -> dict[str, str]:
+    """Peers whose package is not installed, with its name."""
+    packages = {name: settings.arms[name].package for name in settings.with_role("peer")}
+    return {
+        name: package for name, package in packages.items() if package and not installed(package)
+    }
+
+
+def without(settings: S, arms: Iterable[str]) -> S:
+    """The section as if these arms and their contestants did not stand in it.
+
+    A workload in which nobody but the baseline is left is switched off.
+    """
+    arms, measure = set(arms), settings.measure
+    gone = {name for name, entry in settings.contestants.items() if entry.arm in arms}
+    workloads = dict(measure.workloads)
+    for name, workload in workloads.items():
+        named = workload.contestants or ()
+        left = [contestant for contestant in named if contestant not in gone]
+        if len(left) < len(named):
+            off = {"contestants": [settings.baseline_of(workload)], "rounds": 0}
+            changed = {"contestants": left} if left else off
+            workloads[name] = workload.model_copy(update=changed)
+    further = {name: entry for name, entry in measure.contestants.items() if name not in gone}
+    kept = {name: arm for name, arm in settings.arms.items() if name not in arms}
+    changed = {"contestants": further, "workloads": workloads}
+    return settings.model_copy(update={"arms": kept, "measure": measure.model_copy(update=changed)})
+
+
+def left_out(study: str, absent: dict[str, str]) -> str:
+    """The sentence for peers that are left out; "" if there are none."""
+    if not absent:
+        return ""
+    packages = list(dict.fromkeys(absent.values()))
+    verb = "are" if len(packages) > 1 else "is"
+    return (
+        f"{study}: left out {', '.join(absent)}, as {', '.join(packages)} {verb} not installed; "
+        "`make peers` installs what other packages are compared by."
+    )

@@ -70,7 +70,9 @@ class Search:
         """Rows of a job of the result arm."""
         if name not in self.made:
             job = self.jobs[self.arm, name]
-            self.made[name] = pd.DataFrame(result(job, self.plan(job.rows.plan), self.task, []))
+            self.made[name] = pd.DataFrame(
+                result(job, self.plan(job.rows.plan).to_dict("records"), self.task, [])
+            )
         return self.made[name]
 
     def rows(self, rule: str, stage: str = "search") -> pd.DataFrame:

@@ -25,13 +25,14 @@ REASONS = {
     "margin or expected band": (OTHER, r"^arms\.\w+\.claim\.\w+\.\w+$|^gate\.|^band\."),
     "number of pairs": (OTHER, r"min_pairs$"),
     "seed": (OTHER, r"split_seed$"),
+    "seconds of a measurement": (OTHER, r"budget_s$"),
     "rate, strength or share": (OTHER, rf"({RATES}|(betas|lr|beta|weight_decay|shares)\.\d)$"),
     "size within its bounds": (
         ("next", "large", "zero", "huge"),
         r"(reps|block|noise_dim|hidden|hidden_layers|m|batch|(max_)?epochs|patience|restart|runs"
         r"|test_draws|draws_per_point|early_draws|early_steps|adapters|rank|shard|matrices|eta|top"
         r"|seeds|steps|\w+_steps|workers|threads|students|questions|categories|folds|accumulate"
-        r"|\w+_dim|memory_size|free|nudged|elements|trials|strata|widest|samples|bits|repeats"
+        r"|\w+_dim|memory_size|free|nudged|elements|trials|strata|widest|samples|bits|rounds|rerounded"
         r"|(sizes|lengths|hidden|batch|epochs|ranks)\.\d+)$",
     ),
     "label": (
@@ -52,7 +53,7 @@ REASONS = {
     "default in place of it": (
         ("removed", "empty mapping"),
         r"^(arms|measure\.(workloads|contestants))\.\w+\.\w+|^tasks\.\w+\.samples$"
-        r"|^solvers\.\w+\.tol$",
+        r"|^solvers\.\w+\.tol$|^repeats\.rerounded$",
     ),
     "test not asked for": (
         ("removed", "empty mapping", "empty list"),

@@ -60,7 +60,7 @@ def test_the_time_of_jobs_is_split_into_their_units_and_the_rest(finished):
     jobs = pd.read_csv(finished.results / "jobs.csv").set_index("arm")
     runs = pd.read_parquet(finished.results / "runs.parquet")
     assert jobs["units"].to_dict() == runs["arm"].value_counts().to_dict()
-    assert jobs["jobs"].to_dict() == {"reference": 2, "antithetic": 2, "exact": 1}
+    assert jobs["jobs"].to_dict() == {"reference": 2, "truth": 1, "antithetic": 2, "exact": 1}
     assert jobs["work_cpu_s"].to_numpy() == pytest.approx(
         runs.groupby("arm")["cpu_s"].sum()[jobs.index].to_numpy()
     )

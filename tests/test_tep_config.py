@@ -273,7 +273,7 @@ def test_an_arm_that_is_off_may_name_a_rule_that_is_not_searched():
         for name, arm in CONFIG["arms"].items()
         if "bp" in arm.get("run", {}).get("rules", [])
     }
-    rules, workloads = {"rules": ["tep", "rbp"]}, {"bp": {"repeats": 0}}
+    rules, workloads = {"rules": ["tep", "rbp"]}, {"bp": {"rounds": 0}}
     checked(merged(CONFIG, {"search": rules, "arms": off, "measure": {"workloads": workloads}}))
 
 

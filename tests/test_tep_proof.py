@@ -24,23 +24,26 @@ from tests.tep_searches import SEED, configuration
 
 CONTROLS = ["dropped_nudge", "lost_sign", "full_batch"]
 ARMS = ["reference", "truth", "stacked", "fused", "economy", *CONTROLS]
+PAIRS = 16  # as many as the default run has
 RESULT = "economy"  # what the result runs as, if its gate passes
 DIGITS = {
     "task": "digits", "tasks": {"digits": {"kind": "digits"}}, "train": {"epochs": 6},
-    "search": {"block": 6, "trials": 6, "rules": ["tep"]},
+    "search": {"block": PAIRS, "trials": PAIRS, "rules": ["tep"]},
     # With relu states have no bounds, and what is wrong shows in few trials.
     "space": {"hidden": [8, 16], "batch": [64, 128], "lr": [3e-3, 2e-2], "activation": ["relu"]},
-    "arms": {arm: {"run": {"trials": 6, "block": 6, "rules": ["tep"]}} for arm in ARMS},
+    "arms": {arm: {"run": {"trials": PAIRS, "block": PAIRS, "rules": ["tep"]}} for arm in ARMS},
 }  # fmt: skip
 
 
 @cache
 def verdicts() -> pd.DataFrame:
-    """Agreement of six small trials on real data, under the claims that ship."""
+    """Agreement of a few small trials on real data, under the claims that ship."""
     config = configuration(**DIGITS)
-    task, plan = read({"kind": "digits"}, 0), trials(config.space, "sobol", 6, SEED)
+    task, plan = read({"kind": "digits"}, 0), trials(config.space, "sobol", PAIRS, SEED)
     made = [
-        result(job, plan, task, []) for (arm, _), job in jobs(config, SEED).items() if arm in ARMS
+        result(job, plan.to_dict("records"), task, [])
+        for (arm, _), job in jobs(config, SEED).items()
+        if arm in ARMS
     ]
     claims = {name: claim for name, claim in config.claims().items() if name in ARMS}
     declared = Declared(
@@ -50,20 +53,20 @@ def verdicts() -> pd.DataFrame:
     return pd.DataFrame([row for arm in claims for row in agree(runs, arm, declared)])
 
 
-def tested(arm: str) -> pd.DataFrame:
+def agreement_of(arm: str) -> pd.DataFrame:
     rows = verdicts()
     return rows[(rows["arm"] == arm) & ~rows["test"].isin(["counted", "reported"])]
 
 
 @pytest.mark.parametrize("arm", ["stacked", "fused", RESULT])
 def test_right_arms_pass_every_test_that_they_claim(arm):
-    assert len(tested(arm)) >= 1
-    assert tested(arm)["passed"].astype(str).eq("True").all()
+    assert len(agreement_of(arm)) >= 1
+    assert agreement_of(arm)["passed"].astype(str).eq("True").all()
 
 
 @pytest.mark.parametrize("arm", CONTROLS)
 def test_every_control_fails_a_test_that_a_right_arm_passes(arm):
-    rows, passes = tested(arm), tested(RESULT if arm != "full_batch" else "stacked")
+    rows, passes = agreement_of(arm), agreement_of(RESULT if arm != "full_batch" else "stacked")
     assert rows["passed"].astype(str).eq("False").any()
     assert set(zip(rows["metric"], rows["test"], strict=True)) == set(
         zip(passes["metric"], passes["test"], strict=True)

@@ -8,7 +8,7 @@ import pandas as pd
 from scripts.lib.accuracy import as_accurate, distance
 from scripts.lib.power import POWER, needed_pairs
 from scripts.lib.sections import Agreement, Claim
-from scripts.lib.stats import paired_interval
+from scripts.lib.stats import paired_interval, passes
 from scripts.lib.typed import Model
 
 
@@ -23,6 +23,7 @@ class Declared(Model):
 
 
 Row = dict[str, Any]
+ON_THE_EDGE = "undecided: the interval reaches over the margin, more units"
 
 
 def pairs(runs: pd.DataFrame, arm: str, reference: str, axes: list[str]) -> pd.DataFrame:
@@ -72,20 +73,10 @@ def check_metric(both: pd.DataFrame, metric: str, test: str, margin: float, cell
         return row | {"passed": largest <= margin, "note": f"largest difference {largest:.2g}"}
     if test in ("equivalent", "not_worse"):
         least = -margin if test == "equivalent" else -np.inf
-        return row | outcome(estimate.low, estimate.high, least, margin)
+        passed = passes(estimate.low, estimate.high, least, margin)
+        note = {True: "", False: "outside the margin", None: ON_THE_EDGE}[passed]
+        return row | {"passed": passed, "note": note}
     return row | {"passed": None, "note": ""}
-
-
-def outcome(low: float, high: float, least: float, most: float) -> Row:
-    """Passes with the interval inside the margins, fails outside, undecided where it reaches over.
-
-    An interval that is no number is undecided.
-    """
-    if least < low and high < most:
-        return {"passed": True, "note": ""}
-    if low >= most or high <= least:
-        return {"passed": False, "note": "outside the margin"}
-    return {"passed": None, "note": "undecided: the interval reaches over the margin, more units"}
 
 
 def check_accuracy(both: pd.DataFrame, metric: str, resolution: float, agreement: Agreement) -> Row:

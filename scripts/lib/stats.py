@@ -50,6 +50,16 @@ def paired_interval(differences: np.ndarray, confidence: float = 0.90) -> Estima
     return found._replace(low=found.value - reach, high=found.value + reach)
 
 
+def passes(low: float, high: float, least: float, most: float) -> bool | None:
+    """True with the interval inside the margins, False outside, None where it reaches over.
+
+    An interval that is no number decides nothing.
+    """
+    if least < low and high < most:
+        return True
+    return False if low >= most or high <= least else None
+
+
 def trimmed_interval(
     differences: np.ndarray, confidence: float = 0.95, share: float = 0.1, draws: int = 10_000
 ) -> Estimate:

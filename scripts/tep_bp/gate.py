@@ -18,10 +18,9 @@ import pandas as pd
 import torch
 
 from scripts.lib.accuracy import median_bounds
-from scripts.lib.agreement import outcome
 from scripts.lib.files import replacing
 from scripts.lib.stage import stage
-from scripts.lib.stats import trimmed_interval
+from scripts.lib.stats import passes, trimmed_interval
 from scripts.tep_bp.data.store import Task, read_task
 from scripts.tep_bp.models.fused.learner import Learner
 from scripts.tep_bp.models.interface import Data, batch_orders, data_of
@@ -60,11 +59,13 @@ def network(
     first = torch.arange(min(SAMPLES, len(data.x)))
     converged = plain.model_copy(update={"free": CONVERGED, "nudged": CONVERGED})
     by = {s: gradient(learner, data, first, s) for s in (plain, economy, converged)}
-    batches = torch.randperm(len(data.x), generator=orders).split(trial.batch)[:BATCHES]
-    drawn = [gradient(learner, data, rows, plain) for rows in batches if len(rows) == trial.batch]
-    apart = np.array([error(by[plain], by[economy])])
-    noise = np.mean([error(*pair) for pair in zip(drawn[::2], drawn[1::2], strict=False)], axis=0)
-    share = float(np.sqrt(apart / noise).max())
+    size = min(trial.batch, len(data.x))
+    batches = [torch.randperm(len(data.x), generator=orders)[:size] for _ in range(BATCHES)]
+    drawn = [gradient(learner, data, rows, plain) for rows in batches]
+    apart = error(by[plain], by[economy])
+    noise = np.mean([error(*pair) for pair in zip(drawn[::2], drawn[1::2], strict=True)], axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a batch of all samples has no noise
+        share = float(np.sqrt(apart / noise).max())
     return share, 1 - float(apart.max()), 1 - float(error(by[plain], by[converged]).max())
 
 
@@ -97,7 +98,7 @@ def judged(gate: Gate, exact: pd.DataFrame, economy: pd.DataFrame, networks: pd.
     """
     scores = [side.set_index("trial")[LATE] for side in (exact, economy)]
     change = trimmed_interval((scores[1] - scores[0]).dropna().to_numpy(float), confidence=0.9)
-    accuracy = outcome(change.low, change.high, -gate.margin, gate.margin)["passed"]
+    accuracy = passes(change.low, change.high, -gate.margin, gate.margin)
     shares = networks["share"].to_numpy(float)
     low, high = median_bounds(shares)
     gradients = True if high < gate.share else False if low >= gate.share else None

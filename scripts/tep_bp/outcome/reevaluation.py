@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from scripts.lib.agreement import outcome
 from scripts.lib.comparison import NOT_COMPARABLE
 from scripts.lib.seeds import numpy_rng
-from scripts.lib.stats import paired_interval
+from scripts.lib.stats import paired_interval, passes
 from scripts.lib.table_files import together
 from scripts.tep_bp.outcome.row_selection import refusal
 from scripts.tep_bp.plans.ranking import SCORE, SHRUNKEN, choices, chosen, scored
@@ -163,7 +162,7 @@ def compare(
     low, high = bootstrap(gained, draws, confidence, numpy_rng(seed, "tep_bp", "pairs"))
     # Sums of whole numbers: equal accuracies are ties, not rounding errors.
     p, effect = signed_rank(gained.sum(axis=1))
-    within = outcome(low, high, -margin, margin)["passed"]
+    within = passes(low, high, -margin, margin)
     beyond = "higher" if low > 0 else "lower"
     verdict = {True: EQUAL, False: beyond, None: UNDECIDED}[within]
     found = {"verdict": verdict, "reason": "", "difference": float(gained.mean())}

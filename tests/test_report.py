@@ -50,6 +50,23 @@ def test_a_refused_ratio_is_words_and_no_number(finished):
     assert "<strong>" not in headline
 
 
+def test_what_is_undecided_is_not_said_to_pass(finished):
+    path = finished.results / "agreement.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table["passed"] = table["passed"].where(table["test"] == "reported", "true")
+    headlines = []
+    for verdict in ("true", ""):
+        table.loc[table["test"] == "not_worse", "passed"] = verdict
+        finished.rewrite(path, table.to_csv(index=False))
+        finished.make()
+        page = page_of(finished)
+        headlines.append(page[page.index('id="headline"') : page.index('id="engression"')])
+    assert "passes as" in headlines[0]
+    assert "is undecided as" not in headlines[0]
+    assert "is undecided as" in headlines[1]
+    assert "passes as" not in headlines[1]
+
+
 def test_phases_are_exclusive_and_add_up_to_the_training_time(finished):
     measured = pd.read_parquet(finished.folder / "results/engression/measurements.parquet")
     parts = measured[[f"{phase}_s" for phase in PHASES]].sum(axis=1)

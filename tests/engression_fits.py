@@ -24,8 +24,12 @@ CONFIG = read_settings(two_stage_section(STUDY), shipped()["engression"], "engre
 JOBS = Jobs(STUDY, CONFIG, 42)
 NET, WIDTHS = CONFIG.net, layer_widths(CONFIG.net)
 BOTH = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-TRAINERS = pytest.mark.parametrize("trainer", list(STUDY.implementations))
-ARMS = pytest.mark.parametrize("arm", list(CONFIG.arms))
+# Other packages train in their own ways (tests/test_peers.py).
+PEERS = CONFIG.with_role("peer")
+TRAINERS = pytest.mark.parametrize(
+    "trainer", [name for name in STUDY.implementations if name not in PEERS]
+)
+ARMS = pytest.mark.parametrize("arm", [name for name in CONFIG.arms if name not in PEERS])
 # Two antithetic draws, where an implementation asks for that.
 OPTIONS = {"draws_per_point": 2, "antithetic": True}
 

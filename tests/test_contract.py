@@ -88,7 +88,7 @@ def test_every_table_says_where_it_comes_from_and_names_no_host_or_path(five, st
 @pytest.mark.parametrize("study", ["coin", *STUDIES])
 def test_run_rows_hold_no_metric_that_the_study_does_not_announce(five, study):
     metrics, phases = announced(study)
-    known = {*RUN_COLUMNS, *metrics, *(f"{phase}_s" for phase in phases)}
+    known = {*RUN_COLUMNS, "instruction_set", *metrics, *(f"{phase}_s" for phase in phases)}
     table = pq.read_table(five.folder / f"results/{study}/runs.parquet")
     assert set(table.column_names) - set(axes_of(table)) <= known
 

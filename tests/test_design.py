@@ -6,7 +6,8 @@ from tests.project import Project, copy_code
 
 pytestmark = pytest.mark.spread
 
-FULL = "{reference: {run: {reps: 0}}, exact: {run: {reps: 0}}, source_cdist: {run: {reps: 0}}}"
+OFF = ("reference", "truth", "exact", "source_cdist")
+FULL = "{" + ", ".join(f"{arm}: {{run: {{reps: 0}}}}" for arm in OFF) + "}"
 LAWS = "[normal, exponential, uniform, lognormal, chisquare]"
 
 

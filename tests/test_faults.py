@@ -8,7 +8,7 @@ import pytest
 pytestmark = pytest.mark.spread
 
 OFF = "{run: {reps: 0}}"
-ARMS = f"{{reference: {OFF}, exact: {OFF}, source_cdist: {OFF}}}"
+ARMS = f"{{reference: {OFF}, truth: {OFF}, exact: {OFF}, source_cdist: {OFF}}}"
 STUDY = {"arms": ARMS, "reps": "8", "block": "8", "eval": "{test_draws: 400000}"}
 
 

@@ -84,8 +84,11 @@ def planned(name: str, **changes) -> list[list]:
     """Units of the rounds of a workload."""
     measure = CONFIG.measure.model_copy(update={"workloads": {name: workload(name, **changes)}})
     section = CONFIG.model_copy(update={"measure": measure})
-    (found,) = measurement_plan(section, JOBS.round, JOBS.measured)
-    return found.rounds
+    return [
+        units
+        for load in measurement_plan(section, JOBS.round, JOBS.measured)
+        for units in load.rounds
+    ]
 
 
 def test_rounds_name_the_fold_and_a_number():

@@ -207,6 +207,8 @@ NEVER = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelv
 CALLS = {"eval", "exec", "compile", "os.system", "os.popen", "yaml.unsafe_load", "yaml.full_load"}
 GUARDED = {"torch.load": "weights_only", "np.load": "allow_pickle", "read_array": "allow_pickle"}
 SAFE = {"weights_only": True, "allow_pickle": False}
+# Processes of our own, which read no file.
+PROCESSES = {"Parallel", "delayed"}
 
 
 def executing(source: str) -> Iterator[str]:
@@ -215,7 +217,8 @@ def executing(source: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (a.name for a in node.names if a.name.partition(".")[0] in NEVER)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in NEVER:
-            yield node.module
+            if not {name.name for name in node.names} <= PROCESSES:
+                yield node.module
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             given = {word.arg: getattr(word.value, "value", None) for word in node.keywords}

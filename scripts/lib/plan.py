@@ -57,7 +57,7 @@ def measurement_plan(
     units_of: Callable[[Workload, int], Sequence[UnitLabels]],
     job_of: Callable[[str, Workload], Model],
 ) -> list[PlannedWorkload]:
-    """The workloads with their rounds; no rounds where one is switched off.
+    """The workloads with their rounds; those that are switched off are none of it.
 
     `units_of(workload, round)` has the units of a round, `job_of(arm, workload)` the arm's job.
     """
@@ -85,6 +85,7 @@ def measurement_plan(
             contestants=[contestant(c, workload) for c in settings.taking_part(workload)],
         )
         for name, workload in settings.measure.workloads.items()
+        if workload.rounds
     ]
 
 

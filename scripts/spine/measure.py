@@ -133,11 +133,10 @@ def measure(
 
 def main(spec: MeasureJob, inputs: Inputs, measurements: Path) -> None:
     module = spec.script.removesuffix(".py").replace("/", ".")
-    planned = [workload for workload in spec.plan if workload.rounds]
-    threads = [entry.threads for workload in planned for entry in workload.contestants]
+    threads = [entry.threads for workload in spec.plan for entry in workload.contestants]
     with fork_servers(threads, module) as servers:
         contestants = Contestants(servers, inputs)
-        rows = [row for workload in planned for row in measure(workload, contestants)]
+        rows = [row for workload in spec.plan for row in measure(workload, contestants)]
     rows = same_keys([{"study": spec.study} | row for row in rows])
     write_table(measurements, rows, date=today(), node_is_shared=node_is_shared())
 

@@ -85,13 +85,18 @@ def label_rows(path: str) -> list[dict]:
     rows = csv_rows(path, ("name", "label"), "the labels cannot be read", expected)
     if not rows:
         raise LoadError(f"{path}: holds no labels; expected {expected}.")
-    seen = set()
+    seen: dict[str, int] = {}
     for line, row in enumerate(rows, 2):
         if not row["name"] or not row["label"]:
             raise LoadError(f"{path}: line {line} lacks a name or a label.")
-        if row["name"] in seen:
-            raise LoadError(f"{path}: line {line} names {row['name']!r} again.")
-        seen.add(row["name"])
+        # In other words too; what only the disk knows, such as links, `listed` finds.
+        plain = os.path.normpath(row["name"].removesuffix(ENDING))
+        if plain in seen:
+            raise LoadError(
+                f"{path}: line {line} names {row['name']!r}, as line {seen[plain]} does; expected "
+                "each adapter once."
+            )
+        seen[plain] = line
     return rows
 
 

@@ -29,6 +29,11 @@ def files(project: Project, folder: str) -> dict[str, tuple[int, bytes]]:
     return {str(p.relative_to(base)): (p.stat().st_mtime_ns, p.read_bytes()) for p in found}
 
 
+def filled(row: dict) -> dict:
+    """The row without columns that are empty."""
+    return {name: value for name, value in row.items() if value is not None}
+
+
 def cell_rows(project: Project, cell: str) -> list[dict]:
     return project.rows(cell.removeprefix("results/lora_ablation/"))
 
@@ -102,7 +107,8 @@ def test_a_comment_in_a_family_reruns_nothing(finished_lora):
 
 def test_a_training_option_of_the_ablation_retrains_and_loads_nothing(finished_lora):
     config = finished_lora.overlay(train="{hidden: 16, batch: 8, max_epochs: 2}")
-    assert finished_lora.jobs(config=config) == TRAINING | AFTER_TRAINING | MEASURED
+    # The workloads that are on say themselves how long they train.
+    assert finished_lora.jobs(config=config) == TRAINING | AFTER_TRAINING
 
 
 def test_more_adapters_load_and_featurise_the_new_shard_alone(finished_lora):
@@ -131,7 +137,7 @@ def test_more_runs_train_the_new_ones_alone(finished_lora):
     }
     after = cell_rows(finished_lora, CELL)
     assert [row for row in after if row["run"] < 2] == before
-    assert [row["run"] for row in after] == [*[0, 1, 2] * 3, *EARLY_RUNS]
+    assert [row["run"] for row in after] == [*EARLY_RUNS, *[0, 1, 2] * 3]
 
 
 def test_cells_cut_into_other_jobs_train_nothing_again(finished_lora):
@@ -141,7 +147,9 @@ def test_cells_cut_into_other_jobs_train_nothing_again(finished_lora):
     assert finished_lora.trained() == units
     rows = [row for file in files for row in cell_rows(finished_lora, file)]
     key = itemgetter("stage", "layers", "share", "run")
-    assert sorted(rows, key=key) == sorted(before, key=key)
+    # A file has the columns that one of its rows has.
+    parts = [sorted(map(filled, part), key=key) for part in (rows, before)]
+    assert parts[0] == parts[1]
 
 
 def test_shards_and_cores_change_no_bit_of_a_run(finished_lora):

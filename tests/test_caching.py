@@ -60,7 +60,7 @@ def test_an_edit_two_imports_away_reruns_exactly_its_dependants(finished):
     [
         ("models/exact.py", "0.5 * term2", "0.25 * term2", {"engression_train": 1}),
         ("models/projected.py", "self.steps + 1", "self.steps + 2", {"engression_train": 2}),
-        ("study.py", "fit(unit, descend, Grouped", "fit(unit, (descend), Grouped", {}),
+        ("study.py", "descended(unit, Grouped", "(descended)(unit, Grouped", {}),
         ("study.py", "fit(unit, fit_autograd, cdist", "fit(unit, None or fit_autograd, cdist", {}),
     ],
     ids=["module of an arm", "module of another", "layout of an arm", "arm that computes nothing"],

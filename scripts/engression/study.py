@@ -93,54 +93,52 @@ def cdist(unit: Unit) -> "Fit":
     return fit(unit, fit_autograd, cdist_loss)
 
 
-@implementation
-def exact(unit: Unit) -> "Fit":
-    from scripts.engression.models.descent import descend
-    from scripts.engression.models.exact import GroupedGradient
-    from scripts.engression.models.fit import fit
-
-    return fit(unit, descend, GroupedGradient)
-
-
-@implementation
-def pooled(unit: Unit) -> "Fit":
-    from scripts.engression.models.descent import descend
-    from scripts.engression.models.fit import fit
-    from scripts.engression.models.pooled import PooledGradient
-
-    return fit(unit, descend, PooledGradient)
-
-
-@implementation
-def projected(unit: Unit) -> "Fit":
+def descended(unit: Unit, estimator: Any) -> "Fit":
+    """Trained by an estimator of the gradient; Failed where its covariance has no root."""
     from torch.linalg import LinAlgError
 
     from scripts.engression.models.descent import descend
     from scripts.engression.models.fit import fit
-    from scripts.engression.models.projected import ProjectedGradient
 
     try:
-        return fit(unit, descend, ProjectedGradient)
+        return fit(unit, descend, estimator)
     except LinAlgError as error:
         raise Failed(str(error)) from None
 
 
 @implementation
+def exact(unit: Unit) -> "Fit":
+    from scripts.engression.models.exact import GroupedGradient
+
+    return descended(unit, GroupedGradient)
+
+
+@implementation
+def pooled(unit: Unit) -> "Fit":
+    from scripts.engression.models.pooled import PooledGradient
+
+    return descended(unit, PooledGradient)
+
+
+@implementation
+def projected(unit: Unit) -> "Fit":
+    from scripts.engression.models.projected import ProjectedGradient
+
+    return descended(unit, ProjectedGradient)
+
+
+@implementation
 def spread_twice(unit: Unit) -> "Fit":
-    from scripts.engression.models.descent import descend
-    from scripts.engression.models.fit import fit
     from scripts.engression.models.wrong import SpreadTwice
 
-    return fit(unit, descend, SpreadTwice)
+    return descended(unit, SpreadTwice)
 
 
 @implementation
 def unit_noise(unit: Unit) -> "Fit":
-    from scripts.engression.models.descent import descend
-    from scripts.engression.models.fit import fit
     from scripts.engression.models.wrong import UnitNoise
 
-    return fit(unit, descend, UnitNoise)
+    return descended(unit, UnitNoise)
 
 
 @implementation

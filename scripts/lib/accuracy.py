@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from scripts.lib.stats import all_of, below
+
 CONFIDENCE = 0.95  # one-sided, of each bound of the median
 
 
@@ -86,17 +88,16 @@ def as_accurate(
     outliers, reversed_ = int((ratios > np.log(tail)).sum()), int((ratios < -np.log(tail)).sum())
     largest = max(float(arm.max(initial=0.0)), resolution)
     largest_reference = max(float(reference.max(initial=0.0)), resolution)
-    bulk = True if high < np.log(factor) else False if low >= np.log(factor) else None
+    bulk = below(low, high, np.log(factor))
     rest: bool | None = outliers <= reversed_
     if not rest:
         chance = special.bdtrc(outliers - 1, outliers + reversed_, 0.5)
         beyond = largest > factor * largest_reference
         rest = False if beyond or chance < 1 - CONFIDENCE else None
-    passed = False if False in (bulk, rest) else None if None in (bulk, rest) else True
     ratio = np.exp(np.median(ratios)) if len(ratios) else np.nan
     return Accuracy(
         len(ratios), float(ratio), float(np.exp(low)), float(np.exp(high)),
-        outliers, reversed_, largest, largest_reference, passed,
+        outliers, reversed_, largest, largest_reference, all_of(bulk, rest),
     )  # fmt: skip
 
 

@@ -184,15 +184,18 @@ def agree(runs: pd.DataFrame, arm: str, declared: Declared) -> list[Row]:
     ]
 
 
+def rows_at(agreement: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Agreement rows at one of the strata; all of them, if none is named."""
+    return agreement[agreement["where"].str.endswith(f" = {where}")] if where else agreement
+
+
 def verdicts(agreement: pd.DataFrame, where: str = "") -> dict[str, tuple[bool, str]]:
     """(passed, reason) per arm from its agreement rows, or only those at one of the strata.
 
     What is undecided is not shown, so it does not pass.
     """
     out = {}
-    if where:
-        agreement = agreement[agreement["where"].str.endswith(f" = {where}")]
-    for arm, rows in agreement.groupby("arm", sort=False):
+    for arm, rows in rows_at(agreement, where).groupby("arm", sort=False):
         tested = rows[rows["test"] != "reported"]
         failed = tested[tested["passed"].astype(str) != "True"].fillna({"note": ""})
         reasons = [

@@ -56,9 +56,14 @@ def half_width(ratio: Estimate) -> float:
     return (math.log(ratio.high) - math.log(ratio.low)) / 2
 
 
+def is_traced(measured: pd.DataFrame) -> bool:
+    """Whether the memory of a workload was traced, which distorts its times."""
+    return bool(measured["tensor_peak_mb"].notna().all())
+
+
 def quantities(measured: pd.DataFrame) -> tuple[str, ...]:
-    """What is compared in a workload; a traced one has memory only: tracing distorts its times."""
-    return ("tensor_peak_mb",) if measured["tensor_peak_mb"].notna().all() else TIMES
+    """What is compared in a workload; a traced one has memory only."""
+    return ("tensor_peak_mb",) if is_traced(measured) else TIMES
 
 
 def ratio_of(slower: pd.DataFrame, faster: pd.DataFrame, quantity: str) -> Estimate:

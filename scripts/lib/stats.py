@@ -50,14 +50,22 @@ def paired_interval(differences: np.ndarray, confidence: float = 0.90) -> Estima
     return found._replace(low=found.value - reach, high=found.value + reach)
 
 
+def below(low: float, high: float, most: float) -> bool | None:
+    """True with the interval below a bound, False from it on, None where it reaches over."""
+    return True if high < most else False if low >= most else None
+
+
+def all_of(*passed: bool | None) -> bool | None:
+    """False if one is, True if all are, else undecided (None)."""
+    return False if False in passed else None if None in passed else True
+
+
 def passes(low: float, high: float, least: float, most: float) -> bool | None:
     """True with the interval inside the margins, False outside, None where it reaches over.
 
     An interval that is no number decides nothing.
     """
-    if least < low and high < most:
-        return True
-    return False if low >= most or high <= least else None
+    return all_of(below(low, high, most), below(-high, -low, -least))
 
 
 def trimmed_interval(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from scripts.lib.agreement import verdicts
+from scripts.lib.agreement import rows_at, verdicts
 from scripts.lib.comparison import (
     CACHED,
     NOT_MEASURED,
@@ -33,10 +33,9 @@ Made = dict[str, dict[str, Row]]  # by study and table, what `read_metadata` kno
 OF_ANSWERS = {"equality": equality, "protocol": protocol_change}
 
 
-def verdicts_for(part: pd.DataFrame, agreement: pd.DataFrame) -> dict[str, tuple[bool, str]]:
-    """Agreement verdicts that count for a workload: those of its part of the study."""
-    where = part["where"].iloc[0] if len(part) else ""
-    return verdicts(agreement, where)
+def part_of(workload: pd.DataFrame) -> str:
+    """The part of the study whose agreement counts for a workload; "" for all."""
+    return workload["where"].iloc[0] if len(workload) else ""
 
 
 def study_ratios(
@@ -45,14 +44,14 @@ def study_ratios(
     """Rows of ratios.csv for one study: every workload, shown pair and quantity."""
     rows = []
     for workload, part in measured.groupby("workload", sort=False):
-        again = compared.pair(workload)
+        again, where = compared.pair(workload), part_of(part)
+        allowed = verdicts(agreement, where)
         # A peer beside another arm has its answer, and so its ratio, in the table of peers.
         shown = part[~part["arm"].isin(compared.apart)]
         for slower, faster in pairs_to_show(shown, again[0]):
             for quantity in quantities(part):
-                allowed = verdicts_for(part, agreement)
                 found = compare(part, slower, faster, quantity, allowed, again, compared.reference)
-                labels = {"study": study, "workload": workload, "where": part["where"].iloc[0]}
+                labels = {"study": study, "workload": workload, "where": where}
                 labels |= {"quantity": quantity}
                 rows.append(labels | {"slower": slower, "faster": faster} | found.columns())
     return rows
@@ -73,7 +72,7 @@ def judge(claim: Row, tables: dict[str, tuple], compared: dict[str, Baselines]) 
             found = OF_ANSWERS[claim["kind"]](agreement, claim["faster"])
         else:
             found = compare(
-                part, *names, verdicts_for(part, agreement), again, compared[study].reference
+                part, *names, verdicts(agreement, part_of(part)), again, compared[study].reference
             )
     factor = float(claim["claimed_factor"]) if claim["claimed_factor"] else None
     row = claim | found.columns()
@@ -85,10 +84,8 @@ def pairs_behind(claim: Row, measured: pd.DataFrame, agreement: pd.DataFrame) ->
     part = measured[measured["workload"] == claim["workload"]]
     sides = part[part["contestant"].isin([claim["slower"], claim["faster"]])]
     arms = set(sides["arm"]) or {claim["faster"]}
-    where = part["where"].iloc[0] if len(part) else ""
-    rows = agreement[agreement["arm"].isin(arms) & (agreement["test"] != "reported")]
-    if where:
-        rows = rows[rows["where"].str.endswith(f" = {where}")]
+    rows = rows_at(agreement, part_of(part))
+    rows = rows[rows["arm"].isin(arms) & (rows["test"] != "reported")]
     counts = rows["n_pairs"].dropna()
     return int(counts.min()) if len(counts) else None
 

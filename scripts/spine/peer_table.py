@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from scripts.lib.agreement import Declared, agree, pairs, verdicts
-from scripts.lib.comparison import compare
+from scripts.lib.comparison import compare, is_traced
 from scripts.lib.sections import Agreement, Baselines, Claim
 from scripts.lib.stage import stage
 from scripts.lib.table_files import together, write_frame
@@ -78,8 +78,8 @@ def cost_rows(
     # What agrees with the reference is comparable to a peer that agrees with it too.
     ours = {beside, *([job.result] if beside == job.baselines.reference else [])}
     for workload, part in measured.groupby("workload", sort=False):
-        if part["tensor_peak_mb"].notna().all():
-            continue  # traced, which distorts times
+        if is_traced(part):
+            continue
         where, arms = part["where"].iloc[0], in_order(part)
         allowed = verdicts(agreement, where) | peer_verdicts(job, name, runs, where)
         agrees, allowed[beside] = allowed.get(name, (False, ""))[0], (True, "")

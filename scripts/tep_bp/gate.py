@@ -20,7 +20,7 @@ import torch
 from scripts.lib.accuracy import median_bounds
 from scripts.lib.files import replacing
 from scripts.lib.stage import stage
-from scripts.lib.stats import passes, trimmed_interval
+from scripts.lib.stats import all_of, below, passes, trimmed_interval
 from scripts.tep_bp.data.store import Task, read_task
 from scripts.tep_bp.models.fused.learner import Learner
 from scripts.tep_bp.models.interface import Data, batch_orders, data_of
@@ -101,7 +101,7 @@ def judged(gate: Gate, exact: pd.DataFrame, economy: pd.DataFrame, networks: pd.
     accuracy = passes(change.low, change.high, -gate.margin, gate.margin)
     shares = networks["share"].to_numpy(float)
     low, high = median_bounds(shares)
-    gradients = True if high < gate.share else False if low >= gate.share else None
+    gradients = below(low, high, gate.share)
     reasons = {
         f"change of late accuracy {change.low:+.4f} to {change.high:+.4f}, allowed {gate.margin}": (
             accuracy
@@ -109,7 +109,7 @@ def judged(gate: Gate, exact: pd.DataFrame, economy: pd.DataFrame, networks: pd.
         f"median share of gradients {low:.3f} to {high:.3f}, allowed {gate.share}": gradients,
     }
     best = [set(top(side, BEST)["trial"]) for side in (exact, economy)]
-    row = {"outcome": OUTCOMES[both(accuracy, gradients)]}
+    row = {"outcome": OUTCOMES[all_of(accuracy, gradients)]}
     row |= {"reasons": [f"{OUTCOMES[p]}: {why}" for why, p in reasons.items() if not p]}
     row |= {"trials": change.n, "mean_difference": change.value}
     row |= {"low": change.low, "high": change.high, "networks": len(networks)}
@@ -120,15 +120,10 @@ def judged(gate: Gate, exact: pd.DataFrame, economy: pd.DataFrame, networks: pd.
     return row | {"top_overlap": len(best[0] & best[1])}
 
 
-def both(*passed: bool | None) -> bool | None:
-    """Failed if one is, passed if all are, else undecided (None)."""
-    return False if False in passed else None if None in passed else True
-
-
 def concluded(rows: list[Row]) -> Row:
     """The verdict of all roundings: the economy solver where each of them shows that it may."""
     outcomes = {text: passed for passed, text in OUTCOMES.items()}
-    passed = both(*(outcomes[row["outcome"]] for row in rows))
+    passed = all_of(*(outcomes[row["outcome"]] for row in rows))
     reasons = list(dict.fromkeys(reason for row in rows for reason in row["reasons"]))
     verdict = {"solver": "economy" if passed else "plain", "outcome": OUTCOMES[passed]}
     verdict |= {"passed": passed is True, "reasons": reasons}

@@ -5,7 +5,7 @@ import pandas as pd
 
 from scripts.deep_gpcm.specs import LadderJob
 from scripts.lib.agreement import verdicts
-from scripts.lib.comparison import compare
+from scripts.lib.comparison import compare, is_traced
 from scripts.lib.table_files import together
 
 LADDER = [
@@ -34,7 +34,7 @@ def ladder_row(
 ) -> dict | None:
     """One contestant of a workload beside the baseline; None if more than the arm differs."""
     own = rows[rows["contestant"] == name]
-    arm, traced = own["arm"].iloc[0], bool(own["tensor_peak_mb"].notna().all())
+    arm, traced = own["arm"].iloc[0], is_traced(own)
     quantity = "tensor_peak_mb" if traced else "fit_s"
     row = {
         "workload": own["workload"].iloc[0],

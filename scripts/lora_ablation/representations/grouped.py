@@ -9,7 +9,6 @@ from scripts.lora_ablation.data.layout import DOWN, UP, Layout, stem
 
 # Measured: fewer numpy calls up to here, no slower cache until beyond.
 CHUNK_BYTES = 1 << 20
-HEAP_BYTES = 1 << 23
 
 
 def family_features(
@@ -31,7 +30,6 @@ def families_features(
     chunk_bytes: int = CHUNK_BYTES,
 ) -> dict[str, np.ndarray]:
     """`family_features` of several families (compute, k), each chunk gathered once for all."""
-    keep_heap()
     matrix = np.asarray(matrix)
     rows, tensors = len(matrix), len(layout.names)
     found = {
@@ -59,7 +57,6 @@ def pair_features(
     As `family_features`, with scales [rows, pairs] -> float32 [rows, pairs * k]; pairs are in the
     order in which their tensors first appear in the layout.
     """
-    keep_heap()
     matrix = np.asarray(matrix)
     place = {name: i for i, name in enumerate(layout.names)}
     modules = list(dict.fromkeys(stem(name) for name in layout.names))
@@ -76,14 +73,6 @@ def pair_features(
             numbers = compute(*factors, scales[rows, some].ravel().astype(np.float64))
             found[rows, some] = numbers.reshape(-1, len(some), k)
     return found.reshape(len(matrix), -1)
-
-
-def keep_heap() -> None:
-    """Let malloc keep freed temporaries: else each is mapped, and its pages faulted in, anew.
-
-    Freeing a mapped block raises glibc's threshold for mapping to its size: up to 3x faster.
-    """
-    np.empty(HEAP_BYTES, np.uint8)
 
 
 def _groups(shapes: list) -> dict:

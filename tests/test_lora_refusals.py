@@ -172,7 +172,7 @@ def test_a_folder_without_a_label_for_an_adapter_is_refused(refused, tmp_path):
         ([["name", "label"], ["bird/99", "bird"]], "'bird/99', which is no adapter"),
         (
             [["name", "label"], *[["bird/00.safetensors", "bird"]] * 2],
-            "line 3 names 'bird/00.safetensors' again",
+            "line 3 names 'bird/00.safetensors', as line 2 does",
         ),
     ],
 )

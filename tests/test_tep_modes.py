@@ -8,7 +8,7 @@ import pytest
 
 from scripts.tep_bp.jobs import gate_reads, jobs
 from scripts.tep_bp.outcome.model_tables import economy
-from scripts.tep_bp.plans.ranking import ranked
+from scripts.tep_bp.plans.ranking import chosen, ranked
 from scripts.tep_bp.plans.sampling import COLUMNS, trials
 from scripts.tep_bp.plans.stages import plans, search_stages
 from tests.tep_searches import SEED, Search, configuration
@@ -39,14 +39,18 @@ def test_every_plan_reads_runs_that_a_job_makes_and_every_job_a_plan(mode):
     # The workflow's constraints of wildcards.
     assert all(re.fullmatch("[a-z0-9-]+", block) for _, block in jobs(config, SEED))
     assert all(re.fullmatch("[a-z0-9_-]+", plan) for plan in found)
-    repeats = [job for (_, block), job in jobs(config, SEED).items() if "tep-repeat" in block]
-    assert [(job.rows.start, job.rows.count) for job in repeats] == [
-        (0, 4),
-        (4, 4),
-        (8, 4),
-        (12, 3),
-    ]
-    assert {job.rows.plan for job in repeats} == {"tep-repeat"}
+    # Both the repeats and those from re-rounded weights train the one plan, block by block.
+    for stage in ("repeat", "repeat-1"):
+        again = [
+            job for job in jobs(config, SEED).values() if (job.rule, job.stage) == ("tep", stage)
+        ]
+        assert [(job.rows.start, job.rows.count) for job in again] == [
+            (0, 4),
+            (4, 4),
+            (8, 4),
+            (12, 3),
+        ]
+        assert {job.rows.plan for job in again} == {"tep-repeat"}
 
 
 def test_the_gate_reads_jobs_of_tep_by_both_arms_and_is_absent_without_them():
@@ -124,7 +128,8 @@ def test_the_best_are_repeated_with_seeds_that_rules_share(mode):
     seeds = []
     for rule in RULES:
         again = found.rows(rule, "repeat")
-        best = ranked(found.rows(rule, search_stages(config)[-1][0]))["trial"][:2].tolist()
+        searched = found.rows(rule, search_stages(config)[-1][0])
+        best = chosen(searched, 2, config.space, rule)["trial"].tolist()
         assert again["trial"].tolist() == list(range(6))
         assert again["chosen"].tolist() == [trial for trial in best for _ in range(3)]
         assert again["rank"].tolist() == [0, 0, 0, 1, 1, 1]

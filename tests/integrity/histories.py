@@ -252,7 +252,8 @@ def first_job(run: subprocess.Popen) -> psutil.Process | None:
     while run.poll() is None:
         with contextlib.suppress(psutil.Error):
             for child in psutil.Process(run.pid).children(recursive=True):
-                if "-m" in child.cmdline()[1:2]:
+                # A child is a copy of Snakemake until it has become the command that it is to run.
+                if child.cmdline()[1:2] == ["-m"] and child.cmdline()[2].startswith("scripts."):
                     return child
         time.sleep(0.05)
     return None

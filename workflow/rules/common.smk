@@ -11,13 +11,16 @@ from scripts.lib.code import parsed, stamps
 from scripts.lib.config import check_sections, read_root, read_settings, section_of
 from scripts.lib.contract import check_contract, check_planned
 from scripts.lib.faults import ConfigError, LoadError
-from scripts.lib.packages import left_out, missing, without
+from scripts.lib.overlays import fitted, sentence
+from scripts.lib.packages import left_out, missing, set_aside, without
 from scripts.lib.provenance import instruction_set
+from scripts.lib.root import ours
 from scripts.lib.spec import canonical
 from scripts.lib.stage import call, put_this_python_first
-from scripts.spine.cluster import megabytes, request, threads_alone
+from scripts.spine.cluster import megabytes, request
 from scripts.spine.jobs import Jobs, announced
 from scripts.spine.keys import Keys
+from scripts.spine.requests import overlay, threads_of_measurement
 from scripts.spine.section import two_stage_section, two_stage_studies
 from scripts.spine.two_stage import two_stage
 
@@ -38,16 +41,21 @@ STUDY = {}
 def announce(name, model, study):
     """The checked section of a study: `study(section, seed, active)` makes it a Study."""
     try:
-        section = read_settings(model, section_of(config, name), name)
-        if absent := missing(section):
+        values, changed = fitted(section_of(config, name), overlay(workflow, name), model.limits)
+        section = read_settings(model, values, name)
+        aside = set_aside(section, name)
+        absent = {arm: needed for arm, needed in missing(section).items() if arm not in aside}
+        if absent or aside:
             # What is left out is checked all the same: a section is right or wrong everywhere.
             check_contract(study(section, ROOT.seed, False))
-            section = without(section, absent)
+            section = without(section, [*absent, *aside])
         told, active = left_out(name, absent), name in STUDIES
         STUDY[name] = replace(study(section, ROOT.seed, active), left_out=told)
         check_contract(STUDY[name])
         if told and active:
             logger.warning(told)
+        if changed and active:
+            logger.info(sentence(name, changed))
         return section
     except (ConfigError, LoadError) as error:
         raise WorkflowError(str(error)) from None

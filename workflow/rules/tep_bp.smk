@@ -11,7 +11,7 @@ from scripts.tep_bp.plans.stages import plans as tep_plans
 from scripts.tep_bp.settings import Section as TepSection
 
 
-configfile: "config/tep_bp.yaml"
+configfile: ours("config/tep_bp.yaml")
 
 
 TEP = announce("tep_bp", TepSection, tep_jobs.study)

@@ -7,7 +7,7 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from scripts.lib.overlays import Limit, at, fitted
+from scripts.lib.overlays import Limit, at, fitted, sentence
 from scripts.lora_ablation.settings import Section
 from tests.rule_files import read, shipped
 
@@ -172,7 +172,7 @@ def test_what_an_overlay_leaves_is_kept_in_its_order():
 
 def test_without_an_overlay_nothing_is_fitted():
     section = shipped()["lora_ablation"]
-    assert fitted(section, None, [Limit("runs", lambda s: 1)]) == (section, [])
+    assert fitted(section, None, [Limit("runs", lambda s: 1)]) == (section, {})
 
 
 def test_what_an_overlay_names_itself_is_checked_and_never_fitted():
@@ -202,12 +202,13 @@ def test_a_limit_gives_way_by_what_it_is():
         Limit("nosuch.*.key", at("whole")),
         Limit("arms.*.list", at("nosuch")),
     ]
-    found, said = fitted(section, {"whole": ["b", "c"]}, limits)
+    found, changed = fitted(section, {"whole": ["b", "c"]}, limits)
     assert found["arms"] == {
         "x": {"list": ["b"], "one": "b", "many": 2},
         "y": {"list": ["a"], "runs": 0},
     }
-    assert len(said) == 4
+    assert len(changed) == 4
+    assert "one 'b' in arms.x" in sentence("mine", changed)
     assert section["arms"]["x"]["many"] == 5, "the shipped values themselves are not touched"
 
 

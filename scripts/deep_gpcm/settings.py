@@ -110,7 +110,14 @@ def compared_first(section: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys([section["comparison"], *section["data"]]))
 
 
+def brought(section: dict[str, Any]) -> list[str] | None:
+    """Data sets to study, if all are from files of the user's."""
+    kinds = {section["sources"][name]["kind"] for name in section["data"]}
+    return section["data"] if kinds <= {"table", "three_lines"} else None
+
+
 LIMITS = (
+    Limit("comparison", brought),
     Limit("arms.*.run.data", compared_first),
     Limit("arms.*.run.folds", lambda s: s["folds"] or 1),
     Limit("measure.workloads.*.data", lambda s: [*s["data"], s["comparison"]]),

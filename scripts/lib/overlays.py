@@ -16,6 +16,8 @@ from scripts.lib.sentences import told
 
 Values = dict[str, Any]  # a section, or a mapping in it, as YAML has it
 Place = tuple[str, ...]
+Changes = dict[Place, Any]  # new values by place
+TOLD = 4  # places of one value in a sentence
 # Keys whose 0 switches off what they stand in, so that nothing of it has to fit.
 SWITCHES = ("reps", "runs", "folds", "trials", "rounds")
 
@@ -45,27 +47,36 @@ def at(*keys: str) -> Callable[[Values], Any]:
     return whole
 
 
-def fitted(section: Values, overlay: Any, limits: Iterable[Limit]) -> tuple[Values, list[str]]:
-    """A section that an overlay has changed, with its limits fitted; and each change, in words.
+def fitted(section: Values, overlay: Any, limits: Iterable[Limit]) -> tuple[Values, Changes]:
+    """A section that an overlay has changed, with its limits fitted; and what was changed.
 
     What is not of the expected form is left to the checks that follow.
     """
     if not isinstance(section, dict) or not isinstance(overlay, dict) or not overlay:
-        return section, []
-    section, said = deepcopy(section), []  # aliases of YAML name one mapping twice
+        return section, {}
+    section, changed = deepcopy(section), {}  # aliases of YAML name one mapping twice
     for limit in limits:
         with suppress(KeyError, TypeError, ValueError, AttributeError):
             if (whole := limit.whole(section)) is None:
                 continue
             for place in _places(section, limit.places.split(".")):
                 if not _names(overlay, place):
-                    said += _fit(section, overlay, place, whole, limit.off)
-    return section, said
+                    changed |= _fit(section, overlay, place, whole, limit.off)
+    return section, changed
 
 
-def sentence(study: str, said: list[str]) -> str:
-    """What was fitted, for the log; "" if nothing was."""
+def sentence(study: str, changed: Changes) -> str:
+    """What was fitted, for the log: each value once, with the places that have it now."""
+    alike: dict[str, list[str]] = {}
+    for (*path, key), value in changed.items():
+        alike.setdefault(f"{key} {told(value)}", []).append(".".join(path) or study)
+    said = [f"{value} in {_some(places)}" for value, places in alike.items()]
     return f"{study}: fitted to the overlay, which does not name them: {'; '.join(said)}."
+
+
+def _some(places: list[str]) -> str:
+    rest = len(places) - TOLD
+    return ", ".join(places[:TOLD]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _places(node: Any, keys: list[str], above: Place = ()) -> Iterator[Place]:
@@ -87,8 +98,8 @@ def _names(overlay: Any, place: Place) -> bool:
     return True
 
 
-def _fit(section: Values, overlay: Any, place: Place, whole: Any, off: Values | None) -> list[str]:
-    """Fit the value at a place, if it has to be; what was changed, in words."""
+def _fit(section: Values, overlay: Any, place: Place, whole: Any, off: Values | None) -> Changes:
+    """Fit the value at a place, if it has to be; what was changed."""
     *path, key = place
     node = section
     for name in path:
@@ -96,17 +107,17 @@ def _fit(section: Values, overlay: Any, place: Place, whole: Any, off: Values | 
         node = node[name]
     value = node[key]
     if value is None or any(node.get(name) == 0 for name in SWITCHES):
-        return []
+        return {}
     if isinstance(whole, int):
         changes = {key: min(value, whole)}
     elif isinstance(value, list):
         left = [entry for entry in value if entry in whole]
         changes = {key: left or list(whole)[: len(value)]} if left or off is None else off
     elif value in whole:
-        return []
+        return {}
     else:
         changes = {key: next(iter(whole))} if off is None else off
     changes = {k: v for k, v in changes.items() if not _names(overlay, (*path, k))}
     changes = {k: v for k, v in changes.items() if k not in node or node[k] != v}
     node.update(changes)
-    return [f"{'.'.join([*path, k])} {told(v)}" for k, v in changes.items()]
+    return {(*path, k): v for k, v in changes.items()}

@@ -264,16 +264,21 @@ class StudySettings(Model):
     def kept(self) -> list[str]:
         """Arms that run, if `only` names some: these, and whom they cannot do without.
 
-        The reference and the result, the arms that peers stand beside, the baseline of the ratios,
-        and the truth where a claim is about distances from it.
+        The reference and the result, what they wait for, the arms that peers stand beside, the
+        baseline of the ratios, and the truth where a claim is about distances from it.
         """
-        known = dict.fromkeys([*(self.only or self.arms), self.reference, self.result])
+        named = [*(self.only or self.arms), self.reference, self.result, *self.waited_for()]
+        known = dict.fromkeys(name for name in named if name in self.arms)
         known |= {self.beside(name): None for name in list(known)}
         known |= {self.contestants[self.measure.compare.baseline].arm: None}
         claims = [self.arms[name].claim for name in known]
         if self.truth and any(claim and claim.accurate for claim in claims):
             known |= {self.truth: None}
         return [name for name in self.arms if name in known]
+
+    def waited_for(self) -> list[str]:
+        """Arms whose rows others wait for."""
+        return []
 
     def described(self) -> list[dict[str, Any]]:
         """Name, role and sentence of each arm, for the report."""

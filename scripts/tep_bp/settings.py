@@ -222,10 +222,9 @@ class Section(StudySettings):
         gate = self.gate
         return [(gate.exact, gate.economy), *([tuple(gate.again)] if gate.again else [])]
 
-    def kept(self) -> list[str]:
-        """Arms that run, those that the gate compares among them."""
-        compared = {arm for pair in self.compared for arm in pair} if self.gated else set()
-        return [name for name in self.arms if name in {*super().kept(), *compared}]
+    def waited_for(self) -> list[str]:
+        """The arms that the gate compares."""
+        return [arm for pair in self.compared for arm in pair] if self.gated else []
 
     def training(self, arm: TepArm) -> Training:
         """Options of an arm's trainings."""

@@ -107,7 +107,7 @@ rule tep_bp_gate:
         mem_mb=1000,
         runtime=60,
     params:
-        spec=canonical(tep_jobs.gate_job(TEP)),
+        spec=lambda w: canonical(tep_jobs.gate_job(TEP)),
     shell:
         call("tep_bp.gate", "NUMBA_CACHE_DIR={input.kernel:q}")
 

@@ -7,6 +7,8 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
+from scripts.deep_gpcm.settings import Section as GpcmSection
+from scripts.lib.config import read_settings
 from scripts.lib.overlays import Limit, at, fitted, sentence
 from scripts.lora_ablation.settings import Section
 from tests.rule_files import read, shipped
@@ -271,3 +273,14 @@ def test_a_band_is_about_its_task():
     assert study_of("tep_bp", "train: {epochs: 20}").settings.band.best is not None
     band = study_of("tep_bp", "task: xor").settings.band
     assert (band.best, band.median, band.test, band.difference) == (None, None, None, None)
+
+
+def test_own_data_are_known_by_where_they_come_from():
+    assert study_of("tep_bp", "task: xor").settings.own_data == []
+    section = shipped()["deep_gpcm"]
+    mine = {"kind": "table", "path": "mine.csv"}
+    update_config(section, {"data": ["mine"], "sources": {"mine": mine}})
+    found, _ = fitted(section, {"data": ["mine"]}, GpcmSection.limits)
+    assert read_settings(GpcmSection, found, "deep_gpcm").own_data == ["mine"]
+    assert found["measure"]["workloads"]["step_t49"]["data"] == "mine"
+    assert found["comparison"] == "mine"

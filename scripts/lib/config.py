@@ -116,6 +116,8 @@ def check_results(results: str) -> None:
     full = Path.cwd().resolve() / path
     if full == ROOT or full in ROOT.parents:
         raise ConfigError(f"{where}, which holds the project; name a folder of its own.")
+    if full == Path.cwd().resolve():
+        raise ConfigError(f"{where}, which is the working directory; name a folder in it.")
     if full.is_relative_to(ROOT):
         own = full.relative_to(ROOT).as_posix()
         if own.startswith(".") or any(f"{own}/".startswith(f"{name}/") for name in OWN):

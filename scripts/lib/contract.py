@@ -69,6 +69,11 @@ class Study:
         }
         return told | {"peers": peers}
 
+    def ledger(self) -> dict[str, Any]:
+        """What the ledger is told."""
+        settings = self.settings
+        return {"baselines": settings.baselines(), "own_data": settings.own_data}
+
     def page(self) -> dict[str, Any]:
         """What `report` is told."""
         settings = self.settings

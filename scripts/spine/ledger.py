@@ -112,26 +112,28 @@ def complete(row: Row, tables: dict[str, tuple], made: Made, recorded: dict[str,
     return row | known
 
 
-class LedgerJob(Model):
-    """What the ratios of each study are about, and which data of the user's own it has."""
+class Told(Model):
+    """What the ratios of a study are about, and which data of the user's own it has."""
 
-    baselines: dict[str, Baselines]
-    own_data: dict[str, list[str]]
+    baselines: Baselines
+    own_data: list[str]
 
-    def about(self, claims: list[Row]) -> list[Row]:
-        """The claims that the run is about: all, if each of its studies has some, on their data."""
-        claimed = {claim["study"] for claim in claims}
-        fitting = {study for study, own in self.own_data.items() if study in claimed and not own}
-        if fitting == self.own_data.keys():
-            return claims
-        return [claim for claim in claims if claim["study"] in fitting]
+
+def listed(claims: list[Row], studies: dict[str, Told]) -> list[Row]:
+    """The claims that the run is about: all, if each of its studies has some, on their data."""
+    claimed = {claim["study"] for claim in claims}
+    fitting = {name for name, told in studies.items() if name in claimed and not told.own_data}
+    if fitting == studies.keys():
+        return claims
+    return [claim for claim in claims if claim["study"] in fitting]
 
 
 def main(
-    spec: LedgerJob, claims: Path, agreements: list[Path], measurements: list[Path],
+    spec: dict[str, Any], claims: Path, agreements: list[Path], measurements: list[Path],
     runs: list[Path], records: list[Path], ratios: Path, ledger: Path,
 ) -> None:  # fmt: skip
-    compared = spec.baselines
+    studies = {name: Told.model_validate(told) for name, told in spec.items()}
+    compared = {name: told.baselines for name, told in studies.items()}
     measured = {path.parent.name: pd.read_parquet(path) for path in measurements}
     agreed = {path.parent.name: pd.read_csv(path) for path in agreements}
     tables = {study: (measured[study], agreed[study]) for study in measured}

@@ -119,12 +119,7 @@ rule ledger:
         ratios="<results>/ratios.csv",
         ledger="<results>/ledger.csv",
     params:
-        spec=canonical(
-            {
-                "baselines": {s: STUDY[s].settings.baselines() for s in STUDIES},
-                "own_data": {s: STUDY[s].settings.own_data for s in STUDIES},
-            }
-        ),
+        spec=canonical({s: STUDY[s].ledger() for s in STUDIES}),
     shell:
         call("spine.ledger")
 
@@ -148,9 +143,7 @@ rule report:
     input:
         template=lambda w: ours("workflow/report/page.html.j2"),
         macros=lambda w: ours("workflow/report/macros.html"),
-        prose=lambda w: [
-            path for s in STUDIES if Path(path := ours(f"workflow/report/{s}.html")).exists()
-        ],
+        prose=lambda w: [p for s in STUDIES if exists(p := ours(f"workflow/report/{s}.html"))],
         ratios="<results>/ratios.csv",
         ledger="<results>/ledger.csv",
         peers="<results>/peers.csv",

@@ -143,10 +143,8 @@ def main(
     made: Made = {study: {} for study in tables}
     for path in [*runs, *measurements]:
         made[path.parent.name][path.stem] = read_metadata(path)
-    recorded, judged = (
-        newest(records),
-        [judge(claim, tables, compared) for claim in spec.about(told)],
-    )
+    recorded = newest(records)
+    judged = [judge(claim, tables, compared) for claim in listed(told, studies)]
     rows = [complete(row, tables, made, recorded) for row in judged]
     if rows:
         write_csv(ledger, rows)

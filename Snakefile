@@ -5,20 +5,20 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from scripts.lib.config import check_folder
 from scripts.lib.faults import ConfigError
+from scripts.lib.root import ours
 from scripts.lib.yaml_files import check_files
+from scripts.spine.last_words import repeat_at_exit
 
 min_version("9.27")
 
 try:
-    check_folder(Path.cwd())
-    check_files(sorted(Path("config").glob("*.yaml")) + list(workflow.overwrite_configfiles))
+    check_files(sorted(Path(ours("config")).glob("*.yaml")) + list(workflow.overwrite_configfiles))
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 
-configfile: "config/config.yaml"
+configfile: ours("config/config.yaml")
 
 
 include: "workflow/rules/common.smk"
@@ -44,6 +44,10 @@ rule science:
                 f"{RESULTS}/{{study}}/{{table}}.csv", study=STUDIES, table=["summary", "agreement"]
             )
         ),
+
+
+onerror:
+    repeat_at_exit(workflow)
 
 
 include: "workflow/rules/keys.smk"

@@ -7,7 +7,7 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from scripts.lib.code import ROOT
-from scripts.lib.config import check_folder, check_results
+from scripts.lib.config import check_results
 from scripts.lib.faults import ConfigError
 from scripts.lib.yaml_files import check_file
 from tests.rule_files import STUDIES, read, shipped
@@ -284,12 +284,6 @@ def test_a_folder_that_is_not_for_results_is_refused_in_a_sentence(folder):
 )
 def test_results_may_be_in_and_outside_the_project(folder):
     check_results(folder)
-
-
-def test_snakemake_runs_in_the_folder_of_the_project(tmp_path):
-    check_folder(ROOT)
-    with pytest.raises(ConfigError, match="run it in the folder of the project"):
-        check_folder(tmp_path)
 
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))

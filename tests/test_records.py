@@ -12,7 +12,7 @@ from scripts.lib.faults import ConfigError
 from scripts.lib.records import COMPARED, FOUND, beside, newest, read_record
 from scripts.lib.root import ROOT
 from scripts.lib.yaml_files import LOADER
-from scripts.spine.ledger import OF_ANSWERS, complete, pairs_behind
+from scripts.spine.ledger import OF_ANSWERS, Told, complete, listed, pairs_behind
 from scripts.spine.record import keep
 from tests.rule_files import shipped
 
@@ -210,3 +210,27 @@ def test_the_record_of_a_run_has_what_the_run_measured_and_is_read_as_one(finish
         keep(run, "tiny", records)
     with pytest.raises(ConfigError, match=r"has no ledger\.csv"):
         keep(run / "engression", "other", records)
+
+
+CLAIMED = [{"study": "a"}, {"study": "a"}, {"study": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("own_data", "found"),
+    [
+        ({"a": []}, ["a", "a", "b"]),  # the ledger of the project, whatever part of it runs
+        ({"a": [], "b": []}, ["a", "a", "b"]),
+        ({"a": ["mine"]}, []),
+        ({"a": [], "b": ["mine"]}, ["a", "a"]),
+        ({"a": ["mine"], "b": []}, ["b"]),
+        ({"mine": []}, []),  # a study of the user's own
+        ({"mine": [], "b": []}, ["b"]),
+    ],
+)
+def test_claims_of_others_stand_beside_their_data_alone(own_data, found):
+    baselines = {"baseline": "reference", "reference": "reference"}
+    studies = {
+        name: Told.model_validate({"baselines": baselines, "own_data": own})
+        for name, own in own_data.items()
+    }
+    assert [claim["study"] for claim in listed(CLAIMED, studies)] == found

@@ -1,6 +1,6 @@
 """What config/deep_gpcm.yaml may hold: keys with meaning and bounds, and what goes together."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ from scripts.deep_gpcm.specs import STUDY
 from scripts.lib.config import check_idle, check_member, check_size, differing
 from scripts.lib.contract import check_rounds
 from scripts.lib.faults import ConfigError
+from scripts.lib.overlays import Limit
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
 from scripts.lib.typed import DataName, Model, Name, Unique, changes_of, setting
 
@@ -104,8 +105,30 @@ class GpcmMeasure(Measure):
     ] = setting("What each contestant does in a round.", min_length=1)
 
 
+def compared_first(section: dict[str, Any]) -> list[str]:
+    """Data sets that are studied or compared on, that of the comparison first."""
+    return list(dict.fromkeys([section["comparison"], *section["data"]]))
+
+
+def brought(section: dict[str, Any]) -> list[str] | None:
+    """Data sets to study, if all are from files of the user's."""
+    kinds = {section["sources"][name]["kind"] for name in section["data"]}
+    return section["data"] if kinds <= {"table", "three_lines"} else None
+
+
+LIMITS = (
+    Limit("comparison", brought),
+    Limit("arms.*.run.data", compared_first),
+    Limit("arms.*.run.folds", lambda s: s["folds"] or 1),
+    Limit("measure.workloads.*.data", lambda s: [*s["data"], s["comparison"]]),
+    Limit("measure.workloads.*.where", compared_first),
+)
+
+
 class Section(StudySettings):
     """The section deep_gpcm."""
+
+    limits: ClassVar = StudySettings.limits + LIMITS
 
     data: Annotated[Unique[str], Field(min_length=1)] = setting("Data sets to study, of `sources`.")
     comparison: str = setting("Data set on which slow arms are compared with the reference.")
@@ -126,6 +149,10 @@ class Section(StudySettings):
     def active(self) -> list[str]:
         """Data sets that are studied or compared on."""
         return list(dict.fromkeys([*self.data, self.comparison]))
+
+    @property
+    def own_data(self) -> list[str]:
+        return [name for name in self.active if self.sources[name].local_files]
 
     @property
     def fold_count(self) -> int:
@@ -213,7 +240,7 @@ def _check_sizes(section: Section) -> None:
 def _check_workload(where: str, section: Section, workload: GpcmWorkload) -> None:
     check_member(workload.data, section.sources, f"{where}.data")
     check_member(workload.where, section.sources, f"{where}.where")
-    for name in section.taking_part(workload):
+    for name in section.taking_part(workload) if workload.rounds else ():
         contestant = section.contestants.get(name)
         arm = section.arms.get(contestant.arm) if contestant else None
         kind, fault = "evaluation", "trains nothing"

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scripts.engression.laws import LAWS
 from scripts.engression.settings import Options, Settings
-from scripts.lib.own_study import ConfigError, Failed, Model, Unit, implementation, setting, values
+from scripts.lib.own_study import (
+    ConfigError,
+    Failed,
+    Limit,
+    Model,
+    Unit,
+    at,
+    implementation,
+    setting,
+    values,
+)
 
 if TYPE_CHECKING:
     from scripts.engression.models.fit import Fit
@@ -32,6 +42,8 @@ METRICS = (
     | dict.fromkeys(["hit_cap", "ks_reject"], "flag")
     | {"early_values": "list"}
 )
+# Nothing is measured on a law that an overlay does not study.
+LIMITS = (Limit("measure.workloads.*.law", at("axes", "law")),)
 RENAMED = {"laws": "axes.law", "sizes": "axes.n"}
 
 

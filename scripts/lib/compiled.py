@@ -15,12 +15,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Self
+from pickle import UnpicklingError
+from typing import Any, Self
 
 import llvmlite.binding as llvm
 import numba
+from numba.core.caching import FunctionCache
 
 from scripts.lib.code import ROOT, stamps
 from scripts.lib.files import replacing
@@ -64,10 +67,29 @@ def formula(function: Callable) -> Callable:
 
 def entry(function: Callable) -> Callable:
     """The function compiled at its first call, and kept on disk where Numba can write."""
-    try:
-        return numba.njit(function, cache=True, **OPTIONS)
-    except RuntimeError:  # no folder can be written: compile in every process
-        return numba.njit(function, **OPTIONS)
+    dispatcher = numba.njit(function, **OPTIONS)
+    with suppress(RuntimeError):  # no folder can be written: compile in every process
+        dispatcher._cache = Healing(function)
+    return dispatcher
+
+
+class Healing(FunctionCache):
+    """What Numba keeps of a function; where it cannot be read it is compiled and kept anew."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """A compiled function, or None, at which Numba compiles."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # damaged pickles raise almost any
+            logging.info("%s cannot be read (%s): compiled again.", self.cache_path, error)
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled function, unless what is there cannot be read nor replaced."""
+        with suppress(EOFError, UnpicklingError):
+            super().save_overload(sig, data)
 
 
 NOTE = "compiled.json"
@@ -146,7 +168,8 @@ def compiled_elsewhere(folder: Path) -> Path | None:
     script = json.loads(said.read_bytes()).get("script") if said.is_file() else None
     if not script:
         return None
-    place = cache_folder(folder.with_name(f"{folder.name}_other") / digest(said.read_text()))
+    beside = folder.resolve().with_name(f"{folder.name}_other")
+    place = cache_folder(beside / digest(said.read_text()))
     if not place.is_dir():
         logging.info("%s is of another kind of processor: compiled once more.", folder)
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -104,15 +104,6 @@ def check_idle(options: Mapping[str, Any], read: Iterable[str], where: str, what
             raise ConfigError(f"Config: {where}.{key} has no effect {what}; take it out.")
 
 
-def check_folder(folder: Path) -> None:
-    """Raise ConfigError unless Snakemake runs in the project's folder: its jobs look there."""
-    if folder.resolve() != ROOT:
-        raise ConfigError(
-            f"Config: Snakemake runs in {folder}; run it in the folder of the project, {ROOT}, and "
-            "name the folder of results in pathvars.results."
-        )
-
-
 def check_results(results: str) -> None:
     """Raise ConfigError unless a folder may be filled with results, and with nothing lost."""
     where, path = f"Config: pathvars.results is {results!r}", Path(results)
@@ -122,9 +113,11 @@ def check_results(results: str) -> None:
         raise ConfigError(f"{where}; write it as {str(path)!r}.")
     if ".." in path.parts:
         raise ConfigError(f"{where}; write the path without '..'.")
-    full = ROOT / path
+    full = Path.cwd().resolve() / path
     if full == ROOT or full in ROOT.parents:
         raise ConfigError(f"{where}, which holds the project; name a folder of its own.")
+    if full == Path.cwd().resolve():
+        raise ConfigError(f"{where}, which is the working directory; name a folder in it.")
     if full.is_relative_to(ROOT):
         own = full.relative_to(ROOT).as_posix()
         if own.startswith(".") or any(f"{own}/".startswith(f"{name}/") for name in OWN):
@@ -139,7 +132,7 @@ class PathVars(Model):
     """Folders that rules name in angle brackets."""
 
     results: text_like("^[A-Za-z0-9_./-]+$", "a path of letters, digits and _ . / -") = setting(
-        "Folder of all output, relative to the working directory."
+        "Folder of all output, relative to the working directory (--directory)."
     )
 
 

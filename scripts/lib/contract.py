@@ -69,6 +69,11 @@ class Study:
         }
         return told | {"peers": peers}
 
+    def ledger(self) -> dict[str, Any]:
+        """What the ledger is told."""
+        settings = self.settings
+        return {"baselines": settings.baselines(), "own_data": settings.own_data}
+
     def page(self) -> dict[str, Any]:
         """What `report` is told."""
         settings = self.settings
@@ -173,16 +178,14 @@ def _check_report(where: str, study: Study, report: Report, kinds: dict[str, str
     check_member(report.phases_of, study.settings.measure.workloads, f"{where}.phases_of")
 
 
-def check_planned(study: Study, plan: list[PlannedWorkload]) -> None:
-    """Raise ConfigError unless a study's jobs can be told, and its report has something to say.
+def check_planned(study: Study) -> None:
+    """Raise ConfigError unless a study's jobs can be told, and something is compared.
 
-    One job reads all run files, another one the plan of the measurement.
+    One job reads all run files.
     """
     at, settings = study.name, study.settings
     ran = {path.partition("/runs/")[2].partition("/")[0] for path in study.runs}
     check_size(len(study.runs), JOBS, "jobs", at, "use larger blocks")
-    letters, remedy = len(canonical(plan)), "use fewer rounds, workloads or contestants"
-    check_size(letters, LETTERS, "characters of plan", f"{at}.measure.workloads", remedy)
     if settings.result not in ran:
         raise ConfigError(
             f"Config: {at}.arms.{settings.result}.run computes nothing, but {settings.result} is "
@@ -193,7 +196,23 @@ def check_planned(study: Study, plan: list[PlannedWorkload]) -> None:
             f"Config: {at}.arms that claim something compute nothing, so nothing is compared with "
             f"{settings.reference}; let one of them compute a unit."
         )
-    _check_ratios(f"{at}.measure", settings)
+    for name in settings.only or ():
+        if name not in ran:
+            raise ConfigError(
+                f"Config: {at}.only has {name}, whose run has no unit; give it some in {at}.arms."
+                f"{name}.run."
+            )
+
+
+def check_measured(study: Study, plan: list[PlannedWorkload]) -> None:
+    """Raise ConfigError unless the measurement can be told, and tells a ratio.
+
+    What asks for the answers alone measures nothing, and is not asked for it.
+    """
+    letters, remedy = len(canonical(plan)), "use fewer rounds, workloads or contestants"
+    where = f"{study.name}.measure"
+    check_size(letters, LETTERS, "characters of plan", f"{where}.workloads", remedy)
+    _check_ratios(where, study.settings)
 
 
 def _check_ratios(where: str, settings: StudySettings) -> None:

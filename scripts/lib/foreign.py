@@ -33,7 +33,15 @@ def foreign(where: str | Path, fault: str = "cannot be read", expected: str = ""
         raise
     except Exception as error:
         wanted = f"; expected {expected}" if expected else ""
-        raise LoadError(f"{where}: {fault} ({reason(error)}){wanted}.") from error
+        raise LoadError(f"{where}: {fault} ({reason(error)}){wanted}.{_begins(error)}") from error
+
+
+def _begins(error: Exception) -> str:
+    """Where the relative path of a missing file begins, in a sentence."""
+    name = error.filename if isinstance(error, FileNotFoundError) else None
+    if not isinstance(name, str | Path) or Path(name).is_absolute():
+        return ""
+    return f" Relative paths begin in the working directory, {Path.cwd()}."
 
 
 def check_file(path: str | Path, expected: str = "a file", fault: str = "cannot be read") -> None:

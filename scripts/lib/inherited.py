@@ -6,13 +6,13 @@ mark of each of 100,000 files, edits in the repository) it takes over from the r
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from scripts.lib.files import replacing
-from scripts.lib.root import ROOT
 from scripts.lib.spec import digest
 
-FOLDER = ROOT / ".snakemake/planned"
+FOLDER = Path(".snakemake/planned")  # of the working directory, which the jobs share
 
 
 def inherited(find: Callable[[], Any], *about: Any, plans: bool) -> Any:

@@ -12,6 +12,8 @@ Such a study is one module and one YAML file. The module has
     data(unit)       arrays of the unit, by name, from random streams or files
     evaluate(unit, answer)   metrics of what an arm returned (may be left out)
     RENAMED          old keys of the section: {old: place of the new one} (may be left out)
+    LIMITS           what an overlay limits beside `axes` (scripts/lib/overlays.py; may be left out)
+    own_data(section)   names of data that users brought (may be left out)
     check(section)   raises ConfigError for values that do not go together (may be left out)
 
 and its implementations, functions of a unit that `@implementation` declares: they return what
@@ -26,6 +28,7 @@ import numpy as np
 
 from scripts.lib.faults import ConfigError
 from scripts.lib.implementations import implementation
+from scripts.lib.overlays import Limit, at
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.timing import Phases
 from scripts.lib.typed import Model, Share, Text, setting, values
@@ -34,8 +37,8 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
-    "ConfigError", "Failed", "Model", "Share", "Text", "Unit",
-    "implementation", "setting", "values",
+    "ConfigError", "Failed", "Limit", "Model", "Share", "Text", "Unit",
+    "at", "implementation", "setting", "values",
 ]  # fmt: skip
 
 

@@ -1,9 +1,11 @@
-"""Arms that call another package: which of them can run here, and in which version."""
+"""Arms that can or shall run: those whose package is there, those that `only` names."""
 
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
+from scripts.lib.config import check_member
+from scripts.lib.faults import ConfigError
 from scripts.lib.sections import StudySettings
 
 S = TypeVar("S", bound=StudySettings)
@@ -45,14 +47,31 @@ def without(settings: S, arms: Iterable[str]) -> S:
     for name, workload in workloads.items():
         named = workload.contestants or ()
         left = [contestant for contestant in named if contestant not in gone]
-        if len(left) < len(named):
-            off = {"contestants": [settings.baseline_of(workload)], "rounds": 0}
-            changed = {"contestants": left} if left else off
-            workloads[name] = workload.model_copy(update=changed)
+        if workload.baseline in gone or (named and not left):
+            baseline = None if workload.baseline in gone else workload.baseline
+            off = {"contestants": [baseline or measure.compare.baseline], "rounds": 0}
+            workloads[name] = workload.model_copy(update=off | {"baseline": baseline})
+        elif len(left) < len(named):
+            workloads[name] = workload.model_copy(update={"contestants": left})
     further = {name: entry for name, entry in measure.contestants.items() if name not in gone}
     kept = {name: arm for name, arm in settings.arms.items() if name not in arms}
     changed = {"contestants": further, "workloads": workloads}
     return settings.model_copy(update={"arms": kept, "measure": measure.model_copy(update=changed)})
+
+
+def set_aside(settings: StudySettings, study: str) -> list[str]:
+    """Arms that `only` leaves out; ConfigError where it names what cannot run."""
+    if settings.only is None:
+        return []
+    absent = missing(settings)
+    for name in settings.only:
+        check_member(name, settings.arms, f"{study}.only")
+        if name in absent:
+            raise ConfigError(
+                f"Config: {study}.only has {name}, whose package {absent[name]} is not installed; "
+                "`make peers` installs what other packages are compared by."
+            )
+    return [name for name in settings.arms if name not in settings.kept()]
 
 
 def left_out(study: str, absent: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from scripts.lib.overlays import Limit
 from scripts.lib.typed import Label, Model, Name, Text, Unique, setting
 
 Role = Literal[
@@ -184,14 +185,26 @@ class Report(Model):
 
 
 class StudySettings(Model):
-    """The section of a study."""
+    """The section of a study; `limits` are fitted to an overlay (scripts/lib/overlays.py)."""
 
     renamed: ClassVar = {"run": "arms.<name>.run"}
+    limits: ClassVar[tuple[Limit, ...]] = (
+        Limit("report.table", lambda s: s["summary"]["means"] + s["summary"]["proportions"]),
+    )
+    only: Annotated[Unique[Name], Field(min_length=1)] | None = setting(
+        "Arms that run, with those that they are compared with or wait for; all, if left out.",
+        default=None,
+    )
     arms: dict[Name, Arm] = setting("Implementations of the unit, by name.", min_length=1)
     agreement: Agreement = setting("How agreement is tested.")
     summary: Summary = setting("Metrics of summary.csv.")
     measure: Measure = setting("What is timed.")
     report: Report = setting("The study's chapter of the report.")
+
+    @property
+    def own_data(self) -> list[str]:
+        """Data of the user's own that the study is about, by name; others' claims are not."""
+        return []
 
     def with_role(self, *roles: str) -> list[str]:
         """Arms with one of these roles, in the order of the configuration."""
@@ -247,6 +260,25 @@ class StudySettings(Model):
     def beside(self, peer: str) -> str:
         """The arm against which a peer's claim is tested, and beside which it is shown."""
         return self.arms[peer].beside or self.reference
+
+    def kept(self) -> list[str]:
+        """Arms that run, if `only` names some: these, and whom they cannot do without.
+
+        The reference and the result, what they wait for, the arms that peers stand beside, the
+        baseline of the ratios, and the truth where a claim is about distances from it.
+        """
+        named = [*(self.only or self.arms), self.reference, self.result, *self.waited_for()]
+        known = dict.fromkeys(name for name in named if name in self.arms)
+        known |= {self.beside(name): None for name in list(known)}
+        known |= {self.contestants[self.measure.compare.baseline].arm: None}
+        claims = [self.arms[name].claim for name in known]
+        if self.truth and any(claim and claim.accurate for claim in claims):
+            known |= {self.truth: None}
+        return [name for name in self.arms if name in known]
+
+    def waited_for(self) -> list[str]:
+        """Arms whose rows others wait for."""
+        return []
 
     def described(self) -> list[dict[str, Any]]:
         """Name, role and sentence of each arm, for the report."""

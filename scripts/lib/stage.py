@@ -18,6 +18,7 @@ from scripts import AS_SCRIPT
 from scripts.lib.faults import ConfigError, ContractError, LoadError
 from scripts.lib.files import remove
 from scripts.lib.job import JOB
+from scripts.lib.root import ROOT
 
 # glibc maps large temporaries, and so faults all their pages in anew at each use, until one that
 # was freed has raised its threshold, by chance; and blocks in a thread's cache keep neighbours from
@@ -44,8 +45,15 @@ def call(module: str, environment: str = "") -> str:
 
 
 def put_this_python_first() -> None:
-    """Make `python` in every job's shell the Python that runs Snakemake, activated or not."""
+    """Make `python` in every job's shell the Python that runs Snakemake, activated or not.
+
+    It imports `scripts` of this repository, whatever stands in the working directory.
+    """
     os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    others = [path for path in before if path not in ("", str(ROOT))]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *others])
+    os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def use_threads(threads: int) -> None:

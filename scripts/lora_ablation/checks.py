@@ -112,8 +112,9 @@ def _check_workload(where: str, section: "Section", workload: "LoraWorkload") ->
             own = getattr(section.arms[arm], workload.stage)
             check_member(own, workload.ways, f"{where}: {workload.stage} of the contestant {name}")
     check_rounds(where, workload, workload.units())
-    # The work `total` makes its features itself.
-    known = REPRESENTATIONS if workload.work == "total" else section.representations
+    # What is not measured need not be there, and the work `total` makes its features itself.
+    known = section.representations if workload.rounds else [*REPRESENTATIONS, WEIGHTS]
+    known = REPRESENTATIONS if workload.work == "total" else known
     for name in getattr(workload, "representations", ()):
         check_member(name, known, f"{where}.representations")
 

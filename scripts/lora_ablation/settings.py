@@ -5,10 +5,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from scripts.lib.config import read_settings
+from scripts.lib.overlays import Limit, at
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
 from scripts.lib.typed import Model, Name, Text, Unique, changes_of, setting, text_like
-from scripts.lora_ablation.checks import check
+from scripts.lora_ablation.checks import WEIGHTS, check
 from scripts.lora_ablation.specs import (
+    EARLY,
     STUDY,
     Count,
     DataSource,
@@ -170,10 +172,41 @@ class LoraMeasure(Measure):
     ] = setting("What is computed, by name.", min_length=1)  # fmt: skip
 
 
+def trained(section: dict[str, Any]) -> list[str]:
+    """Representations that workloads can train on: all but the weights, which have no features."""
+    return [name for name in section["representations"] if name != WEIGHTS]
+
+
+def on_own_data(section: dict[str, Any]) -> list[str] | None:
+    """Work that is measured on adapters of the user's own; None where they are generated."""
+    generated = section["sources"][section["source"]]["kind"] == "generated"
+    return None if generated else ["scaler", "train", "products"]
+
+
+STUDIED = at("representations")
+OFF = {"rounds": 0}
+LIMITS = (
+    Limit("arms.*.run.representations", STUDIED),
+    Limit("arms.*.run.selections", at("selections")),
+    Limit("arms.*.run.runs", at("runs")),
+    Limit("early.representations", STUDIED),
+    Limit("curves.representations", STUDIED),
+    Limit("measure.workloads.*.work", on_own_data, OFF),
+    Limit("measure.workloads.*.representations", lambda s: None if trained(s) else [], OFF),
+    Limit("measure.workloads.*.representations", trained),
+    Limit(
+        "measure.workloads.*.where",
+        lambda s: ["", "load", EARLY, "train", *(f"features_r{n}" for n in s["prepare"]["ranks"])],
+        OFF,
+    ),
+)
+
+
 class Section(StudySettings):
     """The section of the study."""
 
     renamed: ClassVar = StudySettings.renamed | {"layers": "selections"}
+    limits: ClassVar = StudySettings.limits + LIMITS
     source: Text = setting("Which of `sources` the adapters come from.")
     sources: dict[Name, DataSource] = setting("Data sources, by name.", min_length=1)
     shard: int = setting("Adapters per shard.", ge=1, le=10_000)
@@ -194,6 +227,10 @@ class Section(StudySettings):
     def adapters_from(self) -> DataSource:
         """The data source of this run."""
         return self.sources[self.source]
+
+    @property
+    def own_data(self) -> list[str]:
+        return [] if self.adapters_from.kind == "generated" else [self.source]
 
     @property
     def stages(self) -> dict[str, int]:

@@ -28,6 +28,7 @@ from scripts.lib.files import replacing
 from scripts.lib.inherited import inherited
 from scripts.lib.job import Job, Named
 from scripts.lib.provenance import commit, computing_versions
+from scripts.lib.root import ROOT
 from scripts.lib.seals import checksum, fault
 from scripts.lib.spec import canonical, digest
 from scripts.spine.rules import furnish
@@ -60,9 +61,14 @@ class Keys:
         return inherited(commit, "commit", plans=self._workflow.is_main_process)
 
     def below(self, path: str) -> str:
-        """A path with the results folder, wherever it is, called <results>."""
+        """A path with the results folder, wherever it is, called <results>.
+
+        A file of the repository has the same name from every working directory.
+        """
         folder = f"{self._results}/"
-        return f"<results>/{path.removeprefix(folder)}" if path.startswith(folder) else path
+        if path.startswith(folder):
+            return f"<results>/{path.removeprefix(folder)}"
+        return path.removeprefix(f"{ROOT}/")
 
     def upstream(self, files: Iterable[str]) -> list[str]:
         """All that is kept of what is made on the way to these files, in the order of jobs."""

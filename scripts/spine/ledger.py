@@ -3,6 +3,9 @@
 Both hold claimed or measured factors as `slower / faster`; a factor is printed only where
 `scripts.lib.comparison` allows it. What this run did not measure has beside it what the newest
 record found (columns `record...`), which enters no other column and no ratio.
+
+A claim is about the data of its document. A run on data of the user's own lists the claims of those
+of its studies alone that have none.
 """
 
 from pathlib import Path
@@ -25,7 +28,8 @@ from scripts.lib.comparison import (
 from scripts.lib.records import beside, newest
 from scripts.lib.sections import Baselines
 from scripts.lib.stage import stage
-from scripts.lib.table_files import read_metadata, write_csv
+from scripts.lib.table_files import read_metadata, together, write_csv, write_frame
+from scripts.lib.typed import Model
 
 Row = dict[str, Any]
 Made = dict[str, dict[str, Row]]  # by study and table, what `read_metadata` knows of it
@@ -108,11 +112,28 @@ def complete(row: Row, tables: dict[str, tuple], made: Made, recorded: dict[str,
     return row | known
 
 
+class Told(Model):
+    """What the ratios of a study are about, and which data of the user's own it has."""
+
+    baselines: Baselines
+    own_data: list[str]
+
+
+def listed(claims: list[Row], studies: dict[str, Told]) -> list[Row]:
+    """The claims that the run is about: all, if each of its studies has some, on their data."""
+    claimed = {claim["study"] for claim in claims}
+    fitting = {name for name, told in studies.items() if name in claimed and not told.own_data}
+    if fitting == studies.keys():
+        return claims
+    return [claim for claim in claims if claim["study"] in fitting]
+
+
 def main(
     spec: dict[str, Any], claims: Path, agreements: list[Path], measurements: list[Path],
     runs: list[Path], records: list[Path], ratios: Path, ledger: Path,
 ) -> None:  # fmt: skip
-    compared = {study: Baselines.model_validate(told) for study, told in spec.items()}
+    studies = {name: Told.model_validate(told) for name, told in spec.items()}
+    compared = {name: told.baselines for name, told in studies.items()}
     measured = {path.parent.name: pd.read_parquet(path) for path in measurements}
     agreed = {path.parent.name: pd.read_csv(path) for path in agreements}
     tables = {study: (measured[study], agreed[study]) for study in measured}
@@ -122,8 +143,13 @@ def main(
     made: Made = {study: {} for study in tables}
     for path in [*runs, *measurements]:
         made[path.parent.name][path.stem] = read_metadata(path)
-    recorded, judged = newest(records), [judge(claim, tables, compared) for claim in told]
-    write_csv(ledger, [complete(row, tables, made, recorded) for row in judged])
+    recorded = newest(records)
+    judged = [judge(claim, tables, compared) for claim in listed(told, studies)]
+    rows = [complete(row, tables, made, recorded) for row in judged]
+    if rows:
+        write_csv(ledger, rows)
+    else:
+        write_frame(ledger, together([], list(told[0])))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import yaml
 from pydantic import create_model
 
 from scripts.lib.faults import ConfigError
+from scripts.lib.overlays import Limit, at
 from scripts.lib.root import ROOT
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
 from scripts.lib.typed import Model, Name, optional, setting
@@ -20,6 +21,11 @@ def two_stage_studies(studies: Iterable[str]) -> list[str]:
     shipped = yaml.load((ROOT / "config/config.yaml").read_bytes(), Loader=LOADER)["studies"]
     names = dict.fromkeys([*shipped, *studies])
     return [name for name in names if (ROOT / f"scripts/{name}/study.py").is_file()]
+
+
+def parts(section: dict[str, Any]) -> list[str]:
+    """What `where` of a workload may be: all of the study, or a value of the strata."""
+    return ["", *map(str, section["axes"].get(section["agreement"]["strata"], ()))]
 
 
 @cache
@@ -73,5 +79,14 @@ def two_stage_section(study: TwoStage) -> type[StudySettings]:
             f"{study.script}: Settings has {name!r}, which every section has already."
         )
     section = create_model("Section", __base__=StudySettings, **common, **own)
+    section.limits += tuple(
+        Limit(place.format(axis), at("axes", axis))
+        for axis in axes
+        for place in ("arms.*.run.{}", "report.only.{}")
+    )
+    section.limits += (Limit("measure.workloads.*.where", parts),)
+    section.limits += tuple(getattr(study.module, "LIMITS", ()))
+    if hasattr(study.module, "own_data"):
+        section.own_data = property(study.module.own_data)
     section.renamed = section.renamed | getattr(study.module, "RENAMED", {})
     return section

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from scripts.lib.overlays import Limit, at
 from scripts.lib.sections import Arm, Measure, StudySettings, Workload
 from scripts.lib.typed import DataName, Model, Name, Text, Unique, setting
 from scripts.tep_bp.data.store import TaskSettings
@@ -138,8 +139,54 @@ class TepMeasure(Measure):
     workloads: dict[Name, TepWorkload] = setting("What is computed, by name.", min_length=1)
 
 
+def of_search(section: dict[str, Any]) -> int:
+    """Trials that arms other than the result can train: those of the first block."""
+    return min(section["search"]["trials"], section["search"]["block"])
+
+
+def in_rounds(section: dict[str, Any]) -> int | None:
+    """Most trials of a block, where all rounds of a search are equal."""
+    search = section["search"]
+    return search["trials"] if search["mode"] == "rounds" else None
+
+
+def ranked(section: dict[str, Any]) -> int:
+    """Trials of each rule among which the best are chosen."""
+    search = section["search"]
+    trials, rungs = search["trials"], len(search["halving"]["epochs"])
+    for _ in range(rungs - 1 if search["mode"] == "halving" else 0):
+        trials = -(-trials // search["halving"]["eta"])
+    return trials
+
+
+def expected(section: dict[str, Any]) -> list | None:
+    """The band is about the task digits: nothing is expected on others."""
+    return None if section["tasks"][section["task"]]["kind"] == "digits" else []
+
+
+def measured(section: dict[str, Any]) -> list[str] | None:
+    """Rules that are searched, if a workload is about one of them."""
+    rules, workloads = section["search"]["rules"], section["measure"]["workloads"].values()
+    return rules if any(load["rounds"] and load["rule"] in rules for load in workloads) else None
+
+
+RULES = at("search", "rules")
+LIMITS = (
+    Limit("search.block", in_rounds),
+    Limit("arms.*.run.rules", RULES, {"trials": 0}),
+    Limit("arms.*.run.trials", of_search),
+    Limit("repeats.top", ranked),
+    Limit("measure.workloads.*.rule", measured, {"rounds": 0}),
+    Limit("measure.workloads.*.rule", RULES),
+    Limit("measure.workloads.*.where", RULES),
+    *(Limit(f"band.{name}", expected, {name: None}) for name in Band.model_fields),
+)
+
+
 class Section(StudySettings):
     """config/tep_bp.yaml, the section `tep_bp`."""
+
+    limits: ClassVar = StudySettings.limits + LIMITS
 
     task: str = setting("Name of the task to search on.")
     tasks: dict[DataName, TaskSettings] = setting("Classification tasks by name.", min_length=1)
@@ -160,15 +207,24 @@ class Section(StudySettings):
     renamed: ClassVar[dict[str, Any]] = StudySettings.renamed | {"elements": "max_stack_elements"}
 
     @property
+    def own_data(self) -> list[str]:
+        return [self.task] if self.tasks[self.task].kind == "npz" else []
+
+    @property
     def gated(self) -> bool:
-        """Whether any arm waits for the gate of the economy solver."""
-        return any(arm.solver == "gated" for arm in self.arms.values())
+        """Whether any arm waits for the gate of the economy solver, which is about tep."""
+        waiting = any(arm.solver == "gated" for arm in self.arms.values())
+        return waiting and "tep" in self.search.rules
 
     @property
     def compared(self) -> list[tuple[str, str]]:
         """Arms (exact, economy) that the gate compares, by rounding of the initial weights."""
         gate = self.gate
         return [(gate.exact, gate.economy), *([tuple(gate.again)] if gate.again else [])]
+
+    def waited_for(self) -> list[str]:
+        """The arms that the gate compares."""
+        return [arm for pair in self.compared for arm in pair] if self.gated else []
 
     def training(self, arm: TepArm) -> Training:
         """Options of an arm's trainings."""

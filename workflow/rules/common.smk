@@ -1,23 +1,23 @@
 """The root configuration, wildcard constraints, how a study is announced; no rules."""
 
 import os
-from dataclasses import replace
 from functools import partial
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from scripts.lib.code import parsed, stamps
-from scripts.lib.config import check_sections, read_root, read_settings, section_of
-from scripts.lib.contract import check_contract, check_planned
+from scripts.lib.config import check_sections, read_root, section_of
+from scripts.lib.contract import check_planned
 from scripts.lib.faults import ConfigError, LoadError
-from scripts.lib.packages import left_out, missing, without
 from scripts.lib.provenance import instruction_set
+from scripts.lib.root import ours
 from scripts.lib.spec import canonical
 from scripts.lib.stage import call, put_this_python_first
-from scripts.spine.cluster import megabytes, request, threads_alone
+from scripts.spine.cluster import megabytes, request
 from scripts.spine.jobs import Jobs, announced
 from scripts.spine.keys import Keys
+from scripts.spine.requests import asked, overlay, threads_of_measurement
 from scripts.spine.section import two_stage_section, two_stage_studies
 from scripts.spine.two_stage import two_stage
 
@@ -37,20 +37,15 @@ STUDY = {}
 
 def announce(name, model, study):
     """The checked section of a study: `study(section, seed, active)` makes it a Study."""
+    active = name in STUDIES
     try:
-        section = read_settings(model, section_of(config, name), name)
-        if absent := missing(section):
-            # What is left out is checked all the same: a section is right or wrong everywhere.
-            check_contract(study(section, ROOT.seed, False))
-            section = without(section, absent)
-        told, active = left_out(name, absent), name in STUDIES
-        STUDY[name] = replace(study(section, ROOT.seed, active), left_out=told)
-        check_contract(STUDY[name])
-        if told and active:
-            logger.warning(told)
-        return section
+        values = section_of(config, name), overlay(workflow, name)
+        section, STUDY[name], said = asked(name, model, study, *values, ROOT.seed, active)
     except (ConfigError, LoadError) as error:
         raise WorkflowError(str(error)) from None
+    for sentence in said:
+        logger.warning(sentence)
+    return section
 
 
 # Of the machine that plans: a cluster's nodes inherit it, so that they give files the same keys.

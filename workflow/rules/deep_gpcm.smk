@@ -7,7 +7,7 @@ from scripts.deep_gpcm import jobs as gpcm
 from scripts.deep_gpcm.settings import Section
 
 
-configfile: "config/deep_gpcm.yaml"
+configfile: ours("config/deep_gpcm.yaml")
 
 
 GPCM = announce("deep_gpcm", Section, gpcm.study)

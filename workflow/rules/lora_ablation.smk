@@ -8,7 +8,7 @@ from scripts.lora_ablation.representations.catalogue import family_job
 from scripts.lora_ablation.settings import Section
 
 
-configfile: "config/lora_ablation.yaml"
+configfile: ours("config/lora_ablation.yaml")
 
 
 LORA = announce("lora_ablation", Section, lora_jobs.study)

@@ -8,7 +8,7 @@ try:
     check_sections(config, STUDY)
     for NAME in STUDIES:
         PLANS[NAME] = STUDY[NAME].plan()
-        check_planned(STUDY[NAME], PLANS[NAME])
+        check_planned(STUDY[NAME])
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -92,7 +92,7 @@ rule measure:
     # Before tables and figures, which would keep it waiting one by one.
     priority: 1
     # Nothing of ours runs beside it; on a cluster its node is its own (profiles/slurm).
-    threads: lambda w: threads_alone(workflow, PLANS[w.study])
+    threads: lambda w: threads_of_measurement(workflow, STUDY[w.study], PLANS[w.study])
     resources:
         mem_mb=3000,
         runtime=120,
@@ -110,16 +110,16 @@ rule measure:
 rule ledger:
     """Ratios where they are allowed, and a verdict on every claim."""
     input:
-        claims="config/claims.csv",
+        claims=lambda w: ours("config/claims.csv"),
         agreements=expand("<results>/{study}/agreement.csv", study=STUDIES),
         measurements=expand("<results>/{study}/measurements.parquet", study=STUDIES),
         runs=expand("<results>/{study}/runs.parquet", study=STUDIES),
-        records=sorted(map(str, Path("results/records").glob("*/ledger.csv"))),
+        records=lambda w: sorted(map(str, Path(ours("results/records")).glob("*/ledger.csv"))),
     output:
         ratios="<results>/ratios.csv",
         ledger="<results>/ledger.csv",
     params:
-        spec=canonical({s: STUDY[s].settings.baselines() for s in STUDIES}),
+        spec=canonical({s: STUDY[s].ledger() for s in STUDIES}),
     shell:
         call("spine.ledger")
 
@@ -141,9 +141,9 @@ rule peers:
 rule report:
     """One self-contained page: results, agreement, cost, claims."""
     input:
-        template="workflow/report/page.html.j2",
-        macros="workflow/report/macros.html",
-        prose=[path for s in STUDIES if exists(path := f"workflow/report/{s}.html")],
+        template=lambda w: ours("workflow/report/page.html.j2"),
+        macros=lambda w: ours("workflow/report/macros.html"),
+        prose=lambda w: [p for s in STUDIES if exists(p := ours(f"workflow/report/{s}.html"))],
         ratios="<results>/ratios.csv",
         ledger="<results>/ledger.csv",
         peers="<results>/peers.csv",

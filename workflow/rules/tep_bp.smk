@@ -11,7 +11,7 @@ from scripts.tep_bp.plans.stages import plans as tep_plans
 from scripts.tep_bp.settings import Section as TepSection
 
 
-configfile: "config/tep_bp.yaml"
+configfile: ours("config/tep_bp.yaml")
 
 
 TEP = announce("tep_bp", TepSection, tep_jobs.study)
@@ -107,7 +107,7 @@ rule tep_bp_gate:
         mem_mb=1000,
         runtime=60,
     params:
-        spec=canonical(tep_jobs.gate_job(TEP)),
+        spec=lambda w: canonical(tep_jobs.gate_job(TEP)),
     shell:
         call("tep_bp.gate", "NUMBA_CACHE_DIR={input.kernel:q}")
 

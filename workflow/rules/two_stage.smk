@@ -5,7 +5,7 @@ Makes <results>/<study>/{data,runs,units} and the study's further tables.
 
 for NAME in two_stage_studies(config["studies"]):
 
-    configfile: f"config/{NAME}.yaml"
+    configfile: ours(f"config/{NAME}.yaml")
 
     try:
         TWO_STAGE = two_stage(NAME)

@@ -1,0 +1,61 @@
+"""What a call of Snakemake asks for: which values are its own, and whether it measures."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from snakemake.exceptions import ResourceValidationError
+
+from scripts.lib.config import read_settings
+from scripts.lib.contract import Study, check_contract, check_measured
+from scripts.lib.faults import ConfigError
+from scripts.lib.overlays import fitted, sentence
+from scripts.lib.packages import left_out, missing, set_aside, without
+from scripts.lib.plan import PlannedWorkload
+from scripts.lib.sections import StudySettings
+from scripts.spine.cluster import threads_alone
+
+
+def overlay(workflow: Any, study: str) -> Any:
+    """What --configfile and --config say of a study; None if nothing."""
+    return workflow.config_settings.overwrite_config.get(study)
+
+
+def asked(
+    name: str,
+    model: type[StudySettings],
+    study: Callable[[StudySettings, int, bool], Study],
+    section: Any,
+    own: Any,
+    seed: int,
+    active: bool,
+) -> tuple[StudySettings, Study, list[str]]:
+    """The section of a study as this call asks for it, the Study, and what has to be said of them.
+
+    `own` is the overlay's part of the section. ConfigError or LoadError, of one sentence, for what
+    cannot be. What is left out is checked all the same: a section is right or wrong everywhere.
+    """
+    values, changed = fitted(section, own, model.limits)
+    settings = read_settings(model, values, name)
+    aside = set_aside(settings, name)
+    absent = {arm: needed for arm, needed in missing(settings).items() if arm not in aside}
+    if absent or aside:
+        check_contract(study(settings, seed, False))
+        settings = without(settings, [*absent, *aside])
+    told = left_out(name, absent)
+    found = replace(study(settings, seed, active), left_out=told)
+    check_contract(found)
+    said = [told, sentence(name, changed) if changed else ""]
+    return settings, found, [words for words in said if words and active]
+
+
+def threads_of_measurement(workflow: Any, study: Study, plan: list[PlannedWorkload]) -> int:
+    """Threads of a study's measurement, if it can be made; else an error of one sentence.
+
+    Snakemake asks where a call comes to measure: who asks for the answers alone is not refused.
+    """
+    try:
+        check_measured(study, plan)
+    except ConfigError as error:
+        raise ResourceValidationError(str(error)) from None
+    return threads_alone(workflow, plan)

@@ -30,11 +30,12 @@ PHASES = ["prepare", "data", "forward", "backward", "optimizer", "validate", "pr
 METRICS = dict.fromkeys(
     [
         *("best_epoch", "n_epochs", "n_steps", "n_answers", "n_train", "n_test", "n_parameters"),
-        *("nll", "qwk", "accuracy", "ordinal_accuracy", "mae", "rmse", "kendall_tau", "ece"),
-        *("confidence", "log_likelihood", "iterations", "evaluations", "gradient"),
+        *("nll", "qwk", "mae", "rmse", "kendall_tau"),
+        *("log_likelihood", "iterations", "evaluations", "gradient", "nodes"),
     ],
     "number",
-) | {"early_losses": "list"}
+) | dict.fromkeys(["accuracy", "ordinal_accuracy", "ece", "confidence"], "share")
+METRICS |= {"early_losses": "list"}
 TABLES = (
     *("scores", "recovery", "points", "calibration", "confusion", "convergence", "categories"),
     "learning",

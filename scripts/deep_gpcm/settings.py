@@ -1,8 +1,8 @@
 """What config/deep_gpcm.yaml may hold: keys with meaning and bounds, and what goes together."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from scripts.deep_gpcm.options import (
     KNOWING,
@@ -37,8 +37,9 @@ NetworkChanges, TrainingChanges = changes_of(NetworkSettings), changes_of(Traini
 class Limits(Model):
     """Folds that an arm computes."""
 
-    data: Annotated[Unique[str], Field(min_length=1)] | None = setting(
-        "Only these data sets, where they are studied or compared on.", default=None
+    data: Annotated[Unique[str], Field(min_length=1)] | Literal["compared"] | None = setting(
+        "Only these data sets, of those studied or compared on; or all that are compared on.",
+        default=None,
     )
     folds: int | None = setting(
         "Only the first folds; 0 switches the arm off.", default=None, ge=0, le=500
@@ -66,8 +67,10 @@ class GpcmArm(Arm):
 class GpcmWorkload(Workload):
     """What is timed, and on what."""
 
-    data: str = setting("Data set on which.")
-    where: str = setting("Data set whose agreement counts.")
+    data: str | None = setting("Data set on which; the first of `data`.", default=None)
+    where: str = setting(
+        "Data set whose agreement counts; that on which `data` is compared.", default=""
+    )
 
 
 class Steps(GpcmWorkload):
@@ -94,6 +97,9 @@ class Classical(GpcmWorkload):
     """Items of a classical model from the training and validation students of a fold."""
 
     work: Literal["classical"] = setting("What is timed.")
+    data: str | None = setting(
+        "Data set on which; that on which the first of `data` is compared.", default=None
+    )
 
 
 class GpcmMeasure(Measure):
@@ -108,7 +114,11 @@ class Section(StudySettings):
     """The section deep_gpcm."""
 
     data: Annotated[Unique[str], Field(min_length=1)] = setting("Data sets to study, of `sources`.")
-    comparison: str = setting("Data set on which slow arms are compared with the reference.")
+    comparison: dict[DataName, str] = setting(
+        "Data sets in whose place slow arms are compared with the reference on another one; all "
+        "others are compared on themselves.",
+        default={},
+    )
     sources: dict[DataName, DataSource] = setting(
         "Places that answers can come from, by name.", min_length=1
     )
@@ -122,10 +132,33 @@ class Section(StudySettings):
     arms: dict[Name, GpcmArm] = setting("The network in many ways, and other models.", min_length=1)
     measure: GpcmMeasure = setting("What is timed.")
 
+    @model_validator(mode="after")
+    def _placed(self) -> Self:
+        """Workloads that name no data are about the user's: the first that is studied."""
+        loads = {name: self._with_data(load) for name, load in self.measure.workloads.items()}
+        return self.model_copy(
+            update={"measure": self.measure.model_copy(update={"workloads": loads})}
+        )
+
+    def _with_data(self, load: GpcmWorkload) -> GpcmWorkload:
+        first = self.data[0]
+        data = load.data or (self.compared_on(first) if isinstance(load, Classical) else first)
+        where = load.where or self.compared_on(data)
+        return load.model_copy(update={"data": data, "where": where})
+
+    def compared_on(self, name: str) -> str:
+        """The data set on which slow arms are compared in the place of this one; or it itself."""
+        return self.comparison.get(name, name)
+
+    @property
+    def compared(self) -> list[str]:
+        """Data sets on which slow arms are compared with the reference."""
+        return list(dict.fromkeys(map(self.compared_on, self.data)))
+
     @property
     def active(self) -> list[str]:
         """Data sets that are studied or compared on."""
-        return list(dict.fromkeys([*self.data, self.comparison]))
+        return list(dict.fromkeys([*self.data, *self.compared]))
 
     @property
     def fold_count(self) -> int:
@@ -141,7 +174,7 @@ class Section(StudySettings):
         """Data sets that an arm runs on, with the number of their first folds that it computes."""
         arm, most = self.arms[name], self.fold_count
         count = most if arm.run.folds is None else min(arm.run.folds, most)
-        names = arm.run.data or self.active
+        names = self.compared if arm.run.data == "compared" else arm.run.data or self.active
         if arm.baseline in KNOWING:
             names = [data for data in names if self.sources[data].has_truth]
         return {data: count for data in self.active if data in names and count}
@@ -153,7 +186,9 @@ def check(section: Section) -> None:
         raise ConfigError(f"Config: {STUDY}.folds is 1: nobody would train; use 0 or 2.")
     for name in section.data:
         check_member(name, section.sources, f"{STUDY}.data")
-    check_member(section.comparison, section.sources, f"{STUDY}.comparison")
+    for name, other in section.comparison.items():
+        check_member(name, section.sources, f"{STUDY}.comparison: data set")
+        check_member(other, section.sources, f"{STUDY}.comparison.{name}")
     for name, source in section.sources.items():
         if isinstance(source, Generated) and source.lengths[0] >= source.lengths[1]:
             raise ConfigError(
@@ -182,7 +217,7 @@ def _check_arm(where: str, section: Section, arm: GpcmArm) -> None:
         )
     if arm.evaluation:
         _check_network(where, section, arm)
-    for name in arm.run.data or ():
+    for name in arm.run.data if isinstance(arm.run.data, list) else ():
         check_member(name, section.sources, f"{where}.run.data")
     if (arm.run.folds or 0) > section.fold_count:
         raise ConfigError(f"Config: {where}.run.folds is {arm.run.folds}, more than folds.")

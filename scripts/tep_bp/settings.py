@@ -12,6 +12,7 @@ from scripts.lib.typed import DataName, Model, Name, Text, Unique, setting
 from scripts.tep_bp.data.store import TaskSettings
 from scripts.tep_bp.options import (
     Band,
+    Classifiers,
     Difference,
     Epochs,
     Faults,
@@ -138,6 +139,12 @@ class TepMeasure(Measure):
     workloads: dict[Name, TepWorkload] = setting("What is computed, by name.", min_length=1)
 
 
+class TaskBand(Band):
+    """Expected results of one task: of others nothing is known."""
+
+    task: str = setting("Name of that task.", default="digits")
+
+
 class Section(StudySettings):
     """config/tep_bp.yaml, the section `tep_bp`."""
 
@@ -155,7 +162,8 @@ class Section(StudySettings):
     gate: Gate = setting("When the economy solver stands in for the plain one.")
     arms: dict[Name, TepArm] = setting("Implementations of the learning rules.", min_length=1)
     gradient: Gradient = setting("The network on which the error of the rule is shown.")
-    band: Band = setting("Expected results.", default=Band())
+    band: TaskBand = setting("Expected results of one task.", default=TaskBand())
+    classifiers: Classifiers = setting("scikit-learn's classifiers on the task.")
     measure: TepMeasure = setting("What is timed.")
     renamed: ClassVar[dict[str, Any]] = StudySettings.renamed | {"elements": "max_stack_elements"}
 
@@ -169,6 +177,12 @@ class Section(StudySettings):
         """Arms (exact, economy) that the gate compares, by rounding of the initial weights."""
         gate = self.gate
         return [(gate.exact, gate.economy), *([tuple(gate.again)] if gate.again else [])]
+
+    @property
+    def expected(self) -> Band:
+        """Where results on the task are expected; nowhere, on one of which nothing is known."""
+        known = self.band.model_dump(exclude={"task"}) if self.band.task == self.task else {}
+        return Band.model_validate(known)
 
     def training(self, arm: TepArm) -> Training:
         """Options of an arm's trainings."""

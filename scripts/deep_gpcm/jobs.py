@@ -38,7 +38,7 @@ METRICS = dict.fromkeys(
 METRICS |= {"early_losses": "list"}
 TABLES = (
     *("scores", "recovery", "points", "calibration", "confusion", "convergence", "categories"),
-    "learning",
+    *("learning", "reading"),
 )
 COMPILED = ("fused", "no_erase")  # memories that are read by the compiled kernel
 
@@ -199,7 +199,7 @@ def study(section: Section, seed: int, active: bool) -> Study:
     for name in section.active:
         fingerprint(section.sources[name])
     jobs = Jobs(section, seed)
-    drawn = [name for name in (*TABLES, "ladder") if name != "recovery"]
+    drawn = [name for name in (*TABLES, "ladder") if name not in ("recovery", "reading")]
     shown = [name for name in (*TABLES, "ladder") if name != "points"]
     return Study(
         **known,

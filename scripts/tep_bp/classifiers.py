@@ -22,6 +22,8 @@ from scripts.tep_bp.data.store import Task, read_task
 from scripts.tep_bp.options import Classifiers
 from scripts.tep_bp.specs import STUDY, ClassifiersJob, Row
 
+COLUMNS = ["classifier", "test_accuracy", "low", "high", "seeds", "samples", "converged"]
+
 
 def scored(job: ClassifiersJob, task: Task) -> list[Row]:
     """A row for each classifier."""
@@ -75,7 +77,7 @@ def main(spec: ClassifiersJob, task: Path, reading: Path, classifiers: Path) -> 
     found = read_task(task)
     read = [{"what": what, "how": how} for what, how in found.reading.items()]
     write_frame(reading, together(read, ["what", "how"]))
-    write_frame(classifiers, together(scored(spec, found), []))
+    write_frame(classifiers, together(scored(spec, found), COLUMNS))
 
 
 if __name__ == "__main__":

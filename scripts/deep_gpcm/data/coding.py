@@ -3,9 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
 
+from scripts.deep_gpcm.data.responses import MOST_CATEGORIES, CastError, cast
+from scripts.deep_gpcm.options import LongTable
 from scripts.lib.faults import LoadError
 
+MOST_CODE = 10**6  # of a response
 AS_CODED = "from 0, as 0 occurs"
 FROM_ONE = "from 1, as no 0 occurs: 1 is read as the lowest category (else response_base: 0)"
 
@@ -26,6 +30,35 @@ def lowest(responses: np.ndarray, stated: int | None, where: str) -> tuple[int, 
             "state response_base, the response of the lowest one."
         )
     return (1, FROM_ONE) if least == 1 else (0, AS_CODED)
+
+
+def graded(
+    values: pa.Array, source: LongTable, where: Callable[[int], str]
+) -> tuple[np.ndarray, str]:
+    """Categories from 0, (n,), of a column of responses, and how it was read.
+
+    True and False are 1 and 0; `where(row)` says where a row stands. LoadError at the first
+    response that is no category.
+    """
+
+    def fault(row: int) -> str:
+        return f"{where(row)} has response {values[row].as_py()}"
+
+    try:
+        found = cast(values, pa.float64(), pa.bool_()).cast(pa.float64()).to_numpy()
+    except CastError as error:
+        said = f"{where(error.row)} has response {values[error.row].as_py()!r}"
+        raise LoadError(f"{said}; expected whole numbers.") from error
+    broken, far = found != np.floor(found), np.abs(found) > MOST_CODE
+    if broken.any():
+        remedy = "expected whole numbers; number the grades, such as 0, 0.5, 1 as 0, 1, 2"
+        raise LoadError(f"{fault(int(np.argmax(broken)))}; {remedy}.")
+    if far.any():
+        allowed = f"expected at most {MOST_CATEGORIES} categories"
+        raise LoadError(f"{fault(int(np.argmax(far)))}; {allowed}.")
+    found = found.astype(np.int64)
+    base, coded = lowest(found, source.response_base, source.path)
+    return categories_of(found, base, source.categories or MOST_CATEGORIES, fault), coded
 
 
 def categories_of(

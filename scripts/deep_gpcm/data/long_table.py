@@ -10,9 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
-from scripts.deep_gpcm.data.coding import categories_of, levels_read, lowest
+from scripts.deep_gpcm.data.coding import graded, levels_read
 from scripts.deep_gpcm.data.responses import (
-    MOST_CATEGORIES,
     CastError,
     Responses,
     assemble,
@@ -31,7 +30,6 @@ OTHER_MARKS = ";\t|"
 MISSING = ("nan", "na", "n/a", "<na>", "nat", "null", "none", "#n/a")
 ROLES = ("student", "time", "item", "response")
 # How a column of times may be read, and what says where a row stands in its file.
-MOST_CODE = 10**6
 MOMENTS = (pa.int64(), pa.float64(), pa.timestamp("ns"), pa.timestamp("ns", "UTC"))
 Where = Callable[[int], str]
 
@@ -59,7 +57,7 @@ def read(source: LongTable) -> Responses:
     _check_present(columns, wanted, path, where)
     if source.missing == "refuse":
         _check_names(columns, wanted, where)
-    response, coded = _responses(columns["response"], source, where)
+    response, coded = graded(columns["response"], source, where)
     student, students = _numbered(columns["student"])
     item, items = _numbered(columns["item"])
     # Stable: equal times stay in the order of the rows.
@@ -178,29 +176,6 @@ def _check_names(columns: dict[str, pa.Array], wanted: dict[str, str], where: Wh
                 f"{wanted[role]!r}), as missing values are written; take such rows out, or state "
                 "missing: text if it is a name."
             )
-
-
-def _responses(values: pa.Array, source: LongTable, where: Where) -> tuple[np.ndarray, str]:
-    """Categories from 0, (n,), and how the responses were read; True and False are 1 and 0."""
-
-    def fault(row: int) -> str:
-        return f"{where(row)} has response {values[row].as_py()}"
-
-    try:
-        found = cast(values, pa.float64(), pa.bool_()).cast(pa.float64()).to_numpy()
-    except CastError as error:
-        said = f"{where(error.row)} has response {values[error.row].as_py()!r}"
-        raise LoadError(f"{said}; expected whole numbers.") from error
-    row = _first(found != np.floor(found))
-    if row is not None:
-        remedy = "expected whole numbers; number the grades, such as 0, 0.5, 1 as 0, 1, 2"
-        raise LoadError(f"{fault(row)}; {remedy}.")
-    row = _first(np.abs(found) > MOST_CODE)
-    if row is not None:
-        raise LoadError(f"{fault(row)}; expected at most {MOST_CATEGORIES} categories.")
-    found = found.astype(np.int64)
-    base, coded = lowest(found, source.response_base, source.path)
-    return categories_of(found, base, source.categories or MOST_CATEGORIES, fault), coded
 
 
 def _times(values: pa.Array, where: Where) -> np.ndarray:

@@ -25,7 +25,7 @@ from scripts.deep_gpcm.models.irt.quadrature import (
 LOG_ALPHA_SD, BETA_SD = 0.5, 2.0
 GRADIENT = 1e-4
 MAX_ITERATIONS = 2000
-BLOCK = 2**22  # numbers in a table of items, categories and nodes
+BLOCK = 2**24  # numbers in a table of items, categories and nodes
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,10 @@ REASONS = {
         r"\.(run|options|model|train)\.\w+$|^arms\.\w+\.\w+$|\.contestants$"
         r"|^measure\.workloads\.\w+\.\w+$|^solvers\.\w+\.tol$",
     ),
-    "switch": (("bool", "switched"), r"(train|contestants|workloads)\.|keep_tensors$"),
+    "switch": (
+        ("bool", "switched"),
+        r"(train|contestants|workloads)\.|keep_tensors$|run\.compared$",
+    ),
     "entry less": (("removed",), r"\.\d+$"),
     "entry of names less": (
         ("removed",),

@@ -133,11 +133,6 @@ CHANGES = {
         "comparison.A is 'smal'",
         "did you mean 'small'?",
     ),
-    "a word for data sets that is none": (
-        {"arms.reference.run.data": "compare"},
-        "arms.reference.run.data is 'compare'",
-        "must be of type list",
-    ),
     "agreement by no axis": ({"agreement.strata": "n"}, "agreement.strata is 'n'", "data"),
     "old place of the runs": ({"run": {}}, "deep_gpcm.run has another name", "arms.<name>.run"),
     "old name of an axis": ({"agreement.split": "data"}, "agreement.split", "agreement.strata"),

@@ -37,9 +37,11 @@ NetworkChanges, TrainingChanges = changes_of(NetworkSettings), changes_of(Traini
 class Limits(Model):
     """Folds that an arm computes."""
 
-    data: Annotated[Unique[str], Field(min_length=1)] | Literal["compared"] | None = setting(
-        "Only these data sets, of those studied or compared on; or all that are compared on.",
-        default=None,
+    data: Annotated[Unique[str], Field(min_length=1)] | None = setting(
+        "Only these data sets, where they are studied or compared on.", default=None
+    )
+    compared: bool = setting(
+        "Without `data`: only the data sets that are compared on.", default=False
     )
     folds: int | None = setting(
         "Only the first folds; 0 switches the arm off.", default=None, ge=0, le=500
@@ -174,7 +176,7 @@ class Section(StudySettings):
         """Data sets that an arm runs on, with the number of their first folds that it computes."""
         arm, most = self.arms[name], self.fold_count
         count = most if arm.run.folds is None else min(arm.run.folds, most)
-        names = self.compared if arm.run.data == "compared" else arm.run.data or self.active
+        names = arm.run.data or (self.compared if arm.run.compared else self.active)
         if arm.baseline in KNOWING:
             names = [data for data in names if self.sources[data].has_truth]
         return {data: count for data in self.active if data in names and count}
@@ -217,7 +219,7 @@ def _check_arm(where: str, section: Section, arm: GpcmArm) -> None:
         )
     if arm.evaluation:
         _check_network(where, section, arm)
-    for name in arm.run.data if isinstance(arm.run.data, list) else ():
+    for name in arm.run.data or ():
         check_member(name, section.sources, f"{where}.run.data")
     if (arm.run.folds or 0) > section.fold_count:
         raise ConfigError(f"Config: {where}.run.folds is {arm.run.folds}, more than folds.")

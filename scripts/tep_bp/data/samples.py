@@ -73,6 +73,13 @@ def with_test_set(
                 "expected (N, D) and (N,)."
             )
         check_classes(classes, where)
+    # Joined, numbers would become the words of their digits.
+    kinds = [WORDS.find(classes.dtype.kind) for classes in (y, y_test)]
+    if kinds[0] != kinds[1]:
+        raise LoadError(
+            f"{where}: y is {y.dtype} and y_test {y_test.dtype}; expected (N,) of whole numbers in "
+            "both, or of words of one type."
+        )
     x, y = np.concatenate([x, x_test]), np.concatenate([y, y_test])
     return samples(name, x, y, where, own_test=len(x_test))
 

@@ -94,4 +94,8 @@ def outcome() -> dict[str, pd.DataFrame]:
                                    "estimate"]),
         "learning": learning_table(),
         "ladder": ladder_table(),
+        "reading": pd.DataFrame(
+            [("Y", "responses", "from 1, as no 0 occurs"), ("X", "quadrature nodes of gpcm", 161)],
+            columns=["data", "what", "how"],
+        ),
     }  # fmt: skip

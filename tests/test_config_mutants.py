@@ -32,7 +32,7 @@ REASONS = {
         r"(reps|block|noise_dim|hidden|hidden_layers|m|batch|(max_)?epochs|patience|restart|runs"
         r"|test_draws|draws_per_point|early_draws|early_steps|adapters|rank|shard|matrices|eta|top"
         r"|seeds|steps|\w+_steps|workers|threads|students|questions|categories|folds|accumulate"
-        r"|\w+_dim|memory_size|free|nudged|elements|trials|strata|widest|samples|bits|rounds|rerounded"
+        r"|\w+_dim|memory_size|iterations|free|nudged|elements|trials|strata|widest|samples|bits|rounds|rerounded"
         r"|(sizes|lengths|hidden|batch|epochs|ranks)\.\d+)$",
     ),
     "label": (
@@ -44,16 +44,19 @@ REASONS = {
         r"\.(run|options|model|train)\.\w+$|^arms\.\w+\.\w+$|\.contestants$"
         r"|^measure\.workloads\.\w+\.\w+$|^solvers\.\w+\.tol$",
     ),
-    "switch": (("bool", "switched"), r"(train|contestants|workloads)\.|keep_tensors$"),
+    "switch": (
+        ("bool", "switched"),
+        r"(train|contestants|workloads)\.|keep_tensors$|run\.compared$",
+    ),
     "entry less": (("removed",), r"\.\d+$"),
     "entry of names less": (
         ("removed",),
-        r"^(measure\.(workloads|contestants)|sources|tasks|arms)\.\w+$|^arms\.\w+\.(claim|run|options|train|model)$",
+        r"^(measure\.(workloads|contestants)|sources|tasks|arms|comparison)\.\w+$|^arms\.\w+\.(claim|run|options|train|model)$",
     ),
     "default in place of it": (
         ("removed", "empty mapping"),
         r"^(arms|measure\.(workloads|contestants))\.\w+\.\w+|^tasks\.\w+\.samples$"
-        r"|^solvers\.\w+\.tol$|^repeats\.rerounded$",
+        r"|^solvers\.\w+\.tol$|^repeats\.rerounded$|^comparison$|^band\.task$",
     ),
     "test not asked for": (
         ("removed", "empty mapping", "empty list"),

@@ -109,6 +109,15 @@ def test_a_ladder_row_without_agreement_has_a_badge_the_reason_and_no_ratio(tabl
     assert "step | reference | 5 | 20.5 | 19.5 | - | - | - | baseline |" in read
 
 
+def test_how_the_data_were_read_is_told(tables):
+    read = words(chapter(tables, arm="fused"))
+    assert "Y | responses | from 1, as no 0 occurs |" in read
+    assert "X | quadrature nodes of gpcm | 161 |" in read
+    assert "How the data were read" not in words(
+        chapter(tables | {"reading": tables["reading"][:0]})
+    )
+
+
 def test_controls_are_told_of_where_they_were_tried(tables):
     assert "no_erase forgets nothing" in words(chapter(tables, agreement=control(False)))
     assert "no_erase forgets nothing" not in words(chapter(tables))
@@ -160,4 +169,6 @@ def test_the_chapter_stands_without_any_table_and_with_empty_ones(tables):
         assert "What the study does not show" in text
     for name in tables:
         rest = {key: table.iloc[:0] if key == name else table for key, table in tables.items()}
-        assert chapter(rest, arm="fused").count("<figure>") == (5 if name == "recovery" else 7)
+        assert chapter(rest, arm="fused").count("<figure>") == (
+            5 if name == "recovery" else 8 - (name != "reading")
+        )

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from scripts.deep_gpcm.jobs import study
+from scripts.deep_gpcm.jobs import Jobs, study
 from scripts.deep_gpcm.settings import Section, check
 from scripts.lib.code import ROOT
 from scripts.lib.config import read_settings
@@ -123,6 +123,16 @@ CHANGES = {
         "workloads.loading.data is 'E'",
         "Use one of: small",
     ),
+    "comparison in the place of an unknown data set": (
+        {"comparison": {"E": "small"}},
+        "comparison: data set is 'E'",
+        "Use one of: small",
+    ),
+    "comparison on an unknown data set": (
+        {"comparison.A": "smal"},
+        "comparison.A is 'smal'",
+        "did you mean 'small'?",
+    ),
     "agreement by no axis": ({"agreement.strata": "n"}, "agreement.strata is 'n'", "data"),
     "old place of the runs": ({"run": {}}, "deep_gpcm.run has another name", "arms.<name>.run"),
     "old name of an axis": ({"agreement.split": "data"}, "agreement.split", "agreement.strata"),
@@ -148,6 +158,48 @@ def test_the_configuration_that_ships_is_faultless():
 def test_a_change_for_the_worse_is_one_sentence(mistake):
     changes, place, remedy = CHANGES[mistake]
     assert_refused(CONFIG, changes, checked, place, remedy)
+
+
+OWN = {"kind": "generated", "students": 9, "questions": 4, "categories": 3, "lengths": [2, 9]}
+
+
+def with_own(**changes) -> Section:
+    """The configuration that ships with a user's data set in it, and nothing else changed."""
+    sources = CONFIG["sources"] | {"mine": OWN, "other": OWN}
+    return read_settings(Section, CONFIG | {"data": ["mine"], "sources": sources} | changes, STUDY)
+
+
+def test_an_overlay_that_names_an_own_data_set_trains_on_it_alone():
+    section = with_own()
+    check(section)
+    jobs = Jobs(section, 42)
+    trained = [data for _, data, *_ in (*jobs.training, *jobs.baselines)]
+    assert len(trained) > 12
+    assert set(trained) == {"mine"}
+    assert section.active == section.measured_data() == ["mine"]
+    assert {load.where for load in section.measure.workloads.values() if load.rounds} == {"mine"}
+    # All arms that run on what ships run on it too.
+    shipped = Jobs(read_settings(Section, CONFIG, STUDY), 42)
+    arms = {name for name, *_ in (*shipped.training, *shipped.baselines)}
+    assert {name for name, *_ in (*jobs.training, *jobs.baselines)} == arms
+
+
+def test_every_own_data_set_is_compared_on_itself_or_on_the_one_that_is_named():
+    both = with_own(data=["mine", "other"])
+    assert both.compared == ["mine", "other"]
+    assert both.folds_of("reference") == {"mine": 5, "other": 5}
+    apart = with_own(comparison={"mine": "other"})
+    assert apart.active == ["mine", "other"]
+    assert apart.folds_of("fused") == {"mine": 5, "other": 5}
+    assert apart.folds_of("reference") == {"other": 5}
+
+
+def test_what_ships_is_compared_on_the_small_set():
+    section = read_settings(Section, CONFIG, STUDY)
+    assert (section.data, section.compared) == (["A"], ["small"])
+    step = section.measure.workloads["step_t49"]
+    assert (step.data, step.where) == ("A", "small")
+    assert section.measure.workloads["classical"].data == "small"
 
 
 def test_a_file_that_is_not_there_is_one_sentence_before_any_job(fresh_gpcm):

@@ -9,7 +9,8 @@ from scipy.optimize import approx_fprime, minimize
 from scripts.deep_gpcm.data.fold import Fold, Sequences
 from scripts.deep_gpcm.models.irt.baselines import TruthMissing, learn
 from scripts.deep_gpcm.models.irt.marginal import answer_counts, fit, log_likelihood, unpacked
-from scripts.deep_gpcm.models.irt.partial_credit import Parameters, log_p, standard_normal, trace
+from scripts.deep_gpcm.models.irt.partial_credit import Parameters, log_p, trace
+from scripts.deep_gpcm.models.irt.quadrature import standard_normal
 from tests.gpcm_answers import answers, fold_of, of_students, parameters
 from tests.gpcm_networks import BASELINES
 

@@ -9,7 +9,7 @@ import pandas as pd
 from scripts.deep_gpcm.jobs import TABLES
 from scripts.deep_gpcm.models.irt.partial_credit import Parameters
 from scripts.deep_gpcm.specs import TablesJob
-from scripts.deep_gpcm.tables import tables
+from scripts.deep_gpcm.tables import reading, tables
 from scripts.lib.table_files import write_table
 from tests.gpcm_answers import parameters
 from tests.gpcm_units import answer_rows, history, run_rows, unit_tables
@@ -58,7 +58,8 @@ def study(folder: Path, truth: Parameters | None, status: str = "ok", seed: int 
     beta = {f"beta_{h}": column for h, column in enumerate(known.beta.T, start=1)}
     data = folder / "data/X"
     write_table(data / "students.parquet", {"student_id": known.student, "theta": theta})
-    write_table(data / "items.parquet", {"question_id": range(1, 9), "alpha": alpha} | beta)
+    items = {"question_id": range(1, 9), "alpha": alpha} | beta
+    write_table(data / "items.parquet", items, reading={"responses": "from 1", "order": "by time"})
     both = {"students": [data / "students.parquet"], "item_tables": [data / "items.parquet"]}
     return {"runs": folder / "runs.parquet", **flags, **both}
 
@@ -79,7 +80,8 @@ def test_tables_do_not_depend_on_the_order_of_files_and_rows(monkeypatch, tmp_pa
     turned = flags | lists
     assert written(monkeypatch, turned, tmp_path / "out_b") == first
     assert all(text.count(b"\n") > 1 for text in first.values())
-    arms = {name: set(pd.read_csv(tmp_path / f"out_a/{name}.csv")["arm"]) for name in TABLES}
+    arms = {name: set(pd.read_csv(tmp_path / f"out_a/{name}.csv")["arm"])
+            for name in TABLES if name != "reading"}  # fmt: skip
     both = {"fused", "gpcm"}
     assert arms["calibration"] == both | {"item_marginal", "reference"}
     assert arms["confusion"] == arms["points"] == arms["categories"] == both
@@ -110,7 +112,9 @@ def test_without_truth_tables_about_it_are_headers(monkeypatch, tmp_path):
 def test_without_a_finished_unit_all_tables_are_headers(monkeypatch, tmp_path):
     base = parameters(20, np.full(8, 4), seed=3)
     found = written(monkeypatch, study(tmp_path / "a", base, status="failed"), tmp_path / "out")
-    assert {name: text.count(b"\n") for name, text in found.items()} == dict.fromkeys(TABLES, 1)
+    lines = {name: text.count(b"\n") for name, text in found.items()}
+    # How the data were read is known whatever comes of the training.
+    assert lines == dict.fromkeys(TABLES, 1) | {"reading": 3}
     assert found["scores"].startswith(b"data,arm,role,folds,nll,nll_sd,qwk")
 
 
@@ -118,7 +122,19 @@ def test_every_table_is_there_whatever_the_study_has():
     unit = ("X", "gpcm", 0)
     items = pd.DataFrame({"data": "X", "arm": "gpcm", "fold": [0], "question_id": 1, "alpha": 1.0})
     answers, runs = answer_rows(unit, [0], [[0.6, 0.4]]), run_rows([unit])
-    made = tables(JOB, runs, answers, items, history("fused", 0, [1.0]), {"X": None, "Y": None})
+    truth, read = {"X": None, "Y": None}, {"X": {"order": "by time"}}
+    made = tables(JOB, runs, answers, items, history("fused", 0, [1.0]), truth, read)
     assert tuple(made) == TABLES
     assert len(made["scores"]) == 1
     assert len(made["learning"]) == 0
+    assert made["reading"].to_dict("records") == [{"data": "X", "what": "order", "how": "by time"}]
+
+
+def test_the_nodes_of_each_classical_model_are_told_by_data_set():
+    runs = pd.DataFrame({"data": list("XXXY"), "arm": ["gpcm"] * 2 + ["fused", "gpcm"],
+                         "nodes": [161, 81, None, 81]})  # fmt: skip
+    found = reading(runs, {}, ["X", "Y"])
+    assert found.to_numpy().tolist() == [
+        ["X", "quadrature nodes of gpcm", "81, 161"],
+        ["Y", "quadrature nodes of gpcm", "81"],
+    ]

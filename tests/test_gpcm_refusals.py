@@ -51,7 +51,7 @@ BROKEN = {
     "NaN in PC": ("1\n1\nnan\n", {"format": "PC"}, ["line 3 holds response nan"]),
     "infinity in PC": ("1\n1\n-inf\n", {"format": "PC"}, ["line 3 holds response -inf"]),
     "text in PC": ("1\n1\nhalf\n", {"format": "PC"}, ["line 3 holds 'half'"]),
-    "spaces": ("2\n1, 2\n0,3\n", {}, ["line 2 holds ' 2'"]),
+    "a space for a comma": ("2\n1 2\n0,3\n", {}, ["line 2 has 1 questions"]),
 }
 
 

@@ -304,7 +304,8 @@ def test_texts_that_are_no_utf8_are_refused(refused, tmp_path):
     pq.write_table(pa.table(ROWS | {"student": names}), tmp_path / "a.parquet")
     assert "UTF8" in refused.answers({"kind": "table", "path": str(tmp_path / "a.parquet")})
     (tmp_path / "a.csv").write_bytes("student,time,item,response\nJosé,1,x,0\n".encode("latin-1"))
-    assert "'utf-8' codec" in refused.answers({"kind": "table", "path": str(tmp_path / "a.csv")})
+    sentence = refused.answers({"kind": "table", "path": str(tmp_path / "a.csv")})
+    assert "line 2 has the byte 0xe9, which is no UTF-8); save it as UTF-8" in sentence
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

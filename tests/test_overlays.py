@@ -78,8 +78,8 @@ only: [reference]
 data: [small]
 data: [B]
 data: [A, C]
-comparison: A
-comparison: B
+comparison: {A: B}
+comparison: {B: B}
 sources: {A: {students: 100}}
 folds: 0
 folds: 2
@@ -270,8 +270,8 @@ def test_nothing_is_measured_on_built_in_data_beside_own():
 
 
 def test_a_band_is_about_its_task():
-    assert study_of("tep_bp", "train: {epochs: 20}").settings.band.best is not None
-    band = study_of("tep_bp", "task: xor").settings.band
+    assert study_of("tep_bp", "train: {epochs: 20}").settings.expected.best is not None
+    band = study_of("tep_bp", "task: xor").settings.expected
     assert (band.best, band.median, band.test, band.difference) == (None, None, None, None)
 
 
@@ -281,6 +281,6 @@ def test_own_data_are_known_by_where_they_come_from():
     mine = {"kind": "table", "path": "mine.csv"}
     update_config(section, {"data": ["mine"], "sources": {"mine": mine}})
     found, _ = fitted(section, {"data": ["mine"]}, GpcmSection.limits)
-    assert read_settings(GpcmSection, found, "deep_gpcm").own_data == ["mine"]
-    assert found["measure"]["workloads"]["step_t49"]["data"] == "mine"
-    assert found["comparison"] == "mine"
+    settings = read_settings(GpcmSection, found, "deep_gpcm")
+    assert settings.own_data == settings.compared == ["mine"]
+    assert settings.measure.workloads["step_t49"].data == "mine"

@@ -148,7 +148,7 @@ def test_an_option_of_a_legacy_arm_trains_that_arm_alone(finished_tep):
 def test_another_task_keeps_the_sampled_plans_alone(finished_tep):
     jobs, files = planned(finished_tep, "task: xor\ntasks: {xor: {samples: 40}}")
     trainings = {"tep_bp_train": trained(finished_tep), "tep_bp_propose": len(RULES)}
-    once = {"tep_bp_load": 1, "tep_bp_gate": 1, "tep_bp_gradient": 1}
+    once = {"tep_bp_load": 1, "tep_bp_gate": 1, "tep_bp_gradient": 1, "tep_bp_classifiers": 1}
     assert jobs == trainings | once | AFTER | MEASURED
     assert not any(name.startswith("search-") for name in files)
 

@@ -107,6 +107,22 @@ def test_a_verdict_that_does_not_survive_re_rounding_is_cried_out(tables):
     assert "Trained again" not in said(float("nan"))
 
 
+def test_how_the_task_was_read_and_what_other_classifiers_reach_on_it_are_told(tables):
+    read = pd.DataFrame({"what": ["numbers"], "how": ["divided by 255"]})
+    rows = [("logistic regression", 0.95, 0.92, 0.97, 1, 360, 1)]
+    rows += [("perceptron, 100 hidden units", 0.975, 0.95, 0.99, 3, 360, 2)]
+    names = ["classifier", "test_accuracy", "low", "high", "seeds", "samples", "converged"]
+    others = pd.DataFrame(rows, columns=names)
+    text = chapter({**tables, "reading": read, "classifiers": others})
+    assert_sound(text)
+    said = words(text)
+    assert "numbers | divided by 255 |" in said
+    assert "on the same 360 test samples" in said
+    assert "0.950 (0.920 to 0.970) by logistic regression, 0.975 (0.950 to 0.990) by perc" in said
+    assert "100 hidden units (3 seeds, 1 stopped at the last iteration), with its own" in said
+    assert "What an accuracy on this task is worth" not in words(chapter(tables))
+
+
 def test_the_luck_of_the_choice_is_told(tables):
     row = tables["choice"].iloc[0]
     assert (

@@ -236,6 +236,12 @@ CHANGES = {
     "result by name": ({"report.arm": "gated"}, "report.arm", "tep_bp.arms.<name>.role"),
     "two results": ({"arms.fused.role": "result"}, "the role result: gated, fused", "to one"),
     "agreement by no axis": ({"agreement.strata": "fold"}, "agreement.strata is 'fold'", "rule"),
+    "band of an unknown task": ({"band.task": "digit"}, "band.task is 'digit'", "'digits'?"),
+    "an unknown scale": (
+        {"tasks.mine": {"kind": "npz", "path": "a.npz", "scale": "256"}},
+        "tasks.mine.scale is '256'",
+        "Use one of: none, standard",
+    ),
     "band of an unknown quantity": ({"band.worst": [0, 1]}, "band.worst", "Use one of: best"),
 }
 
@@ -285,3 +291,10 @@ def test_a_missing_file_of_the_task_is_one_sentence_before_any_job(fresh_tep):
     assert "nowhere/mnist.npz: cannot be read (No such file or directory)." in output
     assert "Traceback" not in output
     assert not (fresh_tep.folder / "results").exists()
+
+
+def test_what_is_expected_of_the_digits_is_expected_of_no_other_task():
+    section = read_settings(Section, CONFIG, STUDY)
+    assert tables_job(section, 42).band.best == CONFIG["band"]["best"]
+    other = read_settings(Section, CONFIG | {"task": "xor"}, STUDY)
+    assert set(tables_job(other, 42).band.model_dump().values()) == {None}

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from scripts.lib.comparison import NOT_COMPARABLE
+from scripts.lib.stats import mean_share
 from scripts.lib.table_files import write_table
 from scripts.tep_bp.jobs import TABLES
 from scripts.tep_bp.options import Band
@@ -159,15 +159,14 @@ def test_importances_need_enough_trials(rows, made):
     assert outcome(few, trials=19)["importances"].empty
 
 
-def test_repeats_have_students_interval_and_the_score_they_were_chosen_by(rows, made):
+def test_repeats_have_an_interval_within_0_and_1_and_the_score_they_were_chosen_by(rows, made):
     again = rows[(rows["stage"] == "repeat") & (rows["rule"] == "bp") & (rows["rank"] == 1)]
     row = made["repeats"].set_index(["rule", "rank"]).loc[("bp", 1)]
     values = again["test_accuracy"].to_numpy(float)
-    reach = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
     assert row["test_accuracy"] == pytest.approx(values.mean())
-    assert (row["low"], row["high"]) == pytest.approx(
-        (values.mean() - reach, values.mean() + reach)
-    )
+    found = mean_share(values, student=True)
+    assert (row["low"], row["high"]) == pytest.approx((found.low, found.high))
+    assert 0 < found.low < found.high < 1
     best = ranking.chosen(searched(rows, "bp"), 3, SPEC.space, "bp").iloc[1]
     keys = ["val_accuracy", "shrunken_accuracy"]
     assert [row["chosen"], *row[keys]] == [best["trial"], *best[keys]]

@@ -54,6 +54,24 @@ WRONG_ARRAYS = {
         ["60 samples of 3 classes", "cannot be split"],
     ),
     "too few samples": ({"x": X[:4], "y": Y[:4]}, ["4 samples of 3 classes"]),
+    "numbers beyond pixels": ({"x": X, "y": Y, "scale": 255}, ["between -", "scale: 255"]),
+    "an empty word": ({"x": X, "y": np.array(["a", "b", ""])[Y]}, ["y[2] is ''", "no class"]),
+    "a missing class as text": (
+        {"x": X, "y": np.array(["a", "b", "nan"])[Y]},
+        ["y[2] is 'nan'", "no class"],
+    ),
+    "words in another encoding": (
+        {"x": X, "y": np.array([b"a", b"b", b"\xe9"])[Y]},
+        ["y holds bytes that are no UTF-8"],
+    ),
+    "one sample of a word": (
+        {"x": X, "y": np.where(np.arange(60) == 5, "rare", np.where(Y > 1, "a", "b"))},
+        ["60 samples of 3 classes", "class rare has 1"],
+    ),
+    "words as objects": (
+        {"x": X, "y": np.array(["a", "b", "c"], object)[Y]},
+        ["array y: cannot be read (Object arrays", "astype(str)"],
+    ),
     "no y": ({"x": X}, ["has no array 'y'", "it has: x"]),
     "no x": ({"a": X, "y": Y}, ["has no array 'x'", "it has: a, y"]),
     "half a test set": ({"x": X, "y": Y, "x_test": X}, ["only one of"]),
@@ -83,7 +101,9 @@ WRONG_ARRAYS = {
 @pytest.mark.parametrize("fault", WRONG_ARRAYS)
 def test_a_faulty_file_of_arrays_is_refused(fault, monkeypatch, tmp_path):
     arrays, expected = WRONG_ARRAYS[fault]
-    said = refusal(monkeypatch, tmp_path, save_npz(tmp_path / "mine.npz", **arrays))
+    scale = {"scale": arrays["scale"]} if "scale" in arrays else {}
+    arrays = {name: array for name, array in arrays.items() if name != "scale"}
+    said = refusal(monkeypatch, tmp_path, save_npz(tmp_path / "mine.npz", **arrays) | scale)
     assert "mine" in said
     for words in expected:
         assert words in said

@@ -29,6 +29,7 @@ def same(a, b) -> bool:
         and np.array_equal(a.y, b.y)
         and a.parts.keys() == b.parts.keys()
         and all(np.array_equal(a.parts[name], b.parts[name]) for name in a.parts)
+        and a.reading == b.reading
     )
 
 
@@ -104,10 +105,16 @@ def test_a_users_test_set_is_kept_apart(tmp_path):
 
 def test_bytes_stay_bytes_and_other_whole_numbers_do_not(tmp_path):
     x, y = np.arange(120).reshape(60, 2), np.arange(60) % 3
-    for kind, expected in [(np.uint8, np.uint8), (np.int16, np.float32), (bool, np.float32)]:
-        task = read(save_npz(tmp_path / "a.npz", x=x.astype(kind), y=y), 0)
-        assert task.x.dtype == expected
-        assert np.array_equal(task.x, x.astype(kind))
+    for kind, scale, expected in [
+        (np.uint8, 255, np.uint8),
+        (np.uint8, "none", np.float32),
+        (np.int16, "none", np.float32),
+        (bool, "none", np.float32),
+    ]:
+        task = save_npz(tmp_path / "a.npz", x=x.astype(kind), y=y) | {"scale": scale}
+        found = read(task, 0)
+        assert found.x.dtype == expected
+        assert np.array_equal(found.x, x.astype(kind))
 
 
 @pytest.mark.parametrize("way", ["plain", "gz", "dotted", "npz", "tarball"])
@@ -229,6 +236,31 @@ def test_a_fingerprint_follows_the_files_of_a_task(tmp_path):
     (tmp_path / "a.npz").unlink()
     with pytest.raises(LoadError, match=r"a\.npz: cannot be read"):
         fingerprint(settings(file))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".DS_Store", "._train-images-idx3-ubyte", "copy of t10k-labels-idx1-ubyte", "Thumbs.db",
+     "train-images-idx3-ubyte.part"],
+)  # fmt: skip
+def test_what_lies_beside_the_four_files_changes_nothing(name, tmp_path):
+    task = save_idx(tmp_path / "a", images(200, 50))
+    before, found = fingerprint(settings(task)), read(task, 0)
+    (tmp_path / "a" / name).write_bytes(b"anything")
+    assert fingerprint(settings(task)) == before
+    assert same(read(task, 0), found)
+
+
+def test_files_that_were_unpacked_into_folders_of_their_names_are_read(tmp_path):
+    expected = read(save_idx(tmp_path / "a", images(200, 50)), 0)
+    task = save_idx(tmp_path / "b", images(200, 50))
+    for path in list((tmp_path / "b").iterdir()):
+        content = path.read_bytes()
+        path.unlink()
+        path.mkdir()
+        (path / path.name).write_bytes(content)
+    assert same(read(task, 0), expected)
+    assert fingerprint(settings(task)) != ""
 
 
 def test_only_mnist_without_a_path_is_downloaded():

@@ -30,14 +30,15 @@ PHASES = ["prepare", "data", "forward", "backward", "optimizer", "validate", "pr
 METRICS = dict.fromkeys(
     [
         *("best_epoch", "n_epochs", "n_steps", "n_answers", "n_train", "n_test", "n_parameters"),
-        *("nll", "qwk", "accuracy", "ordinal_accuracy", "mae", "rmse", "kendall_tau", "ece"),
-        *("confidence", "log_likelihood", "iterations", "evaluations", "gradient"),
+        *("nll", "qwk", "mae", "rmse", "kendall_tau"),
+        *("log_likelihood", "iterations", "evaluations", "gradient", "nodes"),
     ],
     "number",
-) | {"early_losses": "list"}
+) | dict.fromkeys(["accuracy", "ordinal_accuracy", "ece", "confidence"], "share")
+METRICS |= {"early_losses": "list"}
 TABLES = (
     *("scores", "recovery", "points", "calibration", "confusion", "convergence", "categories"),
-    "learning",
+    *("learning", "reading"),
 )
 COMPILED = ("fused", "no_erase")  # memories that are read by the compiled kernel
 
@@ -198,7 +199,7 @@ def study(section: Section, seed: int, active: bool) -> Study:
     for name in section.active:
         fingerprint(section.sources[name])
     jobs = Jobs(section, seed)
-    drawn = [name for name in (*TABLES, "ladder") if name != "recovery"]
+    drawn = [name for name in (*TABLES, "ladder") if name not in ("recovery", "reading")]
     shown = [name for name in (*TABLES, "ladder") if name != "points"]
     return Study(
         **known,

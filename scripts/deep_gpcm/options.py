@@ -15,6 +15,8 @@ Baseline = Literal["majority", "item_marginal", "gpcm", "girth", "irtorch", "bay
 Embedding = Literal["ordered", "unordered", "linear_decay", "adjacent_weighted"]
 Table = Literal["mathematics_1", "mathematics_2"]
 
+Base = Annotated[int, Field(ge=-1000, le=1000)]
+BASE = "Response of the lowest category; if left out, 0, or 1 where no 0 occurs."
 Width = Annotated[int, Field(ge=1, le=10_000)]
 KNOWING = ("bayes", "oracle")  # baselines that use the true parameters
 
@@ -112,6 +114,7 @@ class ThreeLines(Windowed):
     questions: int = setting("Questions in the files.", ge=1, le=100_000)
     categories: int = setting("Response categories.", ge=2, le=100)
     id_base: Literal[0, 1] = setting("Id of the first question in the files.")
+    response_base: Base | None = setting(BASE, default=None)
     truth: Text | None = setting("JSON file of true parameters.", default=None)
 
     @property
@@ -129,9 +132,21 @@ class LongTable(Windowed):
     kind: Literal["table"] = setting("What the place is.")
     path: Text = setting("CSV or Parquet file.")
     student: str = setting("Column of students.", default="student")
-    time: str = setting("Column that orders a student's answers.", default="time")
+    time: str = setting(
+        "Column that orders a student's answers; `none`: the order of the rows does.",
+        default="time",
+    )
+    ties: Literal["refuse", "file_order"] = setting(
+        "Several answers of a student at one time: refused, or in the order of the rows.",
+        default="refuse",
+    )
     item: str = setting("Column of items.", default="item")
-    response: str = setting("Column of responses, integers from 0.", default="response")
+    response: str = setting("Column of responses, whole numbers.", default="response")
+    response_base: Base | None = setting(BASE, default=None)
+    missing: Literal["refuse", "text"] = setting(
+        "Names of students and items such as NA or nan: refused as missing, or names like others.",
+        default="refuse",
+    )
     categories: int | None = setting(
         "Response categories of all items; else each item has those seen.",
         default=None, ge=2, le=100,

@@ -1,8 +1,8 @@
 """What config/deep_gpcm.yaml may hold: keys with meaning and bounds, and what goes together."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from scripts.deep_gpcm.options import (
     KNOWING,
@@ -41,6 +41,9 @@ class Limits(Model):
     data: Annotated[Unique[str], Field(min_length=1)] | None = setting(
         "Only these data sets, where they are studied or compared on.", default=None
     )
+    compared: bool = setting(
+        "Without `data`: only the data sets that are compared on.", default=False
+    )
     folds: int | None = setting(
         "Only the first folds; 0 switches the arm off.", default=None, ge=0, le=500
     )
@@ -67,8 +70,10 @@ class GpcmArm(Arm):
 class GpcmWorkload(Workload):
     """What is timed, and on what."""
 
-    data: str = setting("Data set on which.")
-    where: str = setting("Data set whose agreement counts.")
+    data: str | None = setting("Data set on which; the first of `data`.", default=None)
+    where: str = setting(
+        "Data set whose agreement counts; that on which `data` is compared.", default=""
+    )
 
 
 class Steps(GpcmWorkload):
@@ -95,6 +100,9 @@ class Classical(GpcmWorkload):
     """Items of a classical model from the training and validation students of a fold."""
 
     work: Literal["classical"] = setting("What is timed.")
+    data: str | None = setting(
+        "Data set on which; that on which the first of `data` is compared.", default=None
+    )
 
 
 class GpcmMeasure(Measure):
@@ -106,21 +114,20 @@ class GpcmMeasure(Measure):
 
 
 def compared_first(section: dict[str, Any]) -> list[str]:
-    """Data sets that are studied or compared on, that of the comparison first."""
-    return list(dict.fromkeys([section["comparison"], *section["data"]]))
+    """Data sets that are studied or compared on, those of the comparison first."""
+    placed = [section["comparison"].get(name, name) for name in section["data"]]
+    return list(dict.fromkeys([*placed, *section["data"]]))
 
 
-def brought(section: dict[str, Any]) -> list[str] | None:
-    """Data sets to study, if all are from files of the user's."""
-    kinds = {section["sources"][name]["kind"] for name in section["data"]}
-    return section["data"] if kinds <= {"table", "three_lines"} else None
+def studied_first(section: dict[str, Any]) -> list[str]:
+    """The same, those that are studied first."""
+    return list(dict.fromkeys([*section["data"], *compared_first(section)]))
 
 
 LIMITS = (
-    Limit("comparison", brought),
     Limit("arms.*.run.data", compared_first),
     Limit("arms.*.run.folds", lambda s: s["folds"] or 1),
-    Limit("measure.workloads.*.data", lambda s: [*s["data"], s["comparison"]]),
+    Limit("measure.workloads.*.data", studied_first),
     Limit("measure.workloads.*.where", compared_first),
 )
 
@@ -131,7 +138,11 @@ class Section(StudySettings):
     limits: ClassVar = StudySettings.limits + LIMITS
 
     data: Annotated[Unique[str], Field(min_length=1)] = setting("Data sets to study, of `sources`.")
-    comparison: str = setting("Data set on which slow arms are compared with the reference.")
+    comparison: dict[DataName, str] = setting(
+        "Data sets in whose place slow arms are compared with the reference on another one; all "
+        "others are compared on themselves.",
+        default={},
+    )
     sources: dict[DataName, DataSource] = setting(
         "Places that answers can come from, by name.", min_length=1
     )
@@ -145,10 +156,33 @@ class Section(StudySettings):
     arms: dict[Name, GpcmArm] = setting("The network in many ways, and other models.", min_length=1)
     measure: GpcmMeasure = setting("What is timed.")
 
+    @model_validator(mode="after")
+    def _placed(self) -> Self:
+        """Workloads that name no data are about the user's: the first that is studied."""
+        loads = {name: self._with_data(load) for name, load in self.measure.workloads.items()}
+        return self.model_copy(
+            update={"measure": self.measure.model_copy(update={"workloads": loads})}
+        )
+
+    def _with_data(self, load: GpcmWorkload) -> GpcmWorkload:
+        first = self.data[0]
+        data = load.data or (self.compared_on(first) if isinstance(load, Classical) else first)
+        where = load.where or self.compared_on(data)
+        return load.model_copy(update={"data": data, "where": where})
+
+    def compared_on(self, name: str) -> str:
+        """The data set on which slow arms are compared in the place of this one; or it itself."""
+        return self.comparison.get(name, name)
+
+    @property
+    def compared(self) -> list[str]:
+        """Data sets on which slow arms are compared with the reference."""
+        return list(dict.fromkeys(map(self.compared_on, self.data)))
+
     @property
     def active(self) -> list[str]:
         """Data sets that are studied or compared on."""
-        return list(dict.fromkeys([*self.data, self.comparison]))
+        return list(dict.fromkeys([*self.data, *self.compared]))
 
     @property
     def own_data(self) -> list[str]:
@@ -168,7 +202,7 @@ class Section(StudySettings):
         """Data sets that an arm runs on, with the number of their first folds that it computes."""
         arm, most = self.arms[name], self.fold_count
         count = most if arm.run.folds is None else min(arm.run.folds, most)
-        names = arm.run.data or self.active
+        names = arm.run.data or (self.compared if arm.run.compared else self.active)
         if arm.baseline in KNOWING:
             names = [data for data in names if self.sources[data].has_truth]
         return {data: count for data in self.active if data in names and count}
@@ -180,7 +214,9 @@ def check(section: Section) -> None:
         raise ConfigError(f"Config: {STUDY}.folds is 1: nobody would train; use 0 or 2.")
     for name in section.data:
         check_member(name, section.sources, f"{STUDY}.data")
-    check_member(section.comparison, section.sources, f"{STUDY}.comparison")
+    for name, other in section.comparison.items():
+        check_member(name, section.sources, f"{STUDY}.comparison: data set")
+        check_member(other, section.sources, f"{STUDY}.comparison.{name}")
     for name, source in section.sources.items():
         if isinstance(source, Generated) and source.lengths[0] >= source.lengths[1]:
             raise ConfigError(

@@ -11,7 +11,9 @@ from scripts.deep_gpcm.outcome.rows import finished
 from scripts.deep_gpcm.outcome.scores import calibration, confusion, scored_answers, scores
 from scripts.deep_gpcm.specs import TablesJob
 from scripts.lib.stage import stage
-from scripts.lib.table_files import write_frame
+from scripts.lib.table_files import read_metadata, write_frame
+
+READING = ["data", "what", "how"]
 
 
 def read(paths: list[Path]) -> pd.DataFrame:
@@ -25,6 +27,19 @@ def truths(students: list[Path], items: list[Path]) -> dict[str, Parameters | No
     return {path.parent.name: read_truth(items[path.parent.name], path) for path in students}
 
 
+def reading(runs: pd.DataFrame, read: dict[str, dict[str, str]], data: list[str]) -> pd.DataFrame:
+    """How each data set was read, and with how many nodes classical models integrate abilities.
+
+    `read`: phrases by data set and what they are about. Columns data, what, how.
+    """
+    rows = [(name, what, how) for name in data for what, how in read.get(name, {}).items()]
+    known = runs.dropna(subset="nodes") if "nodes" in runs else runs.iloc[:0]
+    for (name, arm), part in known.groupby(["data", "arm"], sort=False):
+        nodes = ", ".join(str(int(count)) for count in sorted(part["nodes"].unique()))
+        rows.append((name, f"quadrature nodes of {arm}", nodes))
+    return pd.DataFrame(rows, columns=READING)
+
+
 def tables(
     spec: TablesJob,
     runs: pd.DataFrame,
@@ -32,8 +47,10 @@ def tables(
     estimates: pd.DataFrame,
     histories: pd.DataFrame,
     truth: dict[str, Parameters | None],
+    read: dict[str, dict[str, str]],
 ) -> dict[str, pd.DataFrame]:
-    """All tables by name."""
+    """All tables by name; `read`: how each data set was read."""
+    told = reading(runs, read, spec.data)
     rows, predictions, estimates, histories = (
         finished(table, runs, spec.data) for table in (runs, predictions, estimates, histories)
     )
@@ -51,6 +68,7 @@ def tables(
         "convergence": convergence(predictions, truth, list(roles.values())),
         "categories": categories(shown),
         "learning": learning(histories, spec.reference),
+        "reading": told,
     }
 
 
@@ -59,7 +77,8 @@ def main(
     histories: list[Path], students: list[Path], item_tables: list[Path], written: list[Path],
 ) -> None:  # fmt: skip
     rows = [read(paths) for paths in (predictions, estimates, histories)]
-    found = tables(spec, pd.read_parquet(runs), *rows, truths(students, item_tables))
+    told = {path.parent.name: read_metadata(path).get("reading", {}) for path in item_tables}
+    found = tables(spec, pd.read_parquet(runs), *rows, truths(students, item_tables), told)
     for path in written:
         write_frame(path, found[path.stem])
 

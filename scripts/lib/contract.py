@@ -11,8 +11,10 @@ from scripts.lib.plan import PlannedWorkload
 from scripts.lib.sections import TESTS, Arm, Claim, Report, StudySettings, Workload, twin
 from scripts.lib.spec import canonical
 
-# Kinds of metrics (number, flag, list, label) that a test or a table can be about.
-ANY, NUMBERS, FLAGS = ("number", "flag", "list"), ("number", "flag"), ("flag",)
+# Kinds of metrics (number, share, flag, list, label) that a test or table can be about. Shares lie
+# within 0 and 1, and so does the interval of their mean.
+NUMBERS, FLAGS = ("number", "share", "flag"), ("flag",)
+ANY = (*NUMBERS, "list")
 KINDS = dict.fromkeys(TESTS, ANY) | dict.fromkeys(("at_most", "equivalent", "not_worse"), NUMBERS)
 COSTS = ("fit_s", "cpu_s")  # columns of all rows
 SCIENCE = "snakemake --cores all science"
@@ -46,6 +48,12 @@ class Study:
     drawn: dict[str, list[str]] = field(default_factory=dict)
     chapter: list[str] = field(default_factory=list)
     left_out: str = ""
+
+    def aggregation(self) -> dict[str, Any]:
+        """What `aggregate` is told."""
+        summary, kinds = self.settings.summary, self.metrics
+        shares = [name for name in summary.means if kinds.get(name) in ("share", "flag")]
+        return {"axes": self.axes, "summary": summary, "shares": shares}
 
     def agreement(self) -> dict[str, Any]:
         """What `agree` is told."""

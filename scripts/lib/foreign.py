@@ -5,8 +5,10 @@ before it makes room for it. So whatever is raised becomes a LoadError, and clai
 the file, or against MOST, first. Nothing is ever unpickled.
 """
 
+import codecs
 import csv
 import gzip
+import io
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from scripts.lib.seals import checksum
 
 MOST = 4 * 2**30  # bytes that a file, or what unfolds from a packed one, may take in memory
 SMALL = 64 * 2**20  # bytes of files that are looked through at each start of Snakemake
+CHUNK = 2**24  # bytes of text that are looked at at a time
 GZIP = b"\x1f\x8b"
 
 
@@ -63,8 +66,35 @@ def content(path: str | Path, expected: str = "a file", fault: str = "cannot be 
 def text(path: str | Path, fault: str = "cannot be read", expected: str = "text in UTF-8") -> str:
     """A text file in UTF-8, with or without a byte order mark; line ends as they are."""
     found = content(path, expected, fault)
-    with foreign(path, fault, expected):
-        return found.decode("utf-8-sig")
+    with io.BytesIO(found) as stream:
+        _check_utf8(stream, path, fault)
+    return found.decode("utf-8-sig")
+
+
+def check_utf8(path: str | Path, fault: str = "cannot be read") -> None:
+    """LoadError that names the line unless all bytes of a file are UTF-8, wherever they stand."""
+    check_file(path)
+    with foreign(path, fault), Path(path).open("rb") as stream:
+        _check_utf8(stream, path, fault)
+
+
+def _check_utf8(stream: IO[bytes], path: str | Path, fault: str) -> None:
+    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+    while True:
+        block = stream.read(CHUNK)
+        try:
+            decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            # Bytes that the decoder kept of the block before hold no line end.
+            line += error.object[: error.start].count(b"\n")
+            byte = error.object[error.start]
+            raise LoadError(
+                f"{path}: {fault} (line {line} has the byte 0x{byte:02x}, which is no UTF-8); "
+                "save it as UTF-8."
+            ) from None
+        if not block:
+            return
+        line += block.count(b"\n")
 
 
 def parsed_json(words: str, where: str | Path, fault: str, expected: str) -> Any:

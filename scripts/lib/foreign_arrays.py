@@ -71,7 +71,8 @@ def _check_claim(file: IO[bytes], size: int, where: str, whole: bool = False) ->
     shape, _, dtype = HEADERS[version](file)
     if dtype.hasobject:
         raise LoadError(
-            f"{where}: cannot be read (Object arrays cannot be loaded); expected numbers."
+            f"{where}: cannot be read (Object arrays cannot be loaded); expected numbers, or text "
+            "saved with astype(str)."
         )
     claimed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
     if min(shape, default=0) < 0 or claimed > there or (whole and claimed != there):

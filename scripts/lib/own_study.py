@@ -5,7 +5,7 @@ Such a study is one module and one YAML file. The module has
     Axes(Model)      what a unit is: a list of values by axis; replications come by themselves
     Settings(Model)  everything else that changes a number (may be left out)
     Options(Model)   what one arm may choose otherwise than another (may be left out)
-    METRICS          kind of each metric: number, flag (0 or 1), list or label
+    METRICS          kind of each metric: number, share (0 to 1), flag (0 or 1), list or label
     PHASES           names under which its arms book time, `unit.phases.lap(name)` (may be left out)
     TABLES           columns of further tables by name, beside the unit's axes (may be left out)
     DATA             keys of Settings that `data` reads (all, if left out): others reload nothing

@@ -39,6 +39,36 @@ def proportion(successes: int, n: int, confidence: float = 0.95) -> Estimate:
     return Estimate(p, math.sqrt(p * (1 - p) / n), interval.low, interval.high, n)
 
 
+def mean_share(values: np.ndarray, confidence: float = 0.95, student: bool = False) -> Estimate:
+    """Mean of shares, as `mean`, with an interval that stays within 0 and 1.
+
+    Wilson's, with the number of trials that has the standard error of the mean, p (1 - p) / MCSE^2
+    (the effective sample size; Franco et al. 2019, doi:10.1093/jssam/smy019), and the normal
+    quantile, or Student's of n - 1. Shares that are all alike have an interval of no width, and a
+    single one has none (NaN), as elsewhere.
+    """
+    found = mean(values)
+    quantile = 0.5 + confidence / 2
+    z = special.stdtrit(found.n - 1, quantile) if student else special.ndtri(quantile)
+    p, spread = found.value, float(z) * found.mcse
+    variance = p * (1 - p)
+    # The square of the quantile over the effective number; 0 where all values are 0, or 1.
+    low, high = _wilson(p, spread**2 / variance if variance > 0 else found.mcse)
+    return found._replace(low=low, high=high)
+
+
+def wilson(p: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share p of n trials, as `proportion`; p n need not be whole."""
+    return _wilson(p, float(special.ndtri(0.5 + confidence / 2)) ** 2 / n)
+
+
+def _wilson(p: float, ratio: float) -> tuple[float, float]:
+    """The interval where the quantile squared over the number of trials is `ratio`."""
+    centre = (p + ratio / 2) / (1 + ratio)
+    reach = math.sqrt(ratio * p * (1 - p) + ratio**2 / 4) / (1 + ratio)
+    return float(np.clip(centre - reach, 0, 1)), float(np.clip(centre + reach, 0, 1))
+
+
 def paired_interval(differences: np.ndarray, confidence: float = 0.90) -> Estimate:
     """Mean paired difference with Student's interval.
 

@@ -42,11 +42,12 @@ METRICS = dict.fromkeys(
     [
         *("n_epochs", "n_steps", "best_epoch", "n_features", "n_kept", "n_parameters"),
         *(f"n_{part}" for part in PARTS),
-        *(f"{part}_{name}" for part in PARTS for name in ("accuracy", "f1", "precision", "recall")),
-        *("test_error", "checksum", "deviation", "sigma_error"),
+        *("checksum", "deviation", "sigma_error"),
     ],
     "number",
-) | {"hit_cap": "flag", "early_losses": "list"}
+) | {"hit_cap": "flag", "early_losses": "list", "test_error": "share"}
+SCORES = ("accuracy", "f1", "precision", "recall")
+METRICS |= {f"{part}_{name}": "share" for part in PARTS for name in SCORES}
 FOLDER = f"<results>/{STUDY}"
 OUTCOME = ("grid", "drops", "classes", "curve")  # tables that are drawn
 TABLES = (*OUTCOME, "complete", "repairs", "stages", "svd")

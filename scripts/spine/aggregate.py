@@ -13,6 +13,7 @@ all `processors`.
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from scripts.lib.provenance import today
 from scripts.lib.run_rows import read_runs
 from scripts.lib.sections import Summary
 from scripts.lib.stage import stage
-from scripts.lib.stats import Estimate, mean, proportion
+from scripts.lib.stats import Estimate, mean, mean_share, proportion
 from scripts.lib.table_files import read_metadata, write_csv, write_table
 from scripts.lib.typed import Model
 
@@ -67,8 +68,13 @@ def columns(estimate: Estimate) -> dict[str, float]:
     return {name: value for name, value in estimate._asdict().items() if name != "n"}
 
 
-def summarise(runs: pd.DataFrame, cell: list[str], summary: Summary) -> list[dict[str, Any]]:
-    """Estimates with errors per arm and cell, over units with status ok that have the metric."""
+def summarise(
+    runs: pd.DataFrame, cell: list[str], summary: Summary, shares: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Estimates with errors per arm and cell, over units with status ok that have the metric.
+
+    Intervals of means of `shares` stay within 0 and 1.
+    """
     rows = []
     for key, group in runs.groupby(["arm", *cell], sort=False):
         ok = group[group["status"] == "ok"]
@@ -76,7 +82,8 @@ def summarise(runs: pd.DataFrame, cell: list[str], summary: Summary) -> list[dic
         for metric in [name for name in summary.means if name in ok and ok[name].notna().any()]:
             values = ok[metric].dropna()
             row = {"units": len(values), "metric": metric, "kind": "mean", "sd": values.std(ddof=1)}
-            rows.append(labels | row | columns(mean(values.to_numpy())))
+            estimate = mean_share if metric in shares else mean
+            rows.append(labels | row | columns(estimate(values.to_numpy())))
         for metric in [
             name for name in summary.proportions if name in ok and ok[name].notna().any()
         ]:
@@ -87,10 +94,11 @@ def summarise(runs: pd.DataFrame, cell: list[str], summary: Summary) -> list[dic
 
 
 class AggregateJob(Model):
-    """Axes of the study and the metrics of its summary."""
+    """Axes of the study, the metrics of its summary, and those that are shares."""
 
     axes: list[str]
     summary: Summary
+    shares: list[str]
 
 
 def main(spec: AggregateJob, files: list[Path], runs: Path, summary: Path, jobs: Path) -> None:
@@ -99,7 +107,7 @@ def main(spec: AggregateJob, files: list[Path], runs: Path, summary: Path, jobs:
     stacked = [with_instructions(*of_file) for of_file in zip(notes, tables, strict=True)]
     table = pa.concat_tables(stacked, promote_options="permissive")
     write_table(runs, table, date=today(), processors=processors(notes))
-    write_csv(summary, summarise(table.to_pandas(), spec.axes[:-1], spec.summary))
+    write_csv(summary, summarise(table.to_pandas(), spec.axes[:-1], spec.summary, spec.shares))
     write_csv(jobs, job_costs(notes, tables))
     kinds = {note["instruction_set"] for note in notes}
     if len(kinds) > 1:

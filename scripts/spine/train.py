@@ -28,7 +28,7 @@ from scripts.spine.load import read_data
 from scripts.spine.two_stage import TrainJob, TwoStage, two_stage, unit_of
 
 Arrays = dict[str, np.ndarray]
-NUMBERS = ("number", "flag")
+NUMBERS = ("number", "share", "flag")
 
 
 def train_unit(study: TwoStage, job: TrainJob, labels: list, data: Arrays) -> dict[str, Any]:

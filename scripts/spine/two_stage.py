@@ -14,7 +14,7 @@ from scripts.lib.training_job import TrainingJob
 from scripts.lib.typed import Model
 
 REPLICATE = "rep"
-KINDS = ("number", "flag", "list", "label")
+KINDS = ("number", "share", "flag", "list", "label")
 
 
 class NoSettings(Model):

@@ -14,6 +14,7 @@ LOADER = ("workers", "persistent")  # options of a DataLoader, which the referen
 def check_section(section: Section) -> None:
     """Raise ConfigError with one sentence for the first fault of the section."""
     check_member(section.task, section.tasks, f"{STUDY}.task")
+    check_member(section.band.task, section.tasks, f"{STUDY}.band.task")
     check_order(section.search.halving.epochs, f"{STUDY}.search.halving.epochs", strictly=True)
     _check_search(section)
     for name, solver in section.solvers:

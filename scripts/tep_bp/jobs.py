@@ -26,6 +26,7 @@ from scripts.tep_bp.specs import (
     NO_SOLVER,
     PHASES,
     STUDY,
+    ClassifiersJob,
     Compared,
     ExportJob,
     GateJob,
@@ -42,6 +43,7 @@ TABLES = (
     *("anytime", "budgets", "robustness", "distribution", "importances", "heat", "repeats"),
     *("pairs", "choice", "legacy", "by_batch", "residuals", "widths", "bias", "economy", "sanity"),
 )
+BESIDE = ("reading", "classifiers")  # of the task alone
 DRAWN = ("anytime", "distribution", "heat", "repeats", "legacy", "residuals", "widths", "bias")
 
 
@@ -182,7 +184,7 @@ def tables_job(section: Section, seed: int) -> TablesJob:
         top=section.repeats.top,
         space=section.space,
         seed=seed,
-        band=section.band,
+        band=section.expected,
     )
 
 
@@ -190,6 +192,11 @@ def _of_the_block(section: Section) -> list[str]:
     """Arms that train the original's block and rule; what it proposes for ours is none of them."""
     arms = section.arms.items()
     return [n for n, a in arms if a.implementation == "legacy" and section.rules_of(n)]
+
+
+def classifiers_job(section: Section, seed: int) -> ClassifiersJob:
+    """The classifiers that stand beside the rules."""
+    return ClassifiersJob(classifiers=section.classifiers, seed=seed)
 
 
 def export_job(section: Section) -> ExportJob:
@@ -275,6 +282,6 @@ def study(section: Section, seed: int, active: bool) -> Study:
             ),
             "kernel": f"{FOLDER}/numba",
             "drawn": {"tables": tables(DRAWN)},
-            "chapter": [*tables(TABLES), f"{FOLDER}/tables/figures.json"],
+            "chapter": [*tables((*TABLES, *BESIDE)), f"{FOLDER}/tables/figures.json"],
         }
     )

@@ -1,5 +1,9 @@
-"""Read a task: one .npz with name, x, y and the row numbers of train, val and test."""
+"""Read a task: one .npz with name, x, y, the row numbers of train, val and test, and the reading.
 
+How its numbers were scaled, and its classes read, stands in the log too.
+"""
+
+import logging
 from pathlib import Path
 
 from scripts.lib.stage import stage
@@ -9,7 +13,10 @@ from scripts.tep_bp.specs import LoadJob
 
 
 def main(spec: LoadJob, fetched: list[Path], task: Path) -> None:
-    write_task(task, read(spec.task, spec.split_seed, *fetched))
+    found = read(spec.task, spec.split_seed, *fetched)
+    for what, how in found.reading.items():
+        logging.info("%s: %s", what, how)
+    write_task(task, found)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,15 @@ class Gradient(Model):
     betas: Annotated[Unique[Positive], Field(min_length=1)] = setting("Strengths of the nudge.")
 
 
+class Classifiers(Model):
+    """scikit-learn's classifiers, beside which a reader sees what an accuracy is worth."""
+
+    seeds: int = setting("Trainings of the perceptron.", ge=1, le=1_000)
+    hidden: int = setting("Its hidden units.", ge=1, le=100_000)
+    epochs: Epochs = setting("Its most epochs.")
+    iterations: Iterations = setting("Most iterations of the logistic regression.")
+
+
 class Band(Model):
     """Expected results, lowest and highest; null where nothing is known."""
 

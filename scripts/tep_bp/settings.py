@@ -13,6 +13,7 @@ from scripts.lib.typed import DataName, Model, Name, Text, Unique, setting
 from scripts.tep_bp.data.store import TaskSettings
 from scripts.tep_bp.options import (
     Band,
+    Classifiers,
     Difference,
     Epochs,
     Faults,
@@ -159,11 +160,6 @@ def ranked(section: dict[str, Any]) -> int:
     return trials
 
 
-def expected(section: dict[str, Any]) -> list | None:
-    """The band is about the task digits: nothing is expected on others."""
-    return None if section["tasks"][section["task"]]["kind"] == "digits" else []
-
-
 def measured(section: dict[str, Any]) -> list[str] | None:
     """Rules that are searched, if a workload is about one of them."""
     rules, workloads = section["search"]["rules"], section["measure"]["workloads"].values()
@@ -179,8 +175,13 @@ LIMITS = (
     Limit("measure.workloads.*.rule", measured, {"rounds": 0}),
     Limit("measure.workloads.*.rule", RULES),
     Limit("measure.workloads.*.where", RULES),
-    *(Limit(f"band.{name}", expected, {name: None}) for name in Band.model_fields),
 )
+
+
+class TaskBand(Band):
+    """Expected results of one task: of others nothing is known."""
+
+    task: str = setting("Name of that task.", default="digits")
 
 
 class Section(StudySettings):
@@ -202,7 +203,8 @@ class Section(StudySettings):
     gate: Gate = setting("When the economy solver stands in for the plain one.")
     arms: dict[Name, TepArm] = setting("Implementations of the learning rules.", min_length=1)
     gradient: Gradient = setting("The network on which the error of the rule is shown.")
-    band: Band = setting("Expected results.", default=Band())
+    band: TaskBand = setting("Expected results of one task.", default=TaskBand())
+    classifiers: Classifiers = setting("scikit-learn's classifiers on the task.")
     measure: TepMeasure = setting("What is timed.")
     renamed: ClassVar[dict[str, Any]] = StudySettings.renamed | {"elements": "max_stack_elements"}
 
@@ -225,6 +227,12 @@ class Section(StudySettings):
     def waited_for(self) -> list[str]:
         """The arms that the gate compares."""
         return [arm for pair in self.compared for arm in pair] if self.gated else []
+
+    @property
+    def expected(self) -> Band:
+        """Where results on the task are expected; nowhere, on one of which nothing is known."""
+        known = self.band.model_dump(exclude={"task"}) if self.band.task == self.task else {}
+        return Band.model_validate(known)
 
     def training(self, arm: TepArm) -> Training:
         """Options of an arm's trainings."""

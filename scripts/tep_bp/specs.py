@@ -11,24 +11,34 @@ from pydantic import Field
 from scripts.lib.training_job import TrainingJob
 from scripts.lib.typed import Model
 from scripts.tep_bp.data.store import TaskSettings
-from scripts.tep_bp.options import Band, Faults, Gate, Gradient, Mistake, Solver, Training
+from scripts.tep_bp.options import (
+    Band,
+    Classifiers,
+    Faults,
+    Gate,
+    Gradient,
+    Mistake,
+    Solver,
+    Training,
+)
 from scripts.tep_bp.plans.space import Space
 
 STUDY = "tep_bp"
 AXES = ["stage", "rule", "trial"]  # name a unit, a trial
 PHASES = ["data", "free", "nudged", "update", "evaluate", "compile"]
-# number: may be averaged; list: compared entry by entry; label: what the unit is, no result of it.
+# number, share (within 0 and 1): may be averaged; list: compared entry by entry; label: what the
+# unit is, no result of it.
 METRICS = (
     dict.fromkeys(
         [
-            *("val_accuracy", "peak_accuracy", "late_accuracy", "val_loss"),
-            *("test_accuracy", "diverged_epoch"),
+            *("val_loss", "diverged_epoch"),
             *("residual_free", "residual_free_max", "residual_nudged", "nudged_bound"),
             *("spectral_norm", "gradient_cosine", "n_parameters", "n_steps", "flops"),
             *("n_iterations", "free_iterations", "nudged_iterations"),
         ],
         "number",
     )
+    | dict.fromkeys(["val_accuracy", "peak_accuracy", "late_accuracy", "test_accuracy"], "share")
     | dict.fromkeys(["curve", "early_losses", "late_hits", "hits"], "list")
     | dict.fromkeys(
         [
@@ -177,6 +187,13 @@ class GradientJob(Model):
     gradient: Gradient
     train: Training
     solver: Solver
+    seed: int
+
+
+class ClassifiersJob(Model):
+    """Classifiers to score on a task."""
+
+    classifiers: Classifiers
     seed: int
 
 

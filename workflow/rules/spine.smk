@@ -32,9 +32,7 @@ rule aggregate:
         summary="<results>/{study}/summary.csv",
         jobs="<results>/{study}/jobs.csv",
     params:
-        spec=lambda w: canonical(
-            {"axes": STUDY[w.study].axes, "summary": STUDY[w.study].settings.summary}
-        ),
+        spec=lambda w: canonical(STUDY[w.study].aggregation()),
     shell:
         call("spine.aggregate")
 

@@ -127,6 +127,22 @@ rule tep_bp_gradient:
         call("tep_bp.gradient")
 
 
+rule tep_bp_classifiers:
+    """How the task was read, and what scikit-learn's classifiers reach on it."""
+    input:
+        task=TEP_TASK,
+    output:
+        reading="<results>/tep_bp/tables/reading.csv",
+        classifiers="<results>/tep_bp/tables/classifiers.csv",
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        spec=canonical(tep_jobs.classifiers_job(TEP, ROOT.seed)),
+    shell:
+        call("tep_bp.classifiers")
+
+
 rule tep_bp_tables:
     """Anytime curves, re-evaluation, pairs, the original's faults, fixed points, gate."""
     input:

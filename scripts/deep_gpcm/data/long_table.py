@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
+from scripts.deep_gpcm.data.coding import graded, levels_read
 from scripts.deep_gpcm.data.responses import (
-    MOST_CATEGORIES,
     CastError,
     Responses,
     assemble,
@@ -21,9 +21,13 @@ from scripts.deep_gpcm.data.responses import (
 )
 from scripts.deep_gpcm.options import LongTable
 from scripts.lib.faults import LoadError
-from scripts.lib.foreign import check_file, foreign
+from scripts.lib.foreign import check_file, check_utf8, foreign
 from scripts.lib.foreign_tables import check_plain, footer, validated
 
+UNTIMED = "none"
+OTHER_MARKS = ";\t|"
+# What programs write for a missing value, in any case of letters.
+MISSING = ("nan", "na", "n/a", "<na>", "nat", "null", "none", "#n/a")
 ROLES = ("student", "time", "item", "response")
 # How a column of times may be read, and what says where a row stands in its file.
 MOMENTS = (pa.int64(), pa.float64(), pa.timestamp("ns"), pa.timestamp("ns", "UTC"))
@@ -34,12 +38,16 @@ def read(source: LongTable) -> Responses:
     """Answers of the columns `student`, `time`, `item` and `response` of the file `path`.
 
     Students and items are numbered in the order of their names, of their numbers if all names are
-    numbers; a student's answers are sorted by time (numbers or ISO dates; any row order). An item
-    has `categories` categories if they are given, else its largest response + 1, at least 2.
-    Raises LoadError with the line of a CSV file, or the row, from 1, of a Parquet file.
+    numbers; a student's answers are sorted by time (numbers or ISO dates; any row order), or
+    stand in the order of the rows (`time: none`, and equal times with `ties: file_order`). An item
+    has `categories` categories if they are given, else those up to its highest, at least 2. Files
+    are in UTF-8. Raises LoadError with the line of a CSV file, or the row, from 1, of a Parquet
+    file.
     """
     path = source.path
     wanted = {role: getattr(source, role) for role in ROLES}
+    if source.time == UNTIMED:
+        del wanted["time"]
     table, first = _table(path, wanted)
     columns = {role: _column(table, name) for role, name in wanted.items()}
 
@@ -47,14 +55,20 @@ def read(source: LongTable) -> Responses:
         return f"{path}: {'line' if first else 'row'} {row + first + 1}"
 
     _check_present(columns, wanted, path, where)
-    response = _responses(columns["response"], source.categories, where)
-    time = _times(columns["time"], where)
+    if source.missing == "refuse":
+        _check_names(columns, wanted, where)
+    response, coded = graded(columns["response"], source, where)
     student, students = _numbered(columns["student"])
     item, items = _numbered(columns["item"])
+    # Stable: equal times stay in the order of the rows.
+    time = _times(columns["time"], where) if "time" in columns else np.zeros(len(student))
     order = np.lexsort((time, student))
-    _check_distinct(student[order], time[order], order, columns, where)
+    tied = _ties(student[order], time[order])
+    if len(tied) and "time" in columns and source.ties == "refuse":
+        _refuse_tie(int(order[1:][tied].min()), columns, where)
     levels = np.full(len(items), source.categories or 2)
     np.maximum.at(levels, item, response + 1)
+    stated = f"{source.categories} an item (categories)"
     return assemble(
         student=student[order],
         question=item[order] + 1,
@@ -62,7 +76,20 @@ def read(source: LongTable) -> Responses:
         students=student_table(students),
         items=item_table(items, levels),
         window=source.window,
+        reading={
+            "responses": coded,
+            "categories": stated if source.categories else levels_read(item, response, levels),
+            "order": _order_read(source, len(tied)),
+        },
     )
+
+
+def _order_read(source: LongTable, tied: int) -> str:
+    if source.time == UNTIMED:
+        return "the rows' (time: none)"
+    if not tied:
+        return f"by {source.time}, in which no student has two answers at one time"
+    return f"by {source.time}; {tied} answers at the time of another are in the rows' order (ties)"
 
 
 def _table(path: str, wanted: dict[str, str]) -> tuple[pa.Table, int]:
@@ -79,6 +106,7 @@ def _table(path: str, wanted: dict[str, str]) -> tuple[pa.Table, int]:
 
 def _read_csv(path: str, wanted: dict[str, str]) -> pa.Table:
     """All as text: numbers would be guessed from text, and 007 and 7 become one name."""
+    check_utf8(path)
     with Path(path).open(encoding="utf-8-sig", newline="") as file:
         header = next(csv.reader(file), [])
     _check_columns(header, wanted, path)
@@ -105,9 +133,11 @@ def _read_parquet(path: str, wanted: dict[str, str]) -> pa.Table:
 def _check_columns(found: list[str], wanted: dict[str, str], path: str) -> None:
     for role, name in wanted.items():
         if name not in found:
+            other = [mark for mark in OTHER_MARKS if len(found) == 1 and mark in found[0]]
+            remedy = f" (separate them by commas, not by {other[0]!r})" if other else ""
             raise LoadError(
                 f"{path}: has no column {name!r} for the {role}; its columns are: "
-                f"{', '.join(found) or 'none'}."
+                f"{', '.join(found) or 'none'}{remedy}."
             )
         if found.count(name) > 1:
             raise LoadError(
@@ -135,23 +165,22 @@ def _check_present(
         raise LoadError(f"{where(rows[role])} has no {role} (column {wanted[role]!r}).")
 
 
-def _responses(values: pa.Array, categories: int | None, where: Where) -> np.ndarray:
-    most = MOST_CATEGORIES if categories is None else categories
-    expected = f"expected a whole number from 0 to {most - 1}"
-    try:
-        found = cast(values, pa.float64()).to_numpy()
-    except CastError as error:
-        row = error.row
-        raise LoadError(
-            f"{where(row)} has response {values[row].as_py()!r}; {expected}."
-        ) from error
-    row = _first(~((found == np.floor(found)) & (found >= 0) & (found < most)))
-    if row is not None:
-        raise LoadError(f"{where(row)} has response {values[row].as_py()}; {expected}.")
-    return found.astype(np.int64)
+def _check_names(columns: dict[str, pa.Array], wanted: dict[str, str], where: Where) -> None:
+    """LoadError for a student or an item whose name is what a missing value is written as."""
+    for role in ("student", "item"):
+        names = pc.utf8_lower(pc.utf8_trim_whitespace(columns[role].cast(pa.string())))
+        row = _first(pc.is_in(names, pa.array([*MISSING, ""])))
+        if row is not None:
+            raise LoadError(
+                f"{where(row)} has the {role} {columns[role][row].as_py()!r} (column "
+                f"{wanted[role]!r}), as missing values are written; take such rows out, or state "
+                "missing: text if it is a name."
+            )
 
 
 def _times(values: pa.Array, where: Where) -> np.ndarray:
+    if pa.types.is_string(values.type):
+        values = pc.replace_substring_regex(values, r" UTC$", "Z")
     try:
         found = cast(values, *MOMENTS)
     except CastError as error:
@@ -177,18 +206,18 @@ def _numbered(values: pa.Array) -> tuple[np.ndarray, list[str]]:
     return pc.index_in(names, ordered).to_numpy().astype(np.int64), ordered.to_pylist()
 
 
-def _check_distinct(
-    student: np.ndarray, time: np.ndarray, order: np.ndarray, columns, where: Where
-):
-    """LoadError if a student has two answers at one time: their order would be a guess."""
-    again = (student[1:] == student[:-1]) & (time[1:] == time[:-1])
-    if again.any():
-        row = int(order[1:][again].min())
-        who, when = (columns[role][row].as_py() for role in ("student", "time"))
-        raise LoadError(
-            f"{where(row)} has a second answer of student {who} at time {when}; "
-            "expected one answer at a time."
-        )
+def _ties(student: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Places of sorted answers, but for the first one, that share student and time with the one
+    before."""
+    return np.flatnonzero((student[1:] == student[:-1]) & (time[1:] == time[:-1]))
+
+
+def _refuse_tie(row: int, columns: dict[str, pa.Array], where: Where) -> None:
+    who, when = (columns[role][row].as_py() for role in ("student", "time"))
+    raise LoadError(
+        f"{where(row)} has a second answer of student {who} at time {when}; expected one answer at "
+        "a time, or ties: file_order, which keeps the order of the rows."
+    )
 
 
 def _first(flags: np.ndarray | pa.Array) -> int | None:

@@ -36,6 +36,7 @@ def read(source: Irtorch, fetched: Path) -> Responses:
         students=student_table(range(1, persons + 1)),
         items=item_table(range(1, items + 1), levels.max(axis=0) + 1),
         window=source.window,
+        reading={"categories": "up to the highest credit of an item", "order": "of the test"},
     )
 
 

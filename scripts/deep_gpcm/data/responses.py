@@ -1,7 +1,7 @@
 """Answers of students to questions in the order of time: what every data source is read into."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,7 @@ class Responses:
     `student` int32 code from 0; `t` int16 place in the sequence, from 0; `question` int32 from 1;
     `response` int8 from 0. `students` has the columns student_id, name, theta; `items` question_id,
     name, categories, alpha, beta_1 ... of the largest number of categories; NaN is unknown.
+    `reading` says how what can be read in two ways was read: a phrase by what it is about.
     """
 
     student: np.ndarray
@@ -33,6 +34,7 @@ class Responses:
     response: np.ndarray
     students: "pd.DataFrame"
     items: "pd.DataFrame"
+    reading: dict[str, str] = field(default_factory=dict)
 
 
 def student_table(names: Sequence, theta: np.ndarray | None = None) -> "pd.DataFrame":
@@ -74,6 +76,7 @@ def assemble(
     students: "pd.DataFrame",
     items: "pd.DataFrame",
     window: int | None = None,
+    reading: dict[str, str] | None = None,
 ) -> Responses:
     """Responses of integer columns (n,) that are sorted by student and time; checked.
 
@@ -98,7 +101,10 @@ def assemble(
     # Checked before they are narrowed, so that nothing wraps round.
     check(Responses(**columns, students=students, items=items))
     narrow = {name: columns[name].astype(dtype) for name, dtype in DTYPES.items()}
-    return Responses(**narrow, students=students, items=items)
+    read = dict(reading or {})
+    if window is not None:
+        read["windows"] = f"logs are cut after every {window} answers, each part traced anew"
+    return Responses(**narrow, students=students, items=items, reading=read)
 
 
 def check(found: Responses) -> None:

@@ -24,12 +24,16 @@ ITEMS = {"question_id": pa.int32(), "name": pa.string(), "categories": pa.int8()
 
 
 def write_responses(found: Responses, interactions: Path, students: Path, items: Path) -> None:
-    """Write the three files; columns of items that are not in ITEMS are float64, NaN is kept."""
+    """Write the three files, whose metadata say how the answers were read (`reading`).
+
+    Columns of items that are not in ITEMS are float64, NaN is kept.
+    """
     answers = {name: getattr(found, field) for name, (field, _) in INTERACTIONS.items()}
     kinds = {name: kind for name, (_, kind) in INTERACTIONS.items()}
-    write_table(interactions, _typed(answers, kinds))
-    write_table(students, _typed(found.students, STUDENTS))
-    write_table(items, _typed(found.items, dict.fromkeys(found.items, pa.float64()) | ITEMS))
+    of_items = dict.fromkeys(found.items, pa.float64()) | ITEMS
+    write_table(interactions, _typed(answers, kinds), reading=found.reading)
+    write_table(students, _typed(found.students, STUDENTS), reading=found.reading)
+    write_table(items, _typed(found.items, of_items), reading=found.reading)
 
 
 def _typed(columns: Mapping, kinds: dict[str, pa.DataType]) -> dict[str, pa.Array]:

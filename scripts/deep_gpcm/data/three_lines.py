@@ -1,11 +1,13 @@
 """The 3-line text format of DKVMN and Deep-IRT: length, questions, responses of each student."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
+from scripts.deep_gpcm.data.coding import categories_of, lowest
 from scripts.deep_gpcm.data.responses import (
     CastError,
     Responses,
@@ -18,6 +20,7 @@ from scripts.deep_gpcm.options import ThreeLines
 from scripts.lib.faults import LoadError
 from scripts.lib.foreign import foreign, parsed_json, text
 
+SPACES = re.compile(r"^\s+|\s+$|(?<=,)\s+|\s+(?=,)")
 LINES = ("length", "questions", "responses")
 DECIMALS = 1e-3  # partial credits are printed with three decimals
 
@@ -48,14 +51,14 @@ def read(source: ThreeLines) -> Responses:
     """
     questions, categories, base = source.questions, source.categories, source.id_base
     files = [_parse(path) for path in source.files]
-    decode = {"OC": _ordered, "PC": _partial}[source.format]
+    response, coded = {"OC": _ordered, "PC": _partial}[source.format](files, source)
     lengths = np.concatenate([file.lengths for file in files])
     students = len(lengths)
     truth = _truth(source, students)
     return assemble(
         student=np.repeat(np.arange(students), lengths),
         question=np.concatenate([_shifted(file, questions, base) for file in files]),
-        response=np.concatenate([decode(file, categories) for file in files]),
+        response=response,
         students=student_table(range(students), truth.get("theta")),
         items=item_table(
             range(base, base + questions),
@@ -64,19 +67,28 @@ def read(source: ThreeLines) -> Responses:
             beta=truth.get("beta"),
         ),
         window=source.window,
+        reading={
+            "responses": coded,
+            "categories": f"{categories} an item (categories)",
+            "order": "as the lines have it",
+        },
     )
 
 
 def _parse(path: str) -> _File:
     lines = text(path).splitlines()
-    while len(lines) % 3 and not lines[-1].strip():
-        lines.pop()
+    filled = len(lines)
+    while filled and not lines[filled - 1].strip():
+        filled -= 1
+    # Empty lines at the end are none, but for those of a student who has begun.
+    lines = lines[: -(-filled // 3) * 3]
     if not lines:
         raise LoadError(f"{path}: is empty; expected three lines per student.")
     if len(lines) % 3:
         raise LoadError(f"{path}: has {len(lines)} lines, which is not a multiple of three.")
-    # The ancestors of the format end lines with a comma, and skip it when they read.
-    lines = [line.strip().removesuffix(",") for line in lines]
+    # The ancestors of the format end lines with a comma, and skip it when they read; like the
+    # original's loader they read "1, 2" as "1,2".
+    lines = [SPACES.sub("", line).removesuffix(",") for line in lines]
     lengths = _integers(pa.array(lines[::3]), lambda row: _where(path, row, "length"))
     for student, length in enumerate(lengths.tolist()):
         if length < 1:
@@ -99,11 +111,17 @@ def _where(path: str, student: int, kind: str) -> str:
 
 
 def _integers(printed: pa.Array, where: Callable[[int], str]) -> np.ndarray:
+    """Whole numbers, which some programs print as 1.0."""
     try:
-        return cast(printed, pa.int64()).to_numpy()
+        found = cast(printed, pa.int64(), pa.float64()).to_numpy()
     except CastError as error:
         found = printed[error.row].as_py()
         raise LoadError(f"{where(error.row)} holds {found!r}; expected whole numbers.") from error
+    whole = np.isfinite(found) & (found == np.floor(found))
+    if not whole.all():
+        row = int(np.argmin(whole))
+        raise LoadError(f"{where(row)} holds {printed[row].as_py()!r}; expected whole numbers.")
+    return found.astype(np.int64)
 
 
 def _shifted(file: _File, questions: int, base: int) -> np.ndarray:
@@ -120,14 +138,28 @@ def _shifted(file: _File, questions: int, base: int) -> np.ndarray:
     return found + 1 - base
 
 
-def _ordered(file: _File, categories: int) -> np.ndarray:
-    found = _integers(file.responses, lambda place: file.where(place, "responses"))
-    _check(file, (found >= 0) & (found < categories), f"0 to {categories - 1}")
-    return found
+def _ordered(files: list[_File], source: ThreeLines) -> tuple[np.ndarray, str]:
+    """Categories from 0 of all files, and how they are coded."""
+    found = [_integers(f.responses, lambda place, f=f: f.where(place, "responses")) for f in files]
+    names = ", ".join(file.path for file in files)
+    base, coded = lowest(np.concatenate(found), source.response_base, names)
+
+    def of(file: _File, responses: np.ndarray) -> np.ndarray:
+        def fault(place: int) -> str:
+            return f"{file.where(place, 'responses')} holds response {responses[place]}"
+
+        return categories_of(responses, base, source.categories, fault)
+
+    return np.concatenate(list(map(of, files, found))), coded
 
 
-def _partial(file: _File, categories: int) -> np.ndarray:
-    top = categories - 1
+def _partial(files: list[_File], source: ThreeLines) -> tuple[np.ndarray, str]:
+    """Categories from 0 of all files, printed as shares of full credit."""
+    found = [_shares(file, source.categories - 1) for file in files]
+    return np.concatenate(found), f"shares of full credit, times {source.categories - 1} (format)"
+
+
+def _shares(file: _File, top: int) -> np.ndarray:
     try:
         credit = cast(file.responses, pa.float64()).to_numpy()
     except CastError as error:
@@ -136,15 +168,12 @@ def _partial(file: _File, categories: int) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         found = np.round(credit * top)
         fits = (np.abs(credit - found / top) <= DECIMALS) & (found >= 0) & (found <= top)
-    _check(file, fits, f"multiples of 1/{top} from 0 to 1")
-    return found.astype(np.int64)
-
-
-def _check(file: _File, fits: np.ndarray, expected: str) -> None:
     if not fits.all():
         place = int(np.argmin(fits))
         where, response = file.where(place, "responses"), file.responses[place].as_py()
+        expected = f"multiples of 1/{top} from 0 to 1"
         raise LoadError(f"{where} holds response {response}; expected {expected}.")
+    return found.astype(np.int64)
 
 
 def _truth(source: ThreeLines, students: int) -> dict[str, np.ndarray]:

@@ -29,8 +29,8 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # as Keras names them in mn
 def read(path: str | None, fetched: Path | None = None) -> Samples:
     """Images as bytes with their classes; the test set is that of the files.
 
-    `path` is a folder of IDX files (plain or .gz) or an .npz file; without it the
-    fetched tarball is read. Raises LoadError.
+    `path` is a folder of IDX files (plain or .gz, or each in a folder of its name) or an .npz
+    file; without it the fetched tarball is read. Raises LoadError.
     """
     if path is not None:
         own = Path(path)
@@ -59,13 +59,28 @@ def _from_tarball(path: Path) -> Samples:
 
 
 def _from_folder(folder: Path, stem: str, sizes: int) -> np.ndarray:
-    names = [f"{stem}{mark}idx{sizes}-ubyte{end}" for mark in "-." for end in ("", ".gz")]
-    with foreign(folder):
-        found = next((folder / name for name in names if (folder / name).is_file()), None)
-    if found is None:
-        raise LoadError(f"{folder}: has no file {names[0]} or {names[1]}.")
+    found = idx_file(folder, stem)
     with unpacked(found) as stream:
         return parse_idx(stream, sizes, str(found))
+
+
+def idx_file(folder: Path, stem: str) -> Path:
+    """The file of one of FILES; LoadError, with the names that are read, if there is none.
+
+    Plain or .gz, with a dash or a dot, or in a folder of its own name, as some archives unpack.
+    """
+    names = [f"{stem}{mark}idx{FILES[stem]}-ubyte{end}" for mark in "-." for end in ("", ".gz")]
+    paths = [folder / name for name in names] + [folder / name / name for name in names]
+    with foreign(folder):
+        found = next((path for path in paths if path.is_file()), None)
+    if found is None:
+        raise LoadError(f"{folder}: has no file {names[0]} or {names[1]}.")
+    return found
+
+
+def idx_files(folder: Path) -> list[Path]:
+    """All four, and nothing else: what lies beside them changes nothing."""
+    return [idx_file(folder, stem) for stem in FILES]
 
 
 BYTES = 0x08

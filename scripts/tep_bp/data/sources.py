@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from scripts.lib.faults import LoadError
-from scripts.lib.foreign import foreign, marks
+from scripts.lib.foreign import marks
 from scripts.lib.foreign_arrays import arrays
 from scripts.lib.implementations import implementation, implementations
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.spec import digest
 from scripts.tep_bp.data.samples import Samples, samples, with_test_set
+from scripts.tep_bp.data.scale import scaled
 from scripts.tep_bp.data.split import split
 from scripts.tep_bp.data.store import Arrays, Digits, Mnist, Parity, Task, TaskSettings, Xor
 
@@ -26,8 +27,13 @@ def read(task: TaskSettings, split_seed: int, *fetched: Path) -> Task:
     `fetch.py` brought, of a task that is `downloaded`.
     """
     loaded = implementations(__name__)[task.kind](task, split_seed, *fetched)
-    classes = int(loaded.y.max()) + 1
-    return Task(loaded.name, loaded.x, loaded.y, classes, split(loaded, split_seed))
+    parts, classes = split(loaded, split_seed), int(loaded.y.max()) + 1
+    own = isinstance(task, Mnist | Arrays)
+    where = (own and task.path) or loaded.name
+    stated = task.scale if own else "none"
+    x, said = scaled(loaded.x, parts["train"], loaded.image, stated, where)
+    reading = loaded.reading | ({"numbers": said} if own else {})
+    return Task(loaded.name, x, loaded.y, classes, parts, reading)
 
 
 def downloaded(task: TaskSettings) -> bool:
@@ -43,9 +49,11 @@ def fingerprint(task: TaskSettings) -> str:
     if not isinstance(task, Mnist | Arrays) or task.path is None:
         return ""
     path = Path(task.path)
-    with foreign(path):
-        files = sorted(path.glob("*idx?-ubyte*")) if path.is_dir() else [path]
-    return digest(marks(files))
+    if isinstance(task, Mnist) and path.is_dir():
+        from scripts.tep_bp.data.mnist import idx_files
+
+        return digest(marks(idx_files(path)))
+    return digest(marks([path]))
 
 
 @implementation

@@ -26,7 +26,11 @@ def split(samples: Samples, seed: int) -> dict[str, np.ndarray]:
     for name, rows in parts.items():
         absent = np.setdiff1d(samples.y, samples.y[rows])
         if absent.size:
-            raise LoadError(_impossible(samples, f"class {absent[0]} would be missing from {name}"))
+            raise LoadError(
+                _impossible(
+                    samples, f"class {samples.called(absent[0])} would be missing from {name}"
+                )
+            )
     check_parts(parts, len(samples.y), f"The split of {samples.name}")
     return parts
 
@@ -40,7 +44,7 @@ def _halves(samples: Samples, rows: np.ndarray, seed: int) -> tuple[np.ndarray, 
         )
     except ValueError as error:
         counts = np.bincount(samples.y)
-        scarce = f"class {counts.argmin()} has {counts.min()}"
+        scarce = f"class {samples.called(counts.argmin())} has {counts.min()}"
         raise LoadError(_impossible(samples, scarce)) from error
 
 

@@ -1,6 +1,7 @@
 """A task: how the configuration describes it, and as the stages read it, in one .npz file."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,12 @@ from scripts.lib.files import replacing
 from scripts.lib.foreign_arrays import arrays
 from scripts.lib.parts import check_parts
 from scripts.lib.typed import Model, Text, setting
+from scripts.tep_bp.data.scale import Scale
 
+SCALE = (
+    "Numbers as they are, standardised by the training part (each column, or all in common), or "
+    "over 255; if left out, by a look at them, which is said."
+)
 PARTS = ("train", "val", "test")
 
 
@@ -27,6 +33,7 @@ class Mnist(Model):
 
     kind: Literal["mnist"]
     path: Text | None = setting("Folder of IDX files, or mnist.npz.", default=None)
+    scale: Scale | None = setting(SCALE, default=None)
 
 
 class Xor(Model):
@@ -45,10 +52,11 @@ class Parity(Model):
 
 
 class Arrays(Model):
-    """Arrays of the user's: x (N, ...) and y (N,), classes numbered from 0."""
+    """Arrays of the user's: x (N, ...) and y (N,), classes numbered from 0 or in words."""
 
     kind: Literal["npz"]
     path: Text = setting("File .npz.")
+    scale: Scale | None = setting(SCALE, default=None)
 
 
 TaskSettings = Annotated[Digits | Mnist | Xor | Parity | Arrays, Field(discriminator="kind")]
@@ -59,7 +67,8 @@ class Task:
     """A classification task: x (N, D), classes y (N,) int64 from 0, row numbers of each part.
 
     x is float32, or uint8 where 0 to 255 stands for 0 to 1 (images stay small until a batch is
-    taken). `parts` has the row numbers of train, val and test, which do not overlap.
+    taken). `parts` has the row numbers of train, val and test, which do not overlap. `reading` says
+    how what can be read in two ways was read: a phrase by what it is about.
     """
 
     name: str
@@ -67,21 +76,24 @@ class Task:
     y: np.ndarray
     classes: int
     parts: dict[str, np.ndarray]
+    reading: dict[str, str] = field(default_factory=dict)
 
 
 def write_task(path: Path, task: Task) -> None:
-    """Write name, x, y and the parts, whole; equal tasks give equal bytes."""
+    """Write name, x, y, the parts and the reading, whole; equal tasks give equal bytes."""
     content = {"name": np.array(task.name), "x": task.x, "y": task.y} | task.parts
+    content["reading"] = np.array(json.dumps(task.reading))
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **content)
 
 
 def read_task(path: Path) -> Task:
     """The task that `write_task` wrote; LoadError if the file is anything else."""
-    found = arrays(Path(path), ("name", "x", "y", *PARTS))
+    found = arrays(Path(path), ("name", "x", "y", "reading", *PARTS))
     x, y, parts = found["x"], found["y"], {name: found[name] for name in PARTS}
     whole = all(array.dtype == np.int64 for array in (y, *parts.values()))
     if x.ndim != 2 or y.shape != x.shape[:1] or not whole:
         raise LoadError(f"{path}: is no task of this workflow; delete it and run again.")
     check_parts(parts, len(x), f"{path}: is no task of this workflow")
-    return Task(str(found["name"]), x, y, int(y.max()) + 1, parts)
+    reading = json.loads(str(found["reading"]))
+    return Task(str(found["name"]), x, y, int(y.max()) + 1, parts, reading)

@@ -12,7 +12,7 @@ from scipy import stats
 
 from scripts.lib.comparison import NOT_COMPARABLE
 from scripts.lib.seeds import numpy_rng
-from scripts.lib.stats import paired_interval, passes
+from scripts.lib.stats import mean_share, passes
 from scripts.lib.table_files import together
 from scripts.tep_bp.outcome.row_selection import refusal
 from scripts.tep_bp.plans.ranking import SCORE, SHRUNKEN, choices, chosen, scored
@@ -32,7 +32,7 @@ MEANS = ("difference", "low", "high")
 
 
 def repeats(again: pd.DataFrame, results: pd.DataFrame, spec: TablesJob) -> pd.DataFrame:
-    """Mean test accuracy over new seeds with Student's 95 % interval, by rule and rank.
+    """Mean test accuracy over new seeds with its 95 % interval (`mean_share`), by rule and rank.
 
     `shrunken_accuracy` is what the configuration was chosen by. A configuration that lacks a
     repeat has the reason instead of a mean.
@@ -48,7 +48,7 @@ def repeats(again: pd.DataFrame, results: pd.DataFrame, spec: TablesJob) -> pd.D
         row |= {SCORE: last.get(unit), SHRUNKEN: by.get(unit), "reason": reason, "n": len(part)}
         row["diverged"] = int((part["status"] == "diverged").sum())
         if not reason:
-            found = paired_interval(part["test_accuracy"], confidence=0.95)
+            found = mean_share(part["test_accuracy"], student=True)
             row |= {"test_accuracy": found.value, "low": found.low, "high": found.high}
         rows.append(row)
     return together(rows, REPEATS)

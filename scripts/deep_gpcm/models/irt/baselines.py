@@ -74,7 +74,7 @@ def gpcm(fold: Fold, truth: Parameters | None) -> Learned:
     """
     found = fit(learned_from(fold), fold.levels)
     usable = 1.0 if found.converged else np.nan
-    names = ("log_likelihood", "iterations", "evaluations", "gradient")
+    names = ("log_likelihood", "iterations", "evaluations", "gradient", "nodes")
 
     def predict(test: Sequences) -> tuple[np.ndarray, np.ndarray]:
         probability, theta = trace(test, found.alpha, found.beta, fold.levels)

@@ -3,7 +3,8 @@
 docs/studies/deep_gpcm.md, Classical model.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
@@ -11,11 +12,20 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from scripts.deep_gpcm.data.fold import Sequences
-from scripts.deep_gpcm.models.irt.partial_credit import NODES, log_p, standard_normal
+from scripts.deep_gpcm.models.irt.partial_credit import log_p
+from scripts.deep_gpcm.models.irt.quadrature import (
+    FEWEST,
+    MOST,
+    finer,
+    first_nodes,
+    stable,
+    standard_normal,
+)
 
 LOG_ALPHA_SD, BETA_SD = 0.5, 2.0
 GRADIENT = 1e-4
 MAX_ITERATIONS = 2000
+BLOCK = 2**24  # numbers in a table of items, categories and nodes
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,8 @@ class Fit:
     """alpha (Q,), beta (Q, K - 1; NaN beyond an item's levels) and how they were found.
 
     `log_likelihood` is the marginal one, without the parameters' priors. `gradient` is the
-    largest absolute derivative at the end; `converged` says that it is below 1e-4.
+    largest absolute derivative at the end; `converged` says that it is below 1e-4, and that
+    `nodes` of the quadrature were enough.
     """
 
     alpha: np.ndarray
@@ -32,6 +43,7 @@ class Fit:
     iterations: int
     evaluations: int
     gradient: float
+    nodes: int
     converged: bool
 
 
@@ -58,36 +70,68 @@ def unpacked(x: np.ndarray, questions: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def log_likelihood(
-    x: np.ndarray, counts: sparse.csr_array, levels: np.ndarray, nodes: int = NODES
+    x: np.ndarray, counts: sparse.csr_array, levels: np.ndarray, nodes: int = FEWEST
 ) -> tuple[float, np.ndarray]:
     """Marginal log-likelihood of the answers, in nats, and its gradient by `x`.
 
     With r the expected count of each item, category and node, and n its sum over categories, the
-    derivative by a category's log-odds is r - n p (Fisher's identity).
+    derivative by a category's log-odds is r - n p (Fisher's identity). Beside an array of students
+    x nodes it needs tables of BLOCK numbers: many items take their nodes in parts.
     """
     log_alpha, beta = unpacked(x, len(levels))
     alpha = np.exp(log_alpha)
     theta, log_weight = standard_normal(nodes)
-    table = log_p(theta, alpha, beta, levels).transpose(1, 2, 0)  # (Q, K, nodes)
-    joint = counts @ table.reshape(-1, nodes) + log_weight
+    size = max(1, BLOCK // counts.shape[1])
+    parts = [slice(start, start + size) for start in range(0, nodes, size)]
+
+    @lru_cache(1)
+    def table(part: int) -> np.ndarray:  # (Q, K, nodes of the part)
+        return log_p(theta[parts[part]], alpha, beta, levels).transpose(1, 2, 0)
+
+    numbers = range(len(parts))
+    seen = [counts @ table(i).reshape(counts.shape[1], -1) for i in numbers]
+    joint = np.concatenate(seen, axis=1) + log_weight
     evidence = logsumexp(joint, axis=1)
-    expected = (counts.T @ np.exp(joint - evidence[:, None])).reshape(table.shape)
-    residual = expected - np.exp(table) * expected.sum(axis=1, keepdims=True)
-    total = _from_above(residual.sum(axis=2))
-    moment = _from_above((residual * theta).sum(axis=2))
+    posterior = np.exp(joint - evidence[:, None])
+    total = moment = 0.0
+    for i in numbers:
+        expected = (counts.T @ posterior[:, parts[i]]).reshape(table(i).shape)
+        residual = expected - np.exp(table(i)) * expected.sum(axis=1, keepdims=True)
+        total = total + _from_above(residual.sum(axis=2))
+        moment = moment + _from_above((residual * theta[parts[i]]).sum(axis=2))
     by_log_alpha = alpha * (moment - beta * total).sum(axis=1)
     by_beta = -alpha[:, None] * total
     return float(evidence.sum()), np.concatenate([by_log_alpha, by_beta.ravel()])
 
 
-def fit(answers: Sequences, levels: np.ndarray, nodes: int = NODES) -> Fit:
+def fit(answers: Sequences, levels: np.ndarray, nodes: int | None = None) -> Fit:
     """Marginal maximum likelihood with theta ~ N(0, 1) and weak priors, by L-BFGS-B.
 
     Priors: log alpha ~ N(0, 0.5^2), beta ~ N(0, 2^2); an item that nobody answered stays at
-    their modes. levels (Q,) is how many categories each item has. Nothing is random.
+    their modes. levels (Q,) is how many categories each item has. Without `nodes` there are as
+    many as the longest log and the categories ask for, and twice as many until that leaves the
+    log-likelihood as it is. Nothing is random.
     """
     questions, categories = len(levels), int(levels.max())
     counts = answer_counts(answers, questions, categories)
+    if nodes is not None:
+        return _maximum(counts, levels, nodes, np.zeros(questions * categories))[0]
+    _, student = np.unique(np.repeat(answers.student, answers.lengths), return_inverse=True)
+    nodes = first_nodes(student, levels[answers.question - 1])
+    found, x = _maximum(counts, levels, nodes, np.zeros(questions * categories))
+    while not stable(found.log_likelihood, log_likelihood(x, counts, levels, finer(nodes))[0]):
+        nodes = finer(nodes)
+        if nodes > MOST:
+            return replace(found, converged=False)
+        found, x = _maximum(counts, levels, nodes, x)
+    return found
+
+
+def _maximum(
+    counts: sparse.csr_array, levels: np.ndarray, nodes: int, start: np.ndarray
+) -> tuple[Fit, np.ndarray]:
+    """The fit with so many nodes, from a vector of the optimizer, and its vector."""
+    questions, categories = len(levels), int(levels.max())
     precision = np.repeat(
         [1 / LOG_ALPHA_SD**2, 1 / BETA_SD**2], [questions, questions * (categories - 1)]
     )
@@ -98,7 +142,7 @@ def fit(answers: Sequences, levels: np.ndarray, nodes: int = NODES) -> Fit:
 
     found = minimize(
         loss,
-        np.zeros(questions * categories),
+        start,
         jac=True,
         method="L-BFGS-B",
         # gtol alone ends it: the loss is a sum over all answers, so its relative change is tiny.
@@ -108,12 +152,14 @@ def fit(answers: Sequences, levels: np.ndarray, nodes: int = NODES) -> Fit:
     log_alpha, beta = unpacked(found.x, questions)
     absent = np.arange(1, categories) >= levels[:, None]
     largest = float(np.abs(found.jac).max())
-    return Fit(
+    fitted = Fit(
         alpha=np.exp(log_alpha),
         beta=np.where(absent, np.nan, beta),
         log_likelihood=float((precision * found.x**2).sum() / 2 - found.fun),
         iterations=int(found.nit),
         evaluations=int(found.nfev),
         gradient=largest,
+        nodes=nodes,
         converged=largest < GRADIENT,
     )
+    return fitted, found.x

@@ -10,9 +10,14 @@ import numpy as np
 from scipy.special import log_softmax
 
 from scripts.deep_gpcm.data.fold import Sequences
+from scripts.deep_gpcm.models.irt.quadrature import (
+    MOST,
+    finer,
+    first_nodes,
+    stable,
+    standard_normal,
+)
 from scripts.lib.table_files import read_table
-
-NODES, REACH = 81, 5.0
 
 
 def log_p(theta: np.ndarray, alpha: np.ndarray, beta: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -26,17 +31,6 @@ def log_p(theta: np.ndarray, alpha: np.ndarray, beta: np.ndarray, levels: np.nda
     np.cumsum(alpha[:, None] * (theta[:, None, None] - beta), axis=2, out=z[..., 1:])
     z[:, np.arange(categories) >= levels[:, None]] = -np.inf
     return log_softmax(z, axis=2)
-
-
-def standard_normal(nodes: int = NODES) -> tuple[np.ndarray, np.ndarray]:
-    """Quadrature of N(0, 1): evenly spaced nodes (nodes,) on [-5, 5] and their log-weights.
-
-    At 41 nodes the spacing exceeds the posterior's spread after 150 answers and thresholds are
-    biased by -0.15; 81 are enough there.
-    """
-    theta = np.linspace(-REACH, REACH, nodes)
-    log_weight = -(theta**2) / 2
-    return theta, log_weight - np.log(np.exp(log_weight).sum())
 
 
 @dataclass(frozen=True)
@@ -82,26 +76,49 @@ def trace(
     alpha: np.ndarray,
     beta: np.ndarray,
     levels: np.ndarray,
-    nodes: int = NODES,
+    nodes: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probability (n, K) of each category of each answer, and the ability (n,) it rests on.
 
     Both are given the earlier answers of the same sequence only: the posterior predictive, and
     the posterior mean (EAP, Bock and Mislevy 1982) of theta ~ N(0, 1). A first answer gets the
-    prior's. alpha (Q,), beta (Q, K - 1) and levels (Q,) of the items.
+    prior's. alpha (Q,), beta (Q, K - 1) and levels (Q,) of the items. Without `nodes` there are so
+    many that twice of them leave the log-likelihood of the answers as it is.
     """
+    if nodes is not None:
+        return _trace(answers, alpha, beta, levels, nodes)
+    sequence = np.repeat(np.arange(len(answers.lengths)), answers.lengths)
+    nodes = first_nodes(sequence, levels[answers.question - 1])
+    found = _trace(answers, alpha, beta, levels, nodes)
+    while finer(nodes) <= MOST:
+        nodes = finer(nodes)
+        coarse, found_before = _log_likelihood(found[0], answers), found
+        found = _trace(answers, alpha, beta, levels, nodes)
+        if stable(coarse, _log_likelihood(found[0], answers)):
+            return found_before
+    return found
+
+
+def _log_likelihood(probability: np.ndarray, answers: Sequences) -> float:
+    return float(np.log(probability[np.arange(len(probability)), answers.response]).sum())
+
+
+def _trace(
+    answers: Sequences, alpha: np.ndarray, beta: np.ndarray, levels: np.ndarray, nodes: int
+) -> tuple[np.ndarray, np.ndarray]:
     theta, log_weight = standard_normal(nodes)
-    table = np.ascontiguousarray(log_p(theta, alpha, beta, levels).transpose(1, 2, 0))
-    likelihood = np.exp(table)
-    probability = np.empty((len(answers.question), table.shape[1]))
+    probability = np.empty((len(answers.question), beta.shape[1] + 1))
     ability = np.empty(len(answers.question))
     for start, length in zip(answers.starts, answers.lengths, strict=True):
         rows = slice(start, start + length)
-        question = answers.question[rows] - 1
+        # Of the items of one sequence: a table of all, thousands, would not fit at many nodes.
+        item, question = np.unique(answers.question[rows] - 1, return_inverse=True)
+        log = log_p(theta, alpha[item], beta[item], levels[item])
+        table = np.ascontiguousarray(log.transpose(1, 2, 0))
         seen = table[question, answers.response[rows]]
         joint = np.vstack([log_weight[None], seen[:-1]]).cumsum(axis=0)  # (length, nodes)
         posterior = np.exp(joint - joint.max(axis=1, keepdims=True))
         posterior /= posterior.sum(axis=1, keepdims=True)
-        probability[rows] = np.einsum("tkg,tg->tk", likelihood[question], posterior)
+        probability[rows] = np.einsum("tkg,tg->tk", np.exp(table)[question], posterior)
         ability[rows] = (posterior * theta).sum(axis=1)
     return probability, ability

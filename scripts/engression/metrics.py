@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from scripts.engression.laws import LAWS
-from scripts.engression.models.network import layer_widths, sample
+from scripts.engression.models.fit import widths_of
+from scripts.engression.models.network import sample
 from scripts.engression.settings import Evaluation
 from scripts.lib.own_study import Unit
 
@@ -118,7 +119,7 @@ def early_values(unit: Unit, parameters: torch.Tensor) -> list[float]:
 
     They tell a wrong gradient at once, which the loss, flat in most directions, does not.
     """
-    widths = layer_widths(unit.settings.net)
+    widths = widths_of(unit)
     values = sample(parameters, widths, EARLY_VALUES, unit.torch_rng("generate"))
     return [float(value) for value in values]
 
@@ -126,7 +127,7 @@ def early_values(unit: Unit, parameters: torch.Tensor) -> list[float]:
 def evaluated(unit: Unit, parameters: torch.Tensor) -> dict[str, float]:
     """All metrics of a trained generator: n generated values against the sample, and `test_draws`
     of them against the law, from the streams `generate`, `generate_test` and `test`."""
-    widths = layer_widths(unit.settings.net)
+    widths = widths_of(unit)
     return scored(unit, lambda n, rng: sample(parameters, widths, n, rng).double().numpy())
 
 

@@ -62,10 +62,11 @@ class Trained:
 
 @dataclass
 class Fit:
-    """A trained generator: flat parameters at the end and early, per epoch its losses, work."""
+    """A trained generator: flat parameters at the end and early, widths, losses by epoch, work."""
 
     parameters: torch.Tensor
     early: torch.Tensor
+    widths: list[int]
     history: History
     n_steps: int
     noise_rows: int
@@ -88,9 +89,9 @@ def fit(unit: Unit, loop: Callable[[Problem, Any], Trained], method: Any) -> Fit
     by both precisions.
     """
     settings, options, train = unit.settings, unit.options, unit.settings.train
-    x, given = (
-        torch.from_numpy(unit.data[name]) if name in unit.data else None for name in ("x", "given")
-    )
+    x, given = torch.from_numpy(unit.data["x"]), None
+    if "given" in unit.data and unit.data["given"].shape[1]:
+        given = torch.from_numpy(unit.data["given"])
     if options.precision == "double":
         x, given = x.double(), None if given is None else given.double()
     if options.epochs is not None:
@@ -112,6 +113,7 @@ def fit(unit: Unit, loop: Callable[[Problem, Any], Trained], method: Any) -> Fit
     return Fit(
         parameters=problem.parameters,
         early=trained.early,
+        widths=problem.widths,
         history=trained.history,
         n_steps=trained.n_steps,
         noise_rows=trained.noise_rows,

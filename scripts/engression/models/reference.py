@@ -63,7 +63,7 @@ def fit_autograd(problem: Problem, loss_of: Callable) -> Trained:
                 len(batch), train.m, width, generator=problem.noise, dtype=torch.float32
             ).to(parameters.dtype)
             phases.lap("noise")
-            rows = inputs(eps.view(-1, width), *(given or [None]))
+            rows = inputs(eps.flatten(0, 1), *(given or [None]))
             y = net(rows).view(len(batch), train.m, -1)
             phases.lap("forward")
             values = loss_of(batch.view(len(batch), -1), y)

@@ -121,8 +121,8 @@ def check_own(own: OwnLaw, sizes: list[int], where: str) -> None:
         )
     if (most := max(sizes)) > len(training):
         raise ConfigError(
-            f"Config: engression.axes.n has {most}, but {own.file} has {len(training)} rows that "
-            f"are not held out; leave out larger sizes."
+            f"Config: {where} is asked for n = {most}, but {own.file} has {len(training)} rows "
+            "that are not held out; take smaller n, in axes and in measured workloads."
         )
     scale_of(training, own)
     return None

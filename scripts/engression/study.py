@@ -53,17 +53,29 @@ PROJECTED = ("projected", "spread_twice", "unit_noise")
 READ = {"pooled": {"draws_per_point"}} | {name: set(Options.model_fields) for name in PROJECTED}
 
 
-def check(section: Any) -> None:
-    """Raise ConfigError if a law, or an arm's options, are not what they must be."""
-    for name in section.axes.law:
-        check_member(name, [*LAWS, *section.own], "engression.axes.law")
+def check_laws(section: Any) -> None:
+    """Raise ConfigError or LoadError unless every unit, measured ones too, can be drawn."""
+    loads, sizes = section.measure.workloads, dict.fromkeys(section.axes.law, section.axes.n)
+    named = {"engression.axes.law": section.axes.law}
+    named |= {f"engression.measure.workloads.{name}.law": loads[name].law or () for name in loads}
+    for where, laws in named.items():
+        for name in laws:
+            check_member(name, [*LAWS, *section.own], where)
+    for load in loads.values():
+        for name in load.law or section.axes.law if load.rounds else ():
+            sizes[name] = [*sizes.get(name, []), *(load.n or section.axes.n)]
     for name, own in section.own.items():
         where = f"engression.own.{name}"
         if name in LAWS:
             raise ConfigError(f"Config: {where} has the name of a law of ours; give it another.")
         if name not in section.axes.law:
             raise ConfigError(f"Config: {where} is not in engression.axes.law; add it there.")
-        check_own(own, section.axes.n, where)
+        check_own(own, sizes[name], where)
+
+
+def check(section: Any) -> None:
+    """Raise ConfigError if a law, or an arm's options, are not what they must be."""
+    check_laws(section)
     for name, arm in section.arms.items():
         method, options = arm.implementation or name, arm.options
         where = f"Config: engression.arms.{name}"

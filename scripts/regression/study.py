@@ -84,6 +84,10 @@ def check(section: Any) -> None:
     """Raise ConfigError if tables or an arm's options are not what they must be."""
     for name in section.axes.table:
         check_member(name, section.tables, "regression.axes.table")
+    for name, load in section.measure.workloads.items():
+        for table in load.table or ():
+            check_member(table, section.tables, f"regression.measure.workloads.{name}.table")
+    for name in used(section):
         source, where = section.tables[name], f"regression.tables.{name}"
         check_source(source, where)
         if "beyond" in section.axes.split and not (source.x or source.generated):
@@ -113,9 +117,15 @@ def check(section: Any) -> None:
                 )
 
 
+def used(section: Any) -> list[str]:
+    """Tables of units, and of measured ones."""
+    measured = [name for load in section.measure.workloads.values() for name in load.table or ()]
+    return list(dict.fromkeys([*section.axes.table, *measured]))
+
+
 def files(section: Any) -> list[Path]:
-    """Files that `data` reads: those of the tables that are units."""
-    sources = [section.tables[name] for name in section.axes.table]
+    """Files that `data` reads: those of the tables that are units or measured."""
+    sources = [section.tables[name] for name in used(section)]
     return [Path(source.file) for source in sources if source.file]
 
 

@@ -115,9 +115,7 @@ def in_sample(x: np.ndarray, y: np.ndarray, options: Evaluation) -> dict[str, fl
     }
 
 
-def against_truth(
-    truth: np.ndarray, y: np.ndarray, exact: float | None = None
-) -> dict[str, float]:
+def against_truth(truth: np.ndarray, y: np.ndarray, exact: float | None = None) -> dict[str, float]:
     """Out-of-sample metrics of generated values y against as many fresh draws of the law.
 
     `excess_loss` is half the energy distance: how far the population energy loss lies above the

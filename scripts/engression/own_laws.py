@@ -29,9 +29,7 @@ FEWEST_HELD_OUT = 50
 class OwnLaw(Model):
     """A law that a file tells."""
 
-    file: Text = setting(
-        "Python code with draw(rng, size), or a sample: .csv, .parquet or .npy."
-    )
+    file: Text = setting("Python code with draw(rng, size), or a sample: .csv, .parquet or .npy.")
     columns: Unique[Text] = setting("Of a sample: these columns; all, if left out.", default=[])
     held_out: Share = setting("Of a sample: share of rows that scores are about.", default=0.25,
                               gt=0, lt=1)  # fmt: skip

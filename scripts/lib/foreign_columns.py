@@ -110,7 +110,8 @@ def _npy(path: Path, columns: Sequence[str] | None) -> Read:
             f"{path}: holds {array.dtype} of shape {array.shape}; expected numbers in one or two "
             "dimensions."
         )
-    table = np.array(array, dtype=float).reshape(len(array), -1)
+    table = np.array(array, dtype=float)
+    table = table[:, None] if table.ndim == 1 else table
     there = [str(column) for column in range(table.shape[1])]
     names = list(columns or there)
     _check_names(there, names, path)

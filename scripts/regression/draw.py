@@ -1,4 +1,4 @@
-"""The study's figure: what was learnt beyond the support of training, as SVG text in a JSON file."""
+"""The study's figure as SVG text in a JSON file: what was learnt beyond the support of training."""
 
 import json
 from pathlib import Path

@@ -59,7 +59,9 @@ def scores(y: np.ndarray, draws: np.ndarray) -> dict[str, float]:
     }
 
 
-def curve(values: Generator, data: dict[str, np.ndarray], rng: torch.Generator) -> list[list[float]]:
+def curve(
+    values: Generator, data: dict[str, np.ndarray], rng: torch.Generator
+) -> list[list[float]]:
     """Rows (x, low, median, high) over the range of one covariate, in the units of the table."""
     both = np.concatenate([data["given"], data["test_given"]])
     x = np.linspace(both.min(), both.max(), 41)

@@ -1,4 +1,4 @@
-"""Tables of the study: columns of a file, or draws of a model whose noise enters before its curve."""
+"""Tables of the study: columns of a file, or draws of a curve that noise enters before."""
 
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -26,7 +26,7 @@ class Source(Model):
     """Where a table comes from, and which columns are which."""
 
     file: Text | None = setting(
-        "A table of numbers, .csv, .parquet or .npy (columns \"0\", \"1\", ...).", default=None
+        'A table of numbers, .csv, .parquet or .npy (columns "0", "1", ...).', default=None
     )
     x: Unique[Text] = setting("Columns of covariates; none for a sample alone.", default=[])
     y: Unique[Text] = setting("Columns of the response, one or several.", default=[])

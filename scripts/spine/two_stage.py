@@ -14,7 +14,7 @@ from scripts.lib.implementations import implementations
 from scripts.lib.own_study import Unit
 from scripts.lib.root import ROOT
 from scripts.lib.training_job import TrainingJob
-from scripts.lib.typed import Model
+from scripts.lib.typed import Model, setting
 
 REPLICATE = "rep"
 KINDS = ("number", "flag", "list", "label")
@@ -32,7 +32,7 @@ class LoadJob(Model):
     settings: dict[str, Any]
     units: list[Any]
     # Marks of the files that are read: an edited file is another job.
-    files: list[Any] = []
+    files: list[Any] = setting("(path, size, checksum) of each.", default=[])
 
 
 class TrainJob(TrainingJob):
@@ -62,7 +62,8 @@ class TwoStage:
         loaded = self._named("LOADED", [])
         read = self._named("DATA", list(self.settings.model_fields))
         self.data_settings = self._part("DataSettings", {*read, *loaded})
-        self.train_settings = self._part("TrainSettings", self.settings.model_fields.keys() - set(loaded))
+        told = self.settings.model_fields.keys() - set(loaded)
+        self.train_settings = self._part("TrainSettings", told)
         self.metrics: dict[str, str] = self.module.METRICS
         self.phases: list[str] = getattr(self.module, "PHASES", [])
         self.tables: dict[str, list[str]] = getattr(self.module, "TABLES", {})

@@ -13,8 +13,9 @@ from scripts.lib.fused_adam import fused_adam
 def descend(problem: Problem, estimator: Callable[[Problem, torch.Tensor], Any]) -> Trained:
     """Train the parameters in place by an estimator of the gradient.
 
-    `estimator(problem, gradient)` is called with a batch, and its covariates, if there are any: it fills `gradient` and returns (loss,
-    term1, term2), floats, counts its `noise_rows`, and may book its own phases.
+    `estimator(problem, gradient)` is called with a batch, and its covariates, if there are any: it
+    fills `gradient` and returns (loss, term1, term2), floats, counts its `noise_rows`, and may book
+    its own phases.
     """
     parameters, train, phases = problem.parameters, problem.train, problem.phases
     gradient = torch.zeros_like(parameters)

@@ -88,7 +88,7 @@ def fit(unit: Unit, loop: Callable[[Problem, Any], Trained], method: Any) -> Fit
     The streams `init`, `shuffle` and `noise` are shared by all implementations, and their draws
     by both precisions.
     """
-    settings, options, train = unit.settings, unit.options, unit.settings.train
+    options, train = unit.options, unit.settings.train
     x, given = torch.from_numpy(unit.data["x"]), None
     if "given" in unit.data and unit.data["given"].shape[1]:
         given = torch.from_numpy(unit.data["given"])

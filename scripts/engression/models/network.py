@@ -80,9 +80,9 @@ class Backprop:
     """Forward and backward pass through ReLU layers in buffers allocated once (no autograd).
 
     `layers` and `gradients` are (weight (out, in), bias (out,)) pairs. `forward(inputs)` maps
-    (rows, in) to outputs (rows,), or (rows, d) of several; `backward(d_output)` adds the gradient of
-    sum(d_output * output) to `gradients`, and fills `d_inputs` with the gradient of what the ReLU
-    that made the inputs was given. Rows may not exceed `max_rows`.
+    (rows, in) to outputs (rows,), or (rows, d) of several; `backward(d_output)` adds the
+    gradient of sum(d_output * output) to `gradients`, and fills `d_inputs` with the gradient of
+    what the ReLU that made the inputs was given. Rows may not exceed `max_rows`.
     """
 
     def __init__(self, layers: list, gradients: list, max_rows: int):

@@ -66,7 +66,7 @@ def by_autograd(d: int, rows: torch.Tensor, loss_of, count: int = 6):
     net = module_of(flat, widths)
     loss = loss_of(x.view(count, d), net(rows))
     found = torch.autograd.grad(loss, [*net.parameters()])
-    return float(loss), torch.cat([part.flatten() for part in found])
+    return float(loss.detach()), torch.cat([part.flatten() for part in found])
 
 
 def normals(seed: int, *shape):

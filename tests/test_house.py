@@ -19,6 +19,7 @@ STUDIES = ("engression", "lora_ablation", "deep_gpcm", "tep_bp")
 ON_REQUEST = ("regression",)
 # Names that several studies have, each for one role.
 ROLES = {
+    "study": "a study of two stages: axes, data, implementations",
     "settings": "models of the section of the configuration",
     "checks": "what of a section goes together",
     "specs": "models of what jobs are told",
@@ -95,7 +96,13 @@ def test_a_module_name_has_one_meaning():
 
 @pytest.mark.parametrize(
     ("study", "most"),
-    [("engression", 16), ("regression", 7), ("lora_ablation", 46), ("deep_gpcm", 49), ("tep_bp", 61)],
+    [
+        ("engression", 16),
+        ("regression", 7),
+        ("lora_ablation", 46),
+        ("deep_gpcm", 49),
+        ("tep_bp", 61),
+    ],
 )
 def test_a_study_has_rooms_and_not_closets(study, most):
     modules = [path for path in SCRIPTS if path.is_relative_to(ROOT / "scripts" / study)]

@@ -350,3 +350,23 @@ def test_what_a_table_is_read_from_is_no_matter_of_training():
     job = Jobs(STUDY, SECTION, 42).train("mirrored", "reps-000-004")
     assert "tables" not in job.settings
     assert "tables" in STUDY.data_settings.model_fields
+
+
+def test_the_package_is_asked_row_by_row_and_keeps_global_streams_as_they_are():
+    pytest.importorskip("engression")
+    from scripts.regression.peers import fit_official
+
+    given = np.linspace(-1, 1, 80, dtype="float32")[:, None]
+    x = np.concatenate([3 * given, -given], axis=1) + 0.01
+    unit = Unit("regression", 42, {"table": "t", "split": "inside", "rep": 0}, None)
+    unit.data.update(x=x.astype("float32"), given=given)
+    state = torch.get_rng_state()
+    fitted = fit_official(unit, num_epochs=150, lr=0.01)
+    draws = fitted.values(given, 30, unit.torch_rng("test"))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert draws.shape == (80, 30, 2)
+    # Rows are rows of the covariate, and responses stand in the order of the columns.
+    assert np.corrcoef(draws.mean(axis=1)[:, 0], given[:, 0])[0, 1] > 0.9
+    assert np.corrcoef(draws.mean(axis=1)[:, 1], given[:, 0])[0, 1] < -0.9
+    again = fit_official(unit, num_epochs=150, lr=0.01).values(given, 30, unit.torch_rng("test"))
+    assert np.array_equal(again, draws)

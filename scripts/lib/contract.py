@@ -8,12 +8,12 @@ from scripts.lib.config import JOBS, LETTERS, UNITS, check_member, check_size
 from scripts.lib.faults import ConfigError
 from scripts.lib.packages import package_of
 from scripts.lib.plan import PlannedWorkload
-from scripts.lib.sections import TESTS, Arm, Claim, Report, StudySettings, Workload, twin
+from scripts.lib.sections import RELATIVE, TESTS, Arm, Claim, Report, StudySettings, Workload, twin
 from scripts.lib.spec import canonical
 
 # Kinds of metrics (number, flag, list, label) that a test or a table can be about.
 ANY, NUMBERS, FLAGS = ("number", "flag", "list"), ("number", "flag"), ("flag",)
-KINDS = dict.fromkeys(TESTS, ANY) | dict.fromkeys(("at_most", "equivalent", "not_worse"), NUMBERS)
+KINDS = dict.fromkeys(TESTS, ANY) | dict.fromkeys(("at_most", *RELATIVE), NUMBERS)
 COSTS = ("fit_s", "cpu_s")  # columns of all rows
 SCIENCE = "snakemake --cores all science"
 

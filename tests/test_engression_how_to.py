@@ -13,14 +13,15 @@ from tests.project import Project, copy_code
 PAGE = (ROOT / "docs/how-to/engression.md").read_text(encoding="utf-8")
 # Each block of code begins with a comment that names its file.
 FILES = dict(re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", PAGE, re.DOTALL))
-SMALL = "tests/tiny_own.yaml"
+SMALL, SMALL_TABLE = "tests/tiny_own.yaml", "tests/tiny_table.yaml"
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
     """A project with the files of the page beside it."""
     project = Project(copy_code(tmp_path_factory.mktemp("own") / "project"))
-    shutil.copy2(ROOT / SMALL, project.folder / SMALL)
+    for name in (SMALL, SMALL_TABLE):
+        shutil.copy2(ROOT / name, project.folder / name)
     for name, content in FILES.items():
         (project.folder / name).write_text(content)
     return project
@@ -83,7 +84,7 @@ def test_a_sample_of_two_columns_becomes_a_page(project):
 
 
 def test_a_regression_table_becomes_a_page_with_the_figure_beyond_the_support(project):
-    project.make(config=f"table.yaml {SMALL}")
+    project.make(config=f"table.yaml {SMALL_TABLE}")
     runs = pd.read_parquet(folder_of(project, "table", "regression") / "runs.parquet")
     assert set(runs["table"]) == {"food"}
     assert set(runs["split"]) == {"inside", "beyond"}
@@ -93,4 +94,4 @@ def test_a_regression_table_becomes_a_page_with_the_figure_beyond_the_support(pr
     assert "foodexp given income; 235 rows, 176 train, 59 test inside; standardised" in (
         log.read_text()
     )
-    assert project.jobs(config=f"table.yaml {SMALL}") == {}
+    assert project.jobs(config=f"table.yaml {SMALL_TABLE}") == {}

@@ -130,6 +130,14 @@ def test_a_law_is_standardised_by_itself_and_left_alone_on_request(tmp_path):
     assert abs(plain.mean() - 400) < 10
 
 
+def test_the_log_says_how_a_law_was_read(tmp_path, caplog):
+    caplog.set_level("INFO")
+    unit_of(law(tmp_path))
+    unit_of(sample(tmp_path, scale="none"))
+    assert "mine.py: scored by its exact distances; less [1." in caplog.text
+    assert "300 rows may train, 100 are held out; as it is" in caplog.text
+
+
 def test_all_units_of_a_law_have_one_scale(tmp_path):
     own = law(tmp_path)
     first, second = unit_of(own), unit_of(own, n=90, rep=4)

@@ -4,6 +4,7 @@ The file's text is part of a unit's data: an edited law trains its own units aga
 """
 
 import contextlib
+import logging
 import math
 import sys
 from collections.abc import Callable
@@ -209,11 +210,16 @@ def data_of(own: OwnLaw, unit: Unit) -> dict[str, np.ndarray]:
         x = code.draw(rng, unit["n"])
         mean, sd = scale_of(code.draw(numpy_rng(unit.seed, "engression", name, "scale"), MANY), own)
         found["code"] = np.frombuffer(source.encode(), np.uint8)
+        read_as = "scored by its exact distances" if code.distance else "scored by its draws"
     else:
         training, held_out = parts(own, unit.seed, name)
+        read_as = f"{len(training)} rows may train, {len(held_out)} are held out"
         x = training[rng.permutation(len(training))[: unit["n"]]]
         mean, sd = scale_of(training, own)
         found["held_out"] = scaled(held_out, mean, sd)
+    if unit["rep"] == 0:
+        told = f"less {mean}, over {sd}" if own.scale == "standard" else "as it is"
+        logging.info("%s, n = %d: %s: %s; %s", name, unit["n"], own.file, read_as, told)
     return {"x": scaled(x, mean, sd).astype("float32"), "mean": mean, "sd": sd} | found
 
 

@@ -345,6 +345,17 @@ def test_every_arm_trains_on_every_kind_of_table(arm, table, monkeypatch):
     assert arm == "truth" or 0 < row["energy_score"] < 3
 
 
+def test_the_median_of_a_generated_table_is_known_at_its_rows_of_test():
+    settings = STUDY.data_settings(tables=SECTION.tables, split=SECTION.split)
+    labels = {"table": "square", "split": "beyond", "rep": 1}
+    data = STUDY.module.data(Unit("regression", 42, labels, settings))
+    x = data["test_given"][:, 0] * data["sd"][0] + data["mean"][0]
+    truth = data["test_median"][:, 0] * data["sd"][1] + data["mean"][1]
+    assert np.allclose(truth, CURVES["square"](x), atol=1e-5)
+    above = data["test_x"][:, 0] > data["test_median"][:, 0]
+    assert abs(above.mean() - 0.5) < 4 * 0.5 / math.sqrt(len(above))
+
+
 def test_what_a_table_is_read_from_is_no_matter_of_training():
     """So an edit of one table, or one more, trains no unit of another again."""
     job = Jobs(STUDY, SECTION, 42).train("mirrored", "reps-000-004")

@@ -37,7 +37,8 @@ def beyond(curves: pd.DataFrame, points: pd.DataFrame, result: str = "mirrored")
                 axes.scatter(some["x"], some["y"], s=5, facecolors=fill, edgecolors=INK, lw=0.4)
             lines = curves[curves["table"] == name].groupby("arm")
             own = lines.get_group(result)
-            axes.fill_between(own["x"], own["low"], own["high"], color=FILLS[0], alpha=0.5, lw=0)
+            axes.fill_between(own["x"], own["low"], own["high"], color=FILLS[0], alpha=0.5, lw=0,
+                              zorder=0)  # fmt: skip
             axes.plot(own["x"], own["median"], color=FIRST, lw=1.4)
             for arm in OTHERS.keys() & lines.groups:
                 colour, line = OTHERS[arm]

@@ -14,7 +14,7 @@ from scripts.engression.settings import Net, Options, Train
 from scripts.lib.config import check_member
 from scripts.lib.own_study import ConfigError, Failed, Model, Unit, implementation, setting, values
 from scripts.lib.typed import Name
-from scripts.regression.sources import Source, check_source, drawn, read
+from scripts.regression.sources import CURVES, Source, check_source, drawn, read
 from scripts.regression.split import split, standardised
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ METRICS = dict.fromkeys(
     [
         *("n_train", "n_test", "n_epochs", "n_steps", "noise_rows"),
         *("final_loss", "final_term1", "final_term2", "best_loss"),
-        *("energy_score", "coverage", "width", "median_error", "mean_error"),
+        *("energy_score", "coverage", "width", "median_error", "mean_error", "curve_error"),
     ],
     "number",
 ) | {"hit_cap": "flag", "early_values": "list"}
@@ -133,7 +133,8 @@ def data(unit: Unit) -> dict[str, np.ndarray]:
     """Responses x (n,) or (n, d) and covariates given (n, p) of training, those of test, moments.
 
     float32, standardised by the rows of training; `mean` and `sd` are those of the columns of the
-    covariates, then of the responses. Random: draws of a generated table and the split, from the
+    covariates, then of the responses; `test_median` is the curve of a generated table, which is
+    the median there. Random: draws of a generated table and the split, from the
     unit's stream `data`.
     """
     source, how, rng = unit.settings.tables[unit["table"]], unit.settings.split, unit.rng("data")
@@ -152,8 +153,11 @@ def data(unit: Unit) -> dict[str, np.ndarray]:
             "%s: %s; %d rows, %d train, %d test %s; standardised by the rows of training",
             unit["table"], told, len(table.y), len(train), len(test), unit["split"],
         )  # fmt: skip
-    several = y.shape[1] > 1
-    return {
+    several, known = y.shape[1] > 1, {}
+    if source.generated:
+        medians = CURVES[source.generated](table.x[test, 0])
+        known = {"test_median": (medians[:, None] - mean[count:]) / sd[count:]}
+    return known | {
         "x": np.ascontiguousarray(y[train] if several else y[train, 0]).astype("float32"),
         "given": given[train].astype("float32"),
         "test_x": y[test],
@@ -269,6 +273,8 @@ def evaluate(unit: Unit, fitted: "Fit | Official") -> dict[str, Any]:
         return found
     draws = values(own["test_given"], unit.settings.eval.draws, unit.torch_rng("test"))
     found |= scores(own["test_x"], draws)
+    if "test_median" in own:
+        found["curve_error"] = float(np.abs(np.median(draws, axis=1) - own["test_median"]).mean())
     if (unit["split"], unit["rep"]) == ("beyond", 0) and len(own["mean"]) == 2:
         found["curve"] = curve(values, own, unit.torch_rng("curve"))
         found["points"] = points(own)

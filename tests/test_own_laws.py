@@ -1,14 +1,22 @@
 """Laws of the user's own: files that draw and samples, right or refused in one sentence."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
 from scripts.engression.metrics import against_truth, energy_distance, in_sample
 from scripts.engression.own_laws import OwnLaw, check_own, data_of, exact_energy, parts, truth_of
 from scripts.engression.settings import Evaluation
+from scripts.lib.config import read_settings
 from scripts.lib.faults import ConfigError, LoadError
 from scripts.lib.own_study import Unit
 from scripts.lib.seeds import numpy_rng
+from scripts.lib.spec import canonical
+from scripts.spine.jobs import Jobs
+from scripts.spine.section import two_stage_section
+from scripts.spine.two_stage import two_stage
+from tests.rule_files import shipped
 
 EXPONENTIAL = """
 import numpy as np
@@ -253,3 +261,54 @@ def test_metrics_of_two_equal_coordinates_follow_from_those_of_one():
         flat["w1_test"]
     )
     assert "ks" not in both
+
+
+def jobs(**own) -> Jobs:
+    """The jobs of the shipped study with own laws only."""
+    study, config = two_stage("engression"), deepcopy(shipped()["engression"])
+    config |= {"own": own, "axes": {"law": list(own), "n": [100, 500]}}
+    section = read_settings(two_stage_section(study), config, "engression")
+    study.module.check(section)
+    return Jobs(study, section, 42)
+
+
+def test_an_edited_file_is_another_load_and_the_same_training(tmp_path):
+    law(tmp_path)
+    mine = {"file": str(tmp_path / "mine.py")}
+    before = jobs(mine=mine)
+    loaded, trained = before.load("reps-000-003"), before.train("antithetic", "reps-000-003")
+    law(tmp_path, EXPONENTIAL + "# edited")
+    after = jobs(mine=mine)
+    assert canonical(after.load("reps-000-003")) != canonical(loaded)
+    assert canonical(after.train("antithetic", "reps-000-003")) == canonical(trained)
+
+
+def test_another_key_of_a_law_is_another_load_and_the_same_training(tmp_path):
+    law(tmp_path)
+    path = str(tmp_path / "mine.py")
+    before, after = (jobs(mine={"file": path} | more) for more in ({}, {"scale": "none"}))
+    for block in ("reps-000-003", "measured"):
+        assert canonical(after.load(block)) != canonical(before.load(block))
+    of_training = [j.train("antithetic", "reps-000-003") for j in (before, after)]
+    assert canonical(of_training[0]) == canonical(of_training[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("normal", "own.normal has the name of a law of ours"), ("other", "own.other is not in")],
+)
+def test_a_law_needs_a_name_of_its_own_that_is_used(tmp_path, name, sentence):
+    own = {name: {"file": law(tmp_path).file}}
+    config = deepcopy(shipped()["engression"]) | {"own": own}
+    section = read_settings(two_stage_section(two_stage("engression")), config, "engression")
+    with pytest.raises(ConfigError) as refused:
+        two_stage("engression").module.check(section)
+    assert sentence in str(refused.value)
+
+
+def test_an_unknown_law_of_a_workload_is_told_with_what_there_is():
+    config = deepcopy(shipped()["engression"])
+    config["measure"]["workloads"]["whole"]["law"] = ["normall"]
+    section = read_settings(two_stage_section(two_stage("engression")), config, "engression")
+    with pytest.raises(ConfigError, match=r"whole\.law is 'normall' \(did you mean 'normal'\?\)"):
+        two_stage("engression").module.check(section)

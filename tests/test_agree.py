@@ -227,6 +227,16 @@ def test_a_mean_passes_inside_the_margin_fails_outside_and_is_undecided_on_its_e
     assert check_metric(both, "w1", "not_worse", 0.1, ["law", "n"])["passed"] is True
 
 
+@pytest.mark.parametrize(("shift", "passed"), [(0.0, True), (-0.1, None), (-0.3, False)])
+def test_a_peer_that_is_not_better_leaves_ours_not_worse(shift, passed):
+    both = pd.DataFrame({"law": ["a"] * 30, "n": 1, "w1_ref": 1.0})
+    both["w1_arm"] = 1 + shift + np.random.default_rng(2).normal(0, 0.05, 30)
+    assert check_metric(both, "w1", "not_better", 0.1, ["law", "n"])["passed"] is passed
+    both["w1_arm"] = 5.0  # however much worse the peer is
+    assert check_metric(both, "w1", "not_better", 0.1, ["law", "n"])["passed"] is True
+    assert check_metric(both, "w1", "not_better", 0.0, ["law", "n"])["passed"] is True
+
+
 ACCURATE = {"level": "rounding", "accurate": {"losses": 1e-9}, "reported": []}
 
 

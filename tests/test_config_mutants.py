@@ -60,7 +60,7 @@ REASONS = {
     ),
     "test not asked for": (
         ("removed", "empty mapping", "empty list"),
-        r"^arms\.\w+\.claim\.(accurate|close|at_most|equivalent|not_worse|reported)"
+        r"^arms\.\w+\.claim\.(accurate|close|at_most|equivalent|not_worse|not_better|reported)"
         r"|^summary\.|^curves\.",
     ),
     "nothing known, nothing limited": (

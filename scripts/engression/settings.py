@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from scripts.engression.own_laws import OwnLaw
 from scripts.lib.own_study import Model, setting
-from scripts.lib.typed import Betas
+from scripts.lib.typed import Betas, Name
 
 Draws = Annotated[int, Field(ge=2, le=10_000)]
 
@@ -44,6 +45,7 @@ class Evaluation(Model):
 class Settings(Model):
     """Everything but the axes that changes a number."""
 
+    own: dict[Name, OwnLaw] = setting("Laws of your own by name, for axes.law.", default={})
     net: Net = setting("The generator network.")
     train: Train = setting("Training options.")
     eval: Evaluation = setting("Evaluation options.")

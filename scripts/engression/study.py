@@ -1,12 +1,15 @@
-"""Does a small network trained with the energy score learn a one-dimensional law?
+"""Does a small network trained with the energy score learn a law, of one dimension or several?
 
 A unit is a law, a number n of training points and a replication (docs/studies/engression.md).
 """
 
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from scripts.engression.laws import LAWS
+from scripts.engression.own_laws import check_own, data_of
 from scripts.engression.settings import Options, Settings
+from scripts.lib.config import check_member
 from scripts.lib.own_study import (
     ConfigError,
     Failed,
@@ -18,6 +21,7 @@ from scripts.lib.own_study import (
     setting,
     values,
 )
+from scripts.lib.typed import Name
 
 if TYPE_CHECKING:
     from scripts.engression.models.fit import Fit
@@ -26,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Options", "Settings"]
 
 PHASES = ["data", "noise", "forward", "loss", "backward", "optimizer", "bookkeeping"]
-DATA: list[str] = []  # none of the settings changes a sample
+DATA: list[str] = []  # none of the other settings changes a sample
+LOADED = ["own"]
 TABLES = {"histories": ["epoch", "loss", "term1", "term2"]}
 METRICS = (
     dict.fromkeys(
@@ -50,7 +55,7 @@ RENAMED = {"laws": "axes.law", "sizes": "axes.n"}
 class Axes(Model):
     """What a unit is, beside its replication."""
 
-    law: values(Literal[*LAWS]) = setting("Data-generating laws.", min_length=1)
+    law: values(Name) = setting("Data-generating laws, ours or of `own`.", min_length=1)
     n: values(int, ge=2, le=10**7) = setting("Training-sample sizes (points).", min_length=1)
 
 
@@ -60,8 +65,29 @@ PROJECTED = ("projected", "spread_twice", "unit_noise")
 READ = {"pooled": {"draws_per_point"}} | {name: set(Options.model_fields) for name in PROJECTED}
 
 
+def check_laws(section: Any) -> None:
+    """Raise ConfigError or LoadError unless every unit, measured ones too, can be drawn."""
+    loads, sizes = section.measure.workloads, dict.fromkeys(section.axes.law, section.axes.n)
+    named = {"engression.axes.law": section.axes.law}
+    named |= {f"engression.measure.workloads.{name}.law": loads[name].law or () for name in loads}
+    for where, laws in named.items():
+        for name in laws:
+            check_member(name, [*LAWS, *section.own], where)
+    for load in loads.values():
+        for name in load.law or section.axes.law if load.rounds else ():
+            sizes[name] = [*sizes.get(name, []), *(load.n or section.axes.n)]
+    for name, own in section.own.items():
+        where = f"engression.own.{name}"
+        if name in LAWS:
+            raise ConfigError(f"Config: {where} has the name of a law of ours; give it another.")
+        if name not in section.axes.law:
+            raise ConfigError(f"Config: {where} is not in engression.axes.law; add it there.")
+        check_own(own, sizes[name], where)
+
+
 def check(section: Any) -> None:
-    """Raise ConfigError if an arm's options do not go with its implementation."""
+    """Raise ConfigError if a law, or an arm's options, are not what they must be."""
+    check_laws(section)
     for name, arm in section.arms.items():
         method, options = arm.implementation or name, arm.options
         where = f"Config: engression.arms.{name}"
@@ -82,8 +108,23 @@ def check(section: Any) -> None:
                 )
 
 
+def own_data(section: Any) -> list[str]:
+    """Laws of the user's."""
+    return [name for name in section.axes.law if name in section.own]
+
+
+def files(section: Any) -> list[Path]:
+    """Files of own laws."""
+    return [Path(own.file) for own in section.own.values()]
+
+
 def data(unit: Unit) -> dict[str, Any]:
-    """The sample `x` of the unit, float32 of shape (n,), from the unit's `data` stream."""
+    """The sample `x` of the unit, float32 of shape (n,), from the unit's `data` stream.
+
+    An own law may have several dimensions, (n, d), and has more arrays beside it.
+    """
+    if own := unit.settings.own.get(unit["law"]):
+        return data_of(own, unit)
     return {"x": LAWS[unit["law"]].draw(unit.rng("data"), unit["n"]).astype("float32")}
 
 

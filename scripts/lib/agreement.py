@@ -7,7 +7,7 @@ import pandas as pd
 
 from scripts.lib.accuracy import as_accurate, distance
 from scripts.lib.power import POWER, needed_pairs
-from scripts.lib.sections import Agreement, Claim
+from scripts.lib.sections import RELATIVE, Agreement, Claim
 from scripts.lib.stats import paired_interval, passes
 from scripts.lib.typed import Model
 
@@ -59,7 +59,7 @@ def paired_differences(both: pd.DataFrame, metric: str) -> np.ndarray:
 def check_metric(both: pd.DataFrame, metric: str, test: str, margin: float, cell: list[str]) -> Row:
     """One agreement row: mean paired difference, interval, and whether it keeps the margin."""
     difference = paired_differences(both, metric)
-    if test in ("equivalent", "not_worse"):
+    if test in RELATIVE:
         scale = both.groupby(cell)[f"{metric}_ref"].transform("mean").abs().to_numpy()
         difference = difference / scale
     estimate = paired_interval(difference)
@@ -71,9 +71,10 @@ def check_metric(both: pd.DataFrame, metric: str, test: str, margin: float, cell
         return row | {"passed": worst <= margin, "note": f"largest value {worst:.2g}"}
     if test == "close":
         return row | {"passed": largest <= margin, "note": f"largest difference {largest:.2g}"}
-    if test in ("equivalent", "not_worse"):
-        least = -margin if test == "equivalent" else -np.inf
-        passed = passes(estimate.low, estimate.high, least, margin)
+    if test in RELATIVE:
+        below, above = RELATIVE[test]
+        least, most = -margin if below else -np.inf, margin if above else np.inf
+        passed = passes(estimate.low, estimate.high, least, most)
         note = {True: "", False: "outside the margin", None: ON_THE_EDGE}[passed]
         return row | {"passed": passed, "note": note}
     return row | {"passed": None, "note": ""}

@@ -8,14 +8,14 @@ from scripts.lib.config import JOBS, LETTERS, UNITS, check_member, check_size
 from scripts.lib.faults import ConfigError
 from scripts.lib.packages import package_of
 from scripts.lib.plan import PlannedWorkload
-from scripts.lib.sections import TESTS, Arm, Claim, Report, StudySettings, Workload, twin
+from scripts.lib.sections import RELATIVE, TESTS, Arm, Claim, Report, StudySettings, Workload, twin
 from scripts.lib.spec import canonical
 
 # Kinds of metrics (number, share, flag, list, label) that a test or table can be about. Shares lie
 # within 0 and 1, and so does the interval of their mean.
 NUMBERS, FLAGS = ("number", "share", "flag"), ("flag",)
 ANY = (*NUMBERS, "list")
-KINDS = dict.fromkeys(TESTS, ANY) | dict.fromkeys(("at_most", "equivalent", "not_worse"), NUMBERS)
+KINDS = dict.fromkeys(TESTS, ANY) | dict.fromkeys(("at_most", *RELATIVE), NUMBERS)
 COSTS = ("fit_s", "cpu_s")  # columns of all rows
 SCIENCE = "snakemake --cores all science"
 

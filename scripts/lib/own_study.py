@@ -9,6 +9,9 @@ Such a study is one module and one YAML file. The module has
     PHASES           names under which its arms book time, `unit.phases.lap(name)` (may be left out)
     TABLES           columns of further tables by name, beside the unit's axes (may be left out)
     DATA             keys of Settings that `data` reads (all, if left out): others reload nothing
+    LOADED           keys of Settings that `data` alone reads, such as files (may be left out):
+                     training is not told them, so it follows the data, and nothing else of them
+    files(section)   files that `data` reads: an edited one is read again (may be left out)
     data(unit)       arrays of the unit, by name, from random streams or files
     evaluate(unit, answer)   metrics of what an arm returned (may be left out)
     RENAMED          old keys of the section: {old: place of the new one} (may be left out)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import special
 
 from scripts.lib.accuracy import bound_of_median
+from scripts.lib.sections import RELATIVE
 
 POWER = 0.9
 # Planned for differences with mean 0 and this standard deviation, in units of the margin.
@@ -26,7 +27,7 @@ def needed_pairs(test: str, *, of_lists: bool = False, factor: float = 3.0) -> i
     if test == "accurate":
         within = WITHIN_LIST if of_lists else 2 / np.pi * np.arctan(factor)
         return next(n for n in range(2, MOST) if power_of_median(n, within) >= POWER)
-    if test not in ("equivalent", "not_worse"):
+    if test not in RELATIVE:
         return ENOUGH
     two_sided = test == "equivalent"
     return next(n for n in range(2, MOST) if power(n, two_sided) >= POWER)

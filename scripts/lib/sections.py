@@ -15,7 +15,9 @@ Level = Literal["identical", "rounding", "equivalent", "protocol"]
 Metrics = Unique[str]
 Margins = dict[str, Annotated[float, Field(ge=0)]]
 # Tests of an arm's agreement, in the order of their rows.
-TESTS = ("accurate", "close", "at_most", "equivalent", "not_worse")
+TESTS = ("accurate", "close", "at_most", "equivalent", "not_worse", "not_better")
+# Those of the mean difference in units of the cell mean; is it bounded below, and above?
+RELATIVE = {"equivalent": (True, True), "not_worse": (False, True), "not_better": (True, False)}
 # Roles that take part in a workload which names nobody.
 MEASURED = ("reference", "result", "implementation", "peer")
 
@@ -37,6 +39,9 @@ class Claim(Model):
     at_most: Margins = setting("Largest value of the arm allowed.", default={})
     equivalent: Margins = setting("TOST margin in units of the cell mean.", default={})
     not_worse: Margins = setting("Non-inferiority margin in units of the cell mean.", default={})
+    not_better: Margins = setting(
+        "The same of what it is compared with: of a peer, that ours is not worse.", default={}
+    )
     reported: Metrics = setting("Metrics shown without a test.", default=[])
 
     def tests(self) -> dict[str, Margins]:

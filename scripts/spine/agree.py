@@ -1,10 +1,11 @@
 """Does each arm give the reference's answer? agreement.csv: one row per arm and metric.
 
 Columns: arm, level, where, metric, test (counted, accurate, close, at_most, equivalent, not_worse,
-reported), n_pairs, difference, mcse, low, high (90 %), margin, passed (empty for `reported` and for
-what is undecided), note.
-Differences are arm minus reference on the same unit; those of `equivalent` and `not_worse` are
-divided by the mean of the reference over the unit's cell (all axes but the last, the replicate).
+not_better, reported), n_pairs, difference, mcse, low, high (90 %), margin, passed (empty for
+`reported` and for what is undecided), note.
+Differences are arm minus reference on the same unit; those of `equivalent`, `not_worse` and
+`not_better` are divided by the mean of the reference over the unit's cell (all axes but the last,
+the replicate).
 """
 
 from pathlib import Path

@@ -10,6 +10,7 @@ from scripts.lib.code import imports, stamps
 from scripts.lib.config import JOBS, UNITS, check_member, check_size, read_settings
 from scripts.lib.contract import Study, check_rounds
 from scripts.lib.faults import ConfigError
+from scripts.lib.foreign import marks
 from scripts.lib.packages import package_of
 from scripts.lib.plan import measurement_plan
 from scripts.lib.sentences import told
@@ -54,17 +55,21 @@ class Jobs:
         pairs = product(self.section.arms, self.blocks)
         return [(arm, name) for arm, name in pairs if self.of_arm(arm, self.blocks[name])]
 
+    def table_files(self, table: str) -> list[str]:
+        """Files of a further table of the study, of all arms and blocks."""
+        return [f"{self.folder}/{table}/{arm}/{name}.parquet" for arm, name in self.arm_blocks()]
+
     def settings(self, changes: dict[str, Any], at: str) -> dict[str, Any]:
         """Values of the study's own settings, some of them changed."""
         if not changes:
             return self._own
-        return plain(read_settings(self.study.settings, merged(self._own, changes), at))
+        return plain(read_settings(self.study.train_settings, merged(self._own, changes), at))
 
     @cached_property
     def _own(self) -> dict[str, Any]:
-        names = self.study.settings.model_fields
-        values = {name: plain(getattr(self.section, name)) for name in names}
-        return plain(read_settings(self.study.settings, values, self.study.name))
+        model = self.study.train_settings
+        values = {name: plain(getattr(self.section, name)) for name in model.model_fields}
+        return plain(read_settings(model, values, self.study.name))
 
     def train(self, arm: str, block: str) -> TrainJob:
         """The job that trains one arm on one block."""
@@ -90,7 +95,13 @@ class Jobs:
         units = self.measured() if measured else self.units(self.section.axes, self.blocks[block])
         read = self.study.data_settings.model_fields
         settings = {name: plain(getattr(self.section, name)) for name in read}
-        return LoadJob(study=self.study.name, seed=self.seed, settings=settings, units=units)
+        return LoadJob(
+            study=self.study.name,
+            seed=self.seed,
+            settings=settings,
+            units=units,
+            files=marks(self.study.files(self.section)),
+        )
 
     def stamps(self, arm: str) -> list[str]:
         """Code of an arm's jobs: the other implementations of the study do not count."""
@@ -119,9 +130,11 @@ class Jobs:
         return self._train(arm, [], workload.settings, at)
 
 
-def plain(model: Model) -> Any:
-    """A model as plain values; other values as they are."""
-    return model.model_dump(mode="json") if isinstance(model, Model) else model
+def plain(value: Any) -> Any:
+    """A model, or a mapping of models, as plain values; other values as they are."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    return value.model_dump(mode="json") if isinstance(value, Model) else value
 
 
 def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -143,6 +156,9 @@ def announced(study: TwoStage, section: Any, seed: int, active: bool) -> Study:
     if not active:
         return Study(**known)
     jobs = Jobs(study, section, seed)
+    if study.draws:
+        known |= {"drawn": {table: jobs.table_files(table) for table in study.tables}}
+        known |= {"chapter": [f"{jobs.folder}/tables/figures.json"]}
     return Study(
         **known,
         runs=[f"{jobs.folder}/runs/{arm}/{block}.parquet" for arm, block in jobs.arm_blocks()],

@@ -1,7 +1,7 @@
 """Make the data of some units of a study of two stages: data/{block}.parquet.
 
 One row a unit: the study's axes, and the arrays of its function `data`, flat. An array of several
-dimensions has its shape beside it, as <name>_shape.
+dimensions has its shape beside it, as <name>_shape. An array that a unit does not have is null.
 """
 
 from pathlib import Path
@@ -21,12 +21,13 @@ def columns(study: TwoStage, job: LoadJob) -> dict[str, Any]:
     """The table of these units by column."""
     made = [study.module.data(unit_of(study, job, labels)) for labels in job.units]
     found: dict[str, Any] = dict(zip(study.axes, zip(*job.units, strict=True), strict=True))
-    for name in made[0] if made else ():
-        arrays = [np.asarray(arrays[name]) for arrays in made]
-        kind = pa.list_(pa.from_numpy_dtype(arrays[0].dtype))
-        found[name] = pa.array([array.ravel() for array in arrays], kind)
-        if any(array.ndim != 1 for array in arrays):
-            found[name + SHAPE] = [list(array.shape) for array in arrays]
+    for name in dict.fromkeys(name for arrays in made for name in arrays):
+        arrays = [np.asarray(arrays[name]) if name in arrays else None for arrays in made]
+        there = [array for array in arrays if array is not None]
+        kind = pa.list_(pa.from_numpy_dtype(there[0].dtype))
+        found[name] = pa.array([a if a is None else a.ravel() for a in arrays], kind)
+        if any(array.ndim != 1 for array in there):
+            found[name + SHAPE] = [a if a is None else list(a.shape) for a in arrays]
     return found
 
 
@@ -38,8 +39,12 @@ def read_data(path: Path, axes: list[str]) -> dict[tuple, dict[str, np.ndarray]]
     found = {}
     for row in range(len(table)):
         key = tuple(table[axis][row].as_py() for axis in axes)
-        arrays = {name: table[name][row].values.to_numpy(zero_copy_only=False) for name in names}
-        for name in shapes:
+        arrays = {
+            name: table[name][row].values.to_numpy(zero_copy_only=False)
+            for name in names
+            if table[name][row].is_valid
+        }
+        for name in (name for name in shapes if table[name][row].is_valid):
             array = name.removesuffix(SHAPE)
             arrays[array] = arrays[array].reshape(table[name][row].as_py())
         found[key] = {name: array.copy() for name, array in arrays.items()}

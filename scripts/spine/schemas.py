@@ -31,9 +31,11 @@ def section_of(study: str) -> type[StudySettings]:
 
 def schemas() -> dict[Path, dict[str, Any]]:
     """Content of each file."""
-    shipped = yaml.load((ROOT / "config/config.yaml").read_bytes(), Loader=LOADER)["studies"]
+    run = yaml.load((ROOT / "config/config.yaml").read_bytes(), Loader=LOADER)["studies"]
+    # Studies of two stages may ship without being run by default.
+    further = sorted(path.parent.name for path in ROOT.glob("scripts/*/study.py"))
     found = {FOLDER / "config.schema.yaml": Root.model_json_schema()}
-    for study in shipped:
+    for study in dict.fromkeys([*run, *further]):
         schema = section_of(study).model_json_schema()
         definitions = {"$defs": schema.pop("$defs")}
         whole = {"type": "object", "required": [study], "properties": {study: schema}}

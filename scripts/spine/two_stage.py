@@ -1,7 +1,9 @@
 """A study of two stages (load, train) as its jobs see it: its module, and what they are told."""
 
 import importlib
+from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -10,8 +12,9 @@ from pydantic import create_model
 from scripts.lib.faults import ConfigError
 from scripts.lib.implementations import implementations
 from scripts.lib.own_study import Unit
+from scripts.lib.root import ROOT
 from scripts.lib.training_job import TrainingJob
-from scripts.lib.typed import Model
+from scripts.lib.typed import Model, setting
 
 REPLICATE = "rep"
 KINDS = ("number", "share", "flag", "list", "label")
@@ -28,6 +31,8 @@ class LoadJob(Model):
     seed: int
     settings: dict[str, Any]
     units: list[Any]
+    # Marks of the files that are read: an edited file is another job.
+    files: list[Any] = setting("(path, size, checksum) of each.", default=[])
 
 
 class TrainJob(TrainingJob):
@@ -54,7 +59,11 @@ class TwoStage:
         self.axes = [*self.module.Axes.model_fields, REPLICATE]
         self.settings: type[Model] = getattr(self.module, "Settings", NoSettings)
         self.options: type[Model] = getattr(self.module, "Options", NoSettings)
-        self.data_settings: type[Model] = self._data_settings()
+        loaded = self._named("LOADED", [])
+        read = self._named("DATA", list(self.settings.model_fields))
+        self.data_settings = self._part("DataSettings", {*read, *loaded})
+        told = self.settings.model_fields.keys() - set(loaded)
+        self.train_settings = self._part("TrainSettings", told)
         self.metrics: dict[str, str] = self.module.METRICS
         self.phases: list[str] = getattr(self.module, "PHASES", [])
         self.tables: dict[str, list[str]] = getattr(self.module, "TABLES", {})
@@ -81,15 +90,25 @@ class TwoStage:
                 f"{self.script}: the axis {REPLICATE!r} comes by itself; leave it out."
             )
 
-    def _data_settings(self) -> type[Model]:
-        """The part of the settings that `data` reads: a change of others loads nothing again."""
-        fields = self.settings.model_fields
-        named = getattr(self.module, "DATA", list(fields))
+    def _named(self, piece: str, default: list[str]) -> list[str]:
+        """Keys of Settings that the module lists as `piece`."""
+        named = getattr(self.module, piece, default)
         for name in named:
-            if name not in fields:
-                raise ConfigError(f"{self.script}: DATA has {name!r}, which is no key of Settings.")
-        read = {name: (fields[name].annotation, fields[name]) for name in named}
-        return create_model("DataSettings", __base__=Model, **read)
+            if name not in self.settings.model_fields:
+                raise ConfigError(
+                    f"{self.script}: {piece} has {name!r}, which is no key of Settings."
+                )
+        return list(named)
+
+    def _part(self, name: str, keys: Iterable[str]) -> type[Model]:
+        """Some of the settings: `data` is told those it reads, training all but LOADED."""
+        fields = self.settings.model_fields
+        told = {key: (fields[key].annotation, fields[key]) for key in fields if key in keys}
+        return create_model(name, __base__=Model, **told)
+
+    def files(self, section: Any) -> list[Path]:
+        """Files that `data` reads, by the section of the configuration."""
+        return list(getattr(self.module, "files", lambda section: [])(section))
 
     def evaluate(self, unit: Unit, answer: Any) -> dict[str, Any]:
         """Metrics of a unit, and rows of its tables, from what an implementation returned."""
@@ -99,6 +118,11 @@ class TwoStage:
             by = "evaluate returns" if evaluate else "without evaluate, implementations return"
             raise ConfigError(f"{self.script}: {by} {type(found).__name__}, not metrics by name.")
         return dict(found)
+
+    @property
+    def draws(self) -> bool:
+        """Whether it draws figures of its own from its further tables: scripts/<study>/draw.py."""
+        return (ROOT / f"scripts/{self.name}/draw.py").is_file()
 
     @property
     def script(self) -> str:
@@ -115,7 +139,7 @@ def two_stage(name: str) -> TwoStage:
 def unit_of(study: TwoStage, job: LoadJob | TrainJob, labels: list, **more: Any) -> Unit:
     """A unit of a job, with settings and options as the study's own models."""
     if isinstance(job, TrainJob):
-        settings = study.settings.model_validate(job.settings)
+        settings = study.train_settings.model_validate(job.settings)
         more["options"] = study.options.model_validate(job.options)
     else:
         settings = study.data_settings.model_validate(job.settings)

@@ -13,13 +13,14 @@ from scripts.lib.fused_adam import fused_adam
 def descend(problem: Problem, estimator: Callable[[Problem, torch.Tensor], Any]) -> Trained:
     """Train the parameters in place by an estimator of the gradient.
 
-    `estimator(problem, gradient)` is called with a batch: it fills `gradient` and returns (loss,
-    term1, term2), floats, counts its `noise_rows`, and may book its own phases.
+    `estimator(problem, gradient)` is called with a batch, and its covariates, if there are any: it
+    fills `gradient` and returns (loss, term1, term2), floats, counts its `noise_rows`, and may book
+    its own phases.
     """
-    x, parameters, train, phases = problem.x, problem.parameters, problem.train, problem.phases
+    parameters, train, phases = problem.parameters, problem.train, problem.phases
     gradient = torch.zeros_like(parameters)
     estimate = estimator(problem, gradient)
-    n = x.shape[0]
+    n = len(problem.x)
     moments = [torch.zeros_like(parameters)], [torch.zeros_like(parameters)]
     step = torch.tensor(0.0)
     patience = Patience(train.patience)
@@ -29,7 +30,7 @@ def descend(problem: Problem, estimator: Callable[[Problem, torch.Tensor], Any])
     while len(history) < train.max_epochs and not patience.stopped:
         sums = [0.0, 0.0, 0.0]
         for batch in torch.randperm(n, generator=problem.shuffle).split(train.batch):
-            values = estimate(x[batch])
+            values = estimate(*problem.points(batch))
             fused_adam(
                 [parameters], [gradient], moments, [step], train.lr, train.betas, train.adam_eps
             )

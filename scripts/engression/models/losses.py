@@ -3,6 +3,7 @@
 Per data point x_i with m draws y_ij:
     term1_i = mean_j |x_i - y_ij|,  term2_i = mean_{j != j'} |y_ij - y_ij'|,
     loss = mean_i (term1_i - term2_i / 2).
+In one dimension the gradients come from ranks; in several from the directions of all pairs.
 """
 
 import functools
@@ -40,32 +41,72 @@ def rank_weights(count: int, dtype: torch.dtype) -> torch.Tensor:
     return torch.arange(1 - count, count, 2, dtype=dtype)
 
 
-def grouped_gradient(x: torch.Tensor, y: torch.Tensor, batch: int):
-    """Closed form of the baseline loss in one dimension, O(m log m) per data point.
+def lengths(vectors: torch.Tensor, several: bool) -> torch.Tensor:
+    """Absolute values; with `several`, norms of the vectors of the last dimension."""
+    return torch.linalg.vector_norm(vectors, dim=-1) if several else vectors.abs()
 
-    x is (b,), y is (b, m): `b` data points of a batch of `batch`. Returns this part's sums
-    (sum_i term1_i, sum_i term2_i) and d loss / d y, shape (b, m), scaled for the whole batch.
+
+def directions(vectors: torch.Tensor, several: bool) -> torch.Tensor:
+    """Signs; with `several`, unit vectors of the last dimension. Zero where there is none."""
+    if not several:
+        return vectors.sign()
+    norms = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors / norms.where(norms > 0, 1)
+
+
+def within(y: torch.Tensor, antithetic: bool = False) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Of draws y (b, m) or (b, m, d): what term2 is made of.
+
+    Returns the sum of |y_j - y_k| over the pairs j < k of each point, (b,), its gradient, as y,
+    and the number of draws that a draw is paired with. With `antithetic`, draws j and j + m/2
+    share their noise up to sign; such pairs are left out.
     """
-    m = y.shape[1]
-    ordered, order = torch.sort(y, dim=1)
-    weight = rank_weights(m, y.dtype)
+    m, several = y.shape[1], y.ndim == 3
+    if several:
+        gaps = y.unsqueeze(2) - y.unsqueeze(1)
+        total, slope = lengths(gaps, True).sum((1, 2)) / 2, directions(gaps, True).sum(2)
+    else:
+        ordered, order = torch.sort(y, dim=1)
+        weight = rank_weights(m, y.dtype)
+        total = torch.mv(ordered, weight)
+        slope = torch.empty_like(y).scatter_(1, order, weight.expand_as(y))
+    if not antithetic:
+        return total, slope, m - 1
+    gap = y[:, : m // 2] - y[:, m // 2 :]
+    mirrored = directions(gap, several)
+    slope[:, : m // 2] -= mirrored
+    slope[:, m // 2 :] += mirrored
+    return total - lengths(gap, several).sum(1), slope, m - 2
+
+
+def grouped_gradient(x: torch.Tensor, y: torch.Tensor, batch: int, antithetic: bool = False):
+    """Closed form of the baseline loss; in one dimension O(m log m) per data point.
+
+    x is (b,) and y (b, m), or (b, d) and (b, m, d): `b` data points of a batch of `batch`. Returns
+    this part's sums (sum_i term1_i, sum_i term2_i) and d loss / d y, as y, scaled for the whole
+    batch. Without mirrored pairs (`antithetic`, m >= 4) term2 is unbiased too.
+    """
+    m, several = y.shape[1], y.ndim == 3
+    total, slope, others = within(y, antithetic)
     distance = y - x.unsqueeze(1)
-    term1 = distance.abs().sum() / m
-    term2 = torch.mv(ordered, weight).sum() * (2 / (m * (m - 1)))
-    ranks = torch.empty_like(y).scatter_(1, order, weight.expand_as(y))
-    gradient = distance.sign_().sub_(ranks, alpha=1 / (m - 1)).div_(batch * m)
+    term1 = lengths(distance, several).sum() / m
+    term2 = total.sum() * (2 / (m * others))
+    gradient = directions(distance, several).sub_(slope, alpha=1 / others).div_(batch * m)
     return term1, term2, gradient
 
 
 def pooled_gradient(x: torch.Tensor, y: torch.Tensor, antithetic: bool = False):
     """The loss with all N draws of the batch shared by all B data points, and d loss / d y.
 
-    x is (B,), y is (N,). A U-statistic with the same expectation as the baseline loss for
-    N >= 2, because g takes no covariate: O((B + N) log(B + N)).
+    x is (B,), y is (N,), or (B, d) and (N, d). A U-statistic with the same expectation as the
+    baseline loss for N >= 2, because g takes no covariate: in one dimension
+    O((B + N) log(B + N)).
     With `antithetic`, draw j and draw j + N/2 share their noise up to sign; such pairs are not
     independent and are left out of term2, which keeps it unbiased.
     Returns (loss, term1, term2, gradient (N,)), the first three as floats.
     """
+    if x.ndim == 2:
+        return pooled_in_space(x, y, antithetic)
     batch, count = x.shape[0], y.shape[0]
     x_sorted = torch.sort(x).values
     ordered, order = torch.sort(y)
@@ -87,4 +128,14 @@ def pooled_gradient(x: torch.Tensor, y: torch.Tensor, antithetic: bool = False):
         gradient[:half] += sign
         gradient[half:] -= sign
     term2 = pair_sum / (count * others)
+    return term1 - 0.5 * term2, term1, term2, gradient
+
+
+def pooled_in_space(x: torch.Tensor, y: torch.Tensor, antithetic: bool):
+    """`pooled_gradient` of x (B, d) and y (N, d) by all pairs, O((B + N) N)."""
+    count = len(y)
+    total, slope, others = within(y.unsqueeze(0), antithetic)
+    gaps = y.unsqueeze(1) - x
+    term1, term2 = float(lengths(gaps, True).mean()), 2 * float(total) / (count * others)
+    gradient = directions(gaps, True).mean(1).sub_(slope[0], alpha=1 / others).div_(count)
     return term1 - 0.5 * term2, term1, term2, gradient

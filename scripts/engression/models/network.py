@@ -1,4 +1,7 @@
-"""The generator g: R^noise -> R, a ReLU network held as one flat vector with a view per layer."""
+"""The generator g, a ReLU network held as one flat vector with a view per layer.
+
+It maps noise, with the covariates behind it if there are any, to one number or several.
+"""
 
 import itertools
 import math
@@ -11,9 +14,9 @@ from scripts.engression.settings import Net
 ROWS_PER_SAMPLE = 1024
 
 
-def layer_widths(net: Net) -> list[int]:
-    """Widths from the noise to the scalar output, e.g. [128, 64, 64, 64, 1]."""
-    return [net.noise_dim, *[net.hidden] * net.hidden_layers, 1]
+def layer_widths(net: Net, covariates: int = 0, outputs: int = 1) -> list[int]:
+    """Widths from the noise and covariates to the output, e.g. [128, 64, 64, 64, 1]."""
+    return [net.noise_dim + covariates, *[net.hidden] * net.hidden_layers, outputs]
 
 
 def views(flat: torch.Tensor, widths: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -52,15 +55,22 @@ def fill_normal(out: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     return out.copy_(torch.empty(out.shape, dtype=torch.float32).normal_(generator=rng))
 
 
+def inputs(noise: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor:
+    """Rows of noise (b m, k) with the covariates (b, p) of their data point behind them, if any."""
+    if given is None:
+        return noise
+    return torch.cat([noise, given.repeat_interleave(len(noise) // len(given), 0)], 1)
+
+
 def sample(flat: torch.Tensor, widths: list[int], count: int, rng: torch.Generator) -> torch.Tensor:
-    """`count` generated values, shape (count,), from fresh N(0, I) noise of `rng`.
+    """`count` generated values, (count,) or (count, d), from fresh N(0, I) noise of `rng`.
 
     In parts that stay in the cache; from 16 numbers on, the noise is as if drawn at once.
     """
     rows = min(count, ROWS_PER_SAMPLE)
     network = Backprop(views(flat, widths), [], rows)
     noise = flat.new_empty(rows, widths[0])
-    values = flat.new_empty(count)
+    values = flat.new_empty(count, widths[-1]).squeeze(1)
     for part in values.split(rows):
         part.copy_(network.forward(fill_normal(noise[: len(part)], rng)))
     return values
@@ -70,9 +80,9 @@ class Backprop:
     """Forward and backward pass through ReLU layers in buffers allocated once (no autograd).
 
     `layers` and `gradients` are (weight (out, in), bias (out,)) pairs. `forward(inputs)` maps
-    (rows, in) to outputs (rows,); `backward(d_output)` adds the gradient of
-    sum(d_output * output) to `gradients`, and fills `d_inputs` with the gradient of what the ReLU
-    that made the inputs was given. Rows may not exceed `max_rows`.
+    (rows, in) to outputs (rows,), or (rows, d) of several; `backward(d_output)` adds the
+    gradient of sum(d_output * output) to `gradients`, and fills `d_inputs` with the gradient of
+    what the ReLU that made the inputs was given. Rows may not exceed `max_rows`.
     """
 
     def __init__(self, layers: list, gradients: list, max_rows: int):
@@ -82,7 +92,7 @@ class Backprop:
         hidden = [bias.shape[0] for _, bias in layers[:-1]]
         self.hidden = [like.new_empty(max_rows, width) for width in hidden]
         self.deltas = [like.new_empty(max_rows, width) for width in hidden]
-        self.output = like.new_empty(max_rows, 1)
+        self.output = like.new_empty(max_rows, len(layers[-1][1]))
         self.ones = like.new_ones(max_rows)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -96,7 +106,7 @@ class Backprop:
 
     def backward(self, d_output: torch.Tensor, d_inputs: torch.Tensor | None = None) -> None:
         rows = d_output.shape[0]
-        delta = d_output.unsqueeze(1)
+        delta = d_output.reshape(rows, -1)
         for i in range(len(self.layers) - 1, -1, -1):
             d_weight, d_bias = self.gradients[i]
             d_weight.addmm_(delta.t(), self.inputs[i])

@@ -31,10 +31,10 @@ class Official:
     losses: tuple[float, float, float]
 
     def sample(self, count: int, rng: torch.Generator) -> np.ndarray:
-        """Generated values (count,), float64, by the seed of `rng`."""
+        """Generated values (count,), or (count, d), float64, by the seed of `rng`."""
         with seeded(rng):
             drawn = self.engressor.sample(torch.empty(count, 0), sample_size=1)
-        return drawn.view(-1).double().numpy()
+        return drawn.view(count, -1).squeeze(1).double().numpy()
 
     def evaluated(self, unit: Unit) -> dict[str, Any]:
         """The metrics of every arm; of single epochs the package keeps no loss."""
@@ -50,7 +50,7 @@ def fit_official(unit: Unit, **options: Any) -> Official:
     `options` are the package's own. Random: weights, batches and noise, by the unit's stream
     `official`.
     """
-    y = torch.from_numpy(unit.data["x"])[:, None]
+    y = torch.from_numpy(unit.data["x"]).view(len(unit.data["x"]), -1)
     with warnings.catch_warnings(), seeded(unit.torch_rng("official")):
         # It takes the standard deviation of the covariate, which has no column.
         warnings.filterwarnings("ignore", message=r"std\(\)")

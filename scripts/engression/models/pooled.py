@@ -16,6 +16,8 @@ class PooledGradient:
 
     def __init__(self, problem: Problem, gradient: torch.Tensor):
         parameters, widths = problem.parameters, problem.widths
+        if problem.given is not None:
+            raise ValueError("pooled shares draws between data points; with covariates none may.")
         self.draws = problem.options.draws_per_point
         self.noise, self.phases = problem.noise, problem.phases
         self.noise_rows = 0

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from scripts.engression.models.fit import EARLY_EPOCHS, History, Problem, Trained
-from scripts.engression.models.network import views
+from scripts.engression.models.network import inputs, views
 from scripts.engression.models.stopping import Patience
 from scripts.lib.torch_rng import EpochPermutation
 
@@ -38,16 +38,15 @@ def flat_of(net: nn.Module) -> torch.Tensor:
 def fit_autograd(problem: Problem, loss_of: Callable) -> Trained:
     """Train with DataLoader, autograd and torch.optim.Adam.
 
-    `loss_of(x, y)` takes x (B, 1) and y (B, m, 1) and returns (loss, term1, term2).
+    `loss_of(x, y)` takes x (B, d) and y (B, m, d) and returns (loss, term1, term2).
     """
     x, parameters, train, phases = problem.x, problem.parameters, problem.train, problem.phases
-    widths = problem.widths
-    net = module_of(parameters, widths)
+    net, width = module_of(parameters, problem.widths), problem.noise_dim
     optimizer = torch.optim.Adam(
         net.parameters(), lr=train.lr, betas=tuple(train.betas), eps=train.adam_eps
     )
     loader = DataLoader(
-        TensorDataset(x.unsqueeze(1)),
+        TensorDataset(*problem.points(slice(None))),
         batch_size=train.batch,
         sampler=EpochPermutation(len(x), problem.shuffle),
     )
@@ -57,16 +56,17 @@ def fit_autograd(problem: Problem, loss_of: Callable) -> Trained:
     n_steps = 0
     while len(history) < train.max_epochs and not patience.stopped:
         sums = [0.0, 0.0, 0.0]
-        for (batch,) in loader:
+        for batch, *given in loader:
             phases.lap("data")
             optimizer.zero_grad()
             eps = torch.randn(
-                len(batch), train.m, widths[0], generator=problem.noise, dtype=torch.float32
+                len(batch), train.m, width, generator=problem.noise, dtype=torch.float32
             ).to(parameters.dtype)
             phases.lap("noise")
-            y = net(eps.view(-1, widths[0])).view(len(batch), train.m, 1)
+            rows = inputs(eps.flatten(0, 1), *(given or [None]))
+            y = net(rows).view(len(batch), train.m, -1)
             phases.lap("forward")
-            values = loss_of(batch, y)
+            values = loss_of(batch.view(len(batch), -1), y)
             phases.lap("loss")
             values[0].backward()
             phases.lap("backward")

@@ -6,6 +6,7 @@ They must fail the test that the result arm passes, which shows that it could ha
 
 import torch
 
+from scripts.engression.models.losses import directions
 from scripts.engression.models.projected import ProjectedGradient
 
 
@@ -15,7 +16,7 @@ class SpreadTwice(ProjectedGradient):
     def loss(self, x: torch.Tensor, y: torch.Tensor) -> tuple[float, float, float, torch.Tensor]:
         right, term1, term2, gradient = super().loss(x, y)
         # The right gradient is that of term1 less half of that of term2.
-        of_term1 = torch.sign(y.unsqueeze(1) - x).mean(1).div_(len(y))
+        of_term1 = directions(y.unsqueeze(1) - x, x.ndim == 2).mean(1).div_(len(y))
         return right - 0.5 * term2, term1, term2, gradient.mul_(2).sub_(of_term1)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.lora_ablation.data.adapter_file import tensor_name
+from scripts.lora_ablation.data.keys import tensor_name
 from scripts.lora_ablation.data.tabular import save_nested
 from tests.lora_files import (
     BLOCK,

@@ -172,7 +172,7 @@ def test_a_folder_without_a_label_for_an_adapter_is_refused(refused, tmp_path):
         ([["name", "label"], ["bird/99", "bird"]], "'bird/99', which is no adapter"),
         (
             [["name", "label"], *[["bird/00.safetensors", "bird"]] * 2],
-            "line 3 names 'bird/00.safetensors' again",
+            "line 3 names 'bird/00.safetensors', as line 2 does",
         ),
     ],
 )
@@ -211,7 +211,8 @@ def test_a_matrix_must_fit_its_dimensions_and_its_labels(refused, tmp_path):
     ("text", "said"),
     [
         ("{", "no table of dimensions"),
-        ('{"a.weight": [1, 2]}', "'a.weight'"),
+        (f'{{"a.weight": [1, 2], "{QUERY}{UP}": [8, 2]}}', "'a.weight'"),
+        ('{"a.weight": [1, 2]}', "expected [adapters, 2]"),
         (f'{{"{QUERY}{UP}": [8, 2]}}', "expected [adapters, 16]"),
         (f'{{"{QUERY}{UP}": 8}}', "no table of dimensions"),
     ],

@@ -1,10 +1,12 @@
 """What of the configuration must go together: names that exist, sizes that can be planned."""
 
+import re
 from typing import TYPE_CHECKING
 
 from scripts.lib.config import JOBS, UNITS, check_idle, check_member, check_size, differing
 from scripts.lib.contract import check_rounds
 from scripts.lib.faults import ConfigError
+from scripts.lora_ablation.data.families import FAMILIES, TEXT_ENCODER, is_half
 from scripts.lora_ablation.representations.catalogue import HAND_CRAFTED, REPRESENTATIONS
 from scripts.lora_ablation.specs import EARLY, STUDY
 
@@ -27,6 +29,7 @@ def check(section: "Section") -> None:
         check_member(name, section.representations, f"{STUDY}.early.representations")
     for name in section.curves.representations:
         check_member(name, section.representations, f"{STUDY}.curves.representations")
+    _check_layers(f"{STUDY}.layers", section)
     for arm in section.arms:
         _check_arm(f"{STUDY}.arms.{arm}", section, arm)
     if section.with_role("reference"):  # else the contract says so
@@ -54,8 +57,9 @@ def _check_arm(where: str, section: "Section", name: str) -> None:
     if arm.trainer is None and "run" in arm.model_fields_set and arm.run.runs != 0:
         raise ConfigError(f"Config: {where}.run is to train cells, but the arm has no trainer.")
     for key in ("representations", "selections") if section.runs_of(name) else ():
+        known = getattr(section, key) or known_selections(section)
         for value in getattr(arm.run, key) or ():
-            check_member(value, getattr(section, key), f"{where}.run.{key}")
+            check_member(value, known, f"{where}.run.{key}")
     if arm.train.precision == "double" and arm.features not in (None, "loops"):
         raise ConfigError(
             f"Config: {where}.train.precision has no effect on the features {arm.features}; use "
@@ -63,6 +67,28 @@ def _check_arm(where: str, section: "Section", name: str) -> None:
         )
     if section.runs_of(name) > section.runs:
         raise ConfigError(f"Config: {where}.run.runs is {arm.run.runs}, more than runs.")
+
+
+def _check_layers(where: str, section: "Section") -> None:
+    """Patterns are regular expressions under free names; selections are known by name."""
+    for name, pattern in section.layers.items():
+        if name == "all" or is_half(name):
+            raise ConfigError(f"Config: {where}.{name} is another selection's name; use another.")
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ConfigError(
+                f"Config: {where}.{name} is {pattern!r}, which is no regular expression ({error})."
+            ) from error
+    for i, name in enumerate(section.selections or ()):
+        if not is_half(name):
+            check_member(name, known_selections(section), f"{STUDY}.selections[{i}]")
+
+
+def known_selections(section: "Section") -> list[str]:
+    """All selections that adapters of any family may have, and the user's own."""
+    own = [name for kind in FAMILIES for name in kind.selections]
+    return list(dict.fromkeys(["all", *own, TEXT_ENCODER, *section.layers, "half0"]))
 
 
 def _check_sizes(section: "Section") -> None:

@@ -25,7 +25,7 @@ from scripts.lib.comparison import (
 from scripts.lib.records import beside, newest
 from scripts.lib.sections import Baselines
 from scripts.lib.stage import stage
-from scripts.lib.table_files import read_metadata, write_csv
+from scripts.lib.table_files import read_frame, read_metadata, write_csv
 
 Row = dict[str, Any]
 Made = dict[str, dict[str, Row]]  # by study and table, what `read_metadata` knows of it
@@ -114,7 +114,7 @@ def main(
 ) -> None:  # fmt: skip
     compared = {study: Baselines.model_validate(told) for study, told in spec.items()}
     measured = {path.parent.name: pd.read_parquet(path) for path in measurements}
-    agreed = {path.parent.name: pd.read_csv(path) for path in agreements}
+    agreed = {path.parent.name: read_frame(path) for path in agreements}
     tables = {study: (measured[study], agreed[study]) for study in measured}
     rows = [study_ratios(study, *tables[study], compared[study]) for study in tables]
     write_csv(ratios, [row for part in rows for row in part])

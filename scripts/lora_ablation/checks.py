@@ -58,6 +58,8 @@ def _check_arm(where: str, section: "Section", name: str) -> None:
         raise ConfigError(f"Config: {where}.run is to train cells, but the arm has no trainer.")
     for key in ("representations", "selections") if section.runs_of(name) else ():
         known = getattr(section, key) or known_selections(section)
+        if key == "selections":
+            known = list(dict.fromkeys(["all", *known]))  # of any adapter, asked for or not
         for value in getattr(arm.run, key) or ():
             check_member(value, known, f"{where}.run.{key}")
     if arm.train.precision == "double" and arm.features not in (None, "loops"):

@@ -121,6 +121,6 @@ def _impossible(kind: SplitKind, alike: np.ndarray, test_size: float, final_size
     rarest, rows = min(counts.items(), key=lambda item: item[1])
     return (
         f"A stratified split of {len(alike)} adapters into {len(counts)} classes is impossible: "
-        f"each part needs every class, {val} adapters validate and class {rarest!r} has {rows}; "
+        f"each part needs every class, {val} of them validate and class {rarest!r} has {rows}; "
         "use more adapters or the split 'original'."
     )

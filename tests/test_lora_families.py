@@ -87,6 +87,11 @@ def modules(*names: str) -> list[str]:
         ("diffusion_model.blocks.39.cross_attn.k_img.lora_B.weight",
          "transformer.blocks.39.cross_attn.k_img"),
         ("lycoris_blocks_2_ffn_0.lora_down.weight", "transformer.blocks.2.ffn.0"),
+        ("diffusion_model.layers.1.feed_forward.w2.lora_A.weight",
+         "transformer.layers.1.feed_forward.w2"),
+        ("base_model.model.layers.0.attention.wq.lora_A.weight",
+         "language_model.layers.0.attention.wq"),
+        ("lora_unet_out_2.lora_up.weight", "unet.out.2"),
         ("base_model.model.gpt_neox.layers.0.attention.query_key_value.lora_A.weight",
          "language_model.gpt_neox.layers.0.attention.query_key_value"),
         ("base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.weight",
@@ -109,6 +114,9 @@ def test_a_key_says_whose_network_it_is_of(key, module):
         "image_encoder.layer.0.lora_down.weight",
         "lycoris_something_else.alpha",
         "controlnet.down_blocks.0.attn.lora_A.weight",
+        "base_model.model.blocks.0.att.key.lora_A.weight",  # RWKV
+        "base_model.model.blocks.0.attn.qkv.lora_A.weight",  # a vision transformer, or a DiT
+        "base_model.model.layers.0.feed_forward.w1.lora_A.weight",
     ],
 )
 def test_a_key_of_no_known_network_is_of_none_but_where_the_user_says_so(key):
@@ -235,7 +243,7 @@ def test_a_family_goes_from_a_folder_to_its_page(family, tmp_path):
     (project.folder / "least.yaml").write_text(yaml.safe_dump(least))
     project.make(config="least.yaml own.yaml", cores=1)
     page = (project.folder / "results/report.html").read_text()
-    assert "a transformer model" in page
+    assert "a language model" in page
     assert "by adapter_config.json" in page
     grid = (project.results / "tables/grid.csv").read_text()
     assert set(re.findall(r'"(all|attention|half0)"', grid)) == {"all", "attention", "half0"}

@@ -45,10 +45,11 @@ def header(path: Path) -> dict[str, str]:
 
 
 def keys_of(path: Path) -> list[str]:
-    """Names of the tensors in a safetensors file, from its header."""
+    """Names of a safetensors file's tensors of numbers that are not whole, from its header."""
     check_file(path, fault=NO_FILE)
     with foreign(path, NO_FILE), safetensors.safe_open(path, "numpy") as file:
-        return list(file.keys())
+        keys = file.keys()
+        return [key for key in keys if file.get_slice(key).get_dtype() not in WHOLE]
 
 
 def names_of(keys: list[str], who: str, root: str | None) -> list[str]:

@@ -29,6 +29,17 @@ class Family:
     usual: tuple[str, ...] = ()
 
 
+# Of models of the library transformers, and of networks of one's own that call their parts alike.
+TRANSFORMERS = {
+    "encoder": r"(^|\.)encoder\.",
+    "decoder": r"(^|\.)decoder\.",
+    "attention": r"attn|[aA]ttention",
+    "cross_attention": r"EncDecAttention|encoder_attn|cross_?attn|crossattention",
+    "feed_forward": r"mlp|ffn|DenseReluDense|intermediate|\.fc[12]$|feed_forward|experts",
+    "vision": r"vision|visual",
+    "embeddings": r"embed|wte|wpe|lm_head|shared$",
+}
+
 FAMILIES = (
     Family(
         "a UNet",
@@ -68,21 +79,9 @@ FAMILIES = (
         },
         ("visual",),
     ),
-    Family(
-        "a transformer model",
-        r"^(language_model|other)\.",
-        {
-            "encoder": r"(^|\.)encoder\.",
-            "decoder": r"(^|\.)decoder\.",
-            "attention": r"attn|[aA]ttention",
-            "cross_attention": r"EncDecAttention|encoder_attn|cross_?attn|crossattention",
-            "feed_forward": r"mlp|ffn|DenseReluDense|intermediate|\.fc[12]$|feed_forward|experts",
-            "vision": r"vision|visual",
-            "embeddings": r"embed|wte|wpe|lm_head|shared$",
-        },
-        ("attention", "encoder"),
-    ),
-)  # fmt: skip
+    Family("a language model", r"^language_model\.", TRANSFORMERS, ("attention", "encoder")),
+    Family("another network", r"^other\.", TRANSFORMERS),
+)
 TEXT_ALONE = Family("text encoders", rf"^{TEXT_ENCODER}", {"attention": r"attn|[aA]ttention"})
 PLAIN = Family("weights that are no adapters", "", {})
 

@@ -159,7 +159,7 @@ def _listed_names(source: AdapterFolder) -> list[str]:
             names += [start + name for name in found]
     if not names:
         raise LoadError(f"{folder}: holds no file that ends in {ENDING}.")
-    if part := next((name for name in names if SHARD.search(name)), None):
+    if part := min((name for name in names if SHARD.search(name)), default=None):
         raise LoadError(SHARDED.format(f"{folder / part}: is"))
     return sorted(names)
 

@@ -6,9 +6,10 @@ by the key's own beginning, else by how the network calls its parts, and never g
 """
 
 import re
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from scripts.lora_ablation.data.families import DOWN, UP
+from scripts.lora_ablation.specs import Network
 
 # (what ends a key, what it leaves of the module path); the group names the role.
 KEY_FAMILIES = [
@@ -42,7 +43,7 @@ PEFT = "base_model.model."
 WRAPPERS = (PEFT, "module.", "model.diffusion_model.", "diffusion_model.")
 
 UNET, TRANSFORMER, TEXT, LANGUAGE = "unet.", "transformer.", "text_encoder.", "language_model."
-ROOTS = ("unet", "transformer", "text_encoder", "language_model", "other")
+ROOTS = get_args(Network)
 # Beginnings that name a root. The longest that fits is taken.
 STATED = {
     "unet.": UNET,
@@ -58,7 +59,8 @@ STATED = {
     "language_model.": LANGUAGE,
     **{f"text_encoder_{k}.": f"text_encoder_{k}." for k in (2, 3, 4)},
 }
-# kohya and those who follow it: dots are underscores. `lora_unet_` stands for any image network.
+# kohya and those who follow it: dots are underscores. `lora_unet_` stands for any image network, as
+# `diffusion_model.` does: what is no UNet is a transformer there.
 UNDERSCORED = {
     "lora_unet_": UNET,
     "lora_prior_unet_": UNET,
@@ -73,7 +75,7 @@ UNDERSCORED = {
 PARTS = {
     UNET: r"(down_blocks|up_blocks|mid_block|input_blocks|middle_block|output_blocks|conv_in"
     r"|conv_out|conv_norm_out|time_embed|time_embedding\.(linear|cond)|add_embedding|label_emb"
-    r"|class_embedding|encoder_hid_proj|transformer_in|motion_modules)\b",
+    r"|class_embedding|encoder_hid_proj|transformer_in|motion_modules|position_net|out\.\d)\b",
     TEXT: r"text_model\.",
     LANGUAGE: r"(transformer\.(h|wte|wpe|ln_f|layer|layers|encoder|decoder|word_embeddings)\."
     r"|transformer\.blocks\.\d+\.(attn\.(Wqkv|out_proj)|ffn\.)"
@@ -81,14 +83,16 @@ PARTS = {
     r"|vision_tower|vision_model|multi_modal_projector|model)\b"
     r"|h\.\d|wte|wpe|gpt_neox|bert|roberta|xlm_roberta|deberta|distilbert|electra|albert|mpnet"
     r"|(encoder|decoder)\.(block|layers?|embed_tokens)\b|shared|lm_head|embed_tokens|embeddings"
-    r"|layers\.\d+\.(self_attn|mlp|block_sparse_moe|mixer)\.|backbone\.(layers|embeddings)\b)",
+    r"|layers\.\d+\.(self_attn\.|mlp\.|block_sparse_moe\.|mixer\.|attention\.w[qkvo]\b)"
+    r"|backbone\.(layers|embeddings)\b)",
     TRANSFORMER: r"((single_|joint_)?transformer_blocks|(double|single|joint)_blocks"
-    r"|(double|single)_stream_blocks|blocks\.\d|x_embedder|context_embedder|img_in|txt_in|time_in"
+    r"|(double|single)_stream_blocks|x_embedder|context_embedder|img_in|txt_in|time_in"
+    r"|blocks\.\d+\.(attn[12]|self_attn|cross_attn|ffn|modulation)\b"
     r"|vector_in|guidance_in|final_layer|condition_embedder|patch_embedding|patch_embed"
     r"|text_embedding|time_embedding\.\d|time_projection|time_text_embed|proj_out|proj_in|norm_out"
     r"|caption_projection|adaln_single|pos_embed|noise_refiner|context_refiner|cap_embedder"
     r"|[ty]_embedder|img_emb|distilled_guidance_layer|token_refiner"
-    r"|layers\.\d+\.(attention|feed_forward|adaLN_modulation)\b)",
+    r"|layers\.\d+\.(attention\.(to_|qkv|out\b)|adaLN_modulation))",
 }
 LIKE = {root: re.compile(pattern) for root, pattern in PARTS.items()}
 
@@ -176,13 +180,16 @@ def is_plain(keys: list[str]) -> bool:
 def _module(path: str, key: str, root: str | None) -> tuple[str, str]:
     """A module with its root, and its name in the network that the adapter was made for."""
     path = ".".join(part for part in path.split(".") if part not in WRAPPED)
-    path, by_peft = _unwrapped(path)
+    path, wrappers = _unwrapped(path)
+    by_peft = PEFT in wrappers
     for prefix, stated in UNDERSCORED.items():
         if path.startswith(prefix):
             name = UNDERSCORE.sub(lambda match: match[1] or ".", path.removeprefix(prefix))
-            if stated in ("", UNET):
-                stated = _like(name, (UNET, TRANSFORMER)) or stated or _told(root, key)
-            return stated + name, name
+            if stated == UNET:
+                stated = _like(name, (UNET,)) or TRANSFORMER
+            return (stated or _like(name, (UNET, TRANSFORMER)) or _told(root, key)) + name, name
+    if any(wrapper.endswith("diffusion_model.") for wrapper in wrappers):
+        return (_like(path, (UNET,)) or TRANSFORMER) + path, path
     # Before the stated roots: GPT-2 calls its parts transformer.h.
     if LIKE[LANGUAGE].match(path):
         return LANGUAGE + path, path
@@ -196,13 +203,14 @@ def _module(path: str, key: str, root: str | None) -> tuple[str, str]:
     return (_like(path, tuple(LIKE)) or _told(root, key)) + path, path
 
 
-def _unwrapped(path: str) -> tuple[str, bool]:
-    """A path without what wrappers put before it, each once, and whether PEFT was one."""
-    left, by_peft = list(WRAPPERS), False
+def _unwrapped(path: str) -> tuple[str, list[str]]:
+    """A path without what wrappers put before it, each once, and these."""
+    left, found = list(WRAPPERS), []
     while wrapper := next((wrapper for wrapper in left if path.startswith(wrapper)), None):
-        path, by_peft = path.removeprefix(wrapper), by_peft or wrapper == PEFT
+        path = path.removeprefix(wrapper)
         left.remove(wrapper)
-    return path, by_peft
+        found.append(wrapper)
+    return path, found
 
 
 def _like(path: str, roots: tuple[str, ...]) -> str | None:

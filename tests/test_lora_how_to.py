@@ -43,9 +43,7 @@ def files(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(
-    ("overlay", "selections"), zip(OVERLAYS, SELECTIONS, strict=True), ids=range(len(OVERLAYS))
-)
+@pytest.mark.parametrize(("overlay", "selections"), [*zip(OVERLAYS, SELECTIONS, strict=True)])
 def test_an_overlay_of_the_page_plans_a_run(overlay, selections, files, monkeypatch):
     monkeypatch.chdir(files)
     assert overlay.pop("studies") == ["lora_ablation"]

@@ -74,7 +74,7 @@ UNDERSCORED = {
 # How each kind of network calls its parts; what a path without a stated root is held against.
 PARTS = {
     UNET: r"(down_blocks|up_blocks|mid_block|input_blocks|middle_block|output_blocks|conv_in"
-    r"|conv_out|conv_norm_out|time_embed|time_embedding\.(linear|cond)|add_embedding|label_emb"
+    r"|conv_out|conv_norm_out|time_embed|time_embedding\.(linear_\d|cond_proj)|add_embedding|label_emb"
     r"|class_embedding|encoder_hid_proj|transformer_in|motion_modules|position_net|out\.\d)\b",
     TEXT: r"text_model\.",
     LANGUAGE: r"(transformer\.(h|wte|wpe|ln_f|layer|layers|encoder|decoder|word_embeddings)\."

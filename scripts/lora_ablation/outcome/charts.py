@@ -98,8 +98,7 @@ def drop_forest(drops: pd.DataFrame) -> str:
     Left all minus visual (`compared`), right, on the same scale, mean of the random halves minus
     visual.
     """
-    names = [contrast.removeprefix("all-") for contrast in drops["contrast"].unique()]
-    part = compared([name for name in names if not name.startswith("half-")])
+    part = compared([contrast.partition("-")[2] for contrast in drops["contrast"].unique()])
     panels = [name for name in (f"all-{part}", f"half-{part}") if name in set(drops["contrast"])]
     if not panels:
         return ""

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from scripts.lib.config import ConfigError
-from scripts.lora_ablation.chosen import chosen
+from scripts.lora_ablation.checks import chosen
 from scripts.lora_ablation.data import sources
 from scripts.lora_ablation.data.families import selections, usual
-from scripts.lora_ablation.data.keys import UnknownRoot, parse_key
+from scripts.lora_ablation.data.tensor_keys import UnknownRoot, parse_key
 from tests.lora_cells import section
 from tests.lora_families import ALPHA, EXPECTED, R, overlay, save_family
 from tests.lora_files import data_source, load_job, outputs, read_all

@@ -10,7 +10,7 @@ from scripts.lib.faults import ConfigError, LoadError
 from scripts.lib.page import rows_of
 from scripts.lib.table_files import read_frame, write_csv, write_frame
 from scripts.lora_ablation import draw
-from scripts.lora_ablation.chosen import chosen
+from scripts.lora_ablation.checks import chosen
 from scripts.lora_ablation.data import sources
 from scripts.lora_ablation.data.split import split
 from scripts.lora_ablation.outcome.charts import class_dots

@@ -9,8 +9,7 @@ from scripts.lib.inherited import inherited
 from scripts.lib.packages import package_of
 from scripts.lib.plan import measurement_plan
 from scripts.lib.typed import Model
-from scripts.lora_ablation.checks import check_shards, known_selections
-from scripts.lora_ablation.chosen import chosen
+from scripts.lora_ablation.checks import check_shards, chosen, known_selections
 from scripts.lora_ablation.data.sources import count, fingerprints, names
 from scripts.lora_ablation.data.split import PARTS, enough
 from scripts.lora_ablation.representations.catalogue import HAND_CRAFTED, columns, families

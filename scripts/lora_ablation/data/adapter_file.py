@@ -1,6 +1,6 @@
 """One safetensors file: an adapter as float32 matrices with the scales of its pairs, or weights.
 
-Tensors of all families of LoRA files get one name: module, and role in its pair (data/keys.py).
+Tensors of all families of LoRA files get one name: module, and role in its pair (tensor_keys.py).
 """
 
 import math
@@ -12,9 +12,9 @@ import safetensors
 
 from scripts.lib.faults import LoadError
 from scripts.lib.foreign import check_file, content, foreign
-from scripts.lora_ablation.data.keys import Key, UnknownRoot, is_plain, method, read_key
 from scripts.lora_ablation.data.layout import DOWN, UP, Layout, paired_layout, plain_layout, stems
 from scripts.lora_ablation.data.peft_config import BESIDE, configurations
+from scripts.lora_ablation.data.tensor_keys import Key, UnknownRoot, is_plain, method, read_key
 
 FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 WHOLE = {f"{sign}{bits}": np.dtype(f"{kind}{bits}") for sign, kind in (("I", "int"), ("U", "uint"))

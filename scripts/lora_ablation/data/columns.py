@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from scripts.lib.faults import LoadError
-from scripts.lora_ablation.data.keys import UnknownRoot, tensor_name
 from scripts.lora_ablation.data.layout import DOWN, Layout, paired_layout, sd15_layout
+from scripts.lora_ablation.data.tensor_keys import UnknownRoot, tensor_name
 
 WEIGHT_NAMES = ("lora.down.weight", "lora.up.weight")
 LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)

@@ -12,9 +12,9 @@ from scripts.lib.foreign import check_file, csv_rows, foreign, parsed_json, text
 from scripts.lib.foreign_arrays import mapped
 from scripts.lora_ablation.data.adapter_file import read_arrays
 from scripts.lora_ablation.data.folder import label_rows
-from scripts.lora_ablation.data.keys import is_plain, tensor_name
 from scripts.lora_ablation.data.layout import paired_layout, plain_layout
 from scripts.lora_ablation.data.store import Shard, constant_scales, stated_scale
+from scripts.lora_ablation.data.tensor_keys import is_plain, tensor_name
 from scripts.lora_ablation.specs import FlatMatrix
 
 

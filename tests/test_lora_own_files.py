@@ -13,6 +13,7 @@ from scripts.lora_ablation import draw
 from scripts.lora_ablation.checks import chosen
 from scripts.lora_ablation.data import sources
 from scripts.lora_ablation.data.split import split
+from scripts.lora_ablation.jobs import Jobs
 from scripts.lora_ablation.outcome.charts import class_dots
 from scripts.lora_ablation.representations.catalogue import FAMILIES, HAND_CRAFTED, family_job
 from tests.lora_cells import section
@@ -78,6 +79,25 @@ def test_hidden_and_cached_files_beside_a_data_set_load_nothing_again(tmp_path):
     # Negative control: what is of the data counts.
     save_parquet(small(8), tmp_path / "data/1.parquet")
     assert fingerprints(source, [(0, 6)]) != before
+
+
+# --- an input of the result that is not in its fingerprint --------------------------------------
+
+
+@pytest.mark.parametrize("said", ['{"lora_alpha": 4}', '{"lora_alpha": 8, "rank_pattern": {}}'])
+def test_an_edited_configuration_reads_again_the_adapters_beside_it_and_no_others(said, tmp_path):
+    shard = small(24)
+    for i, row in enumerate(shard.matrix):
+        save_adapter(tmp_path / f"a{i:02d}/x.safetensors", tensors(row, shard.layout))
+        (tmp_path / f"a{i:02d}/adapter_config.json").write_text('{"lora_alpha": 8}')
+    rows = [f"a{i:02d},{shard.labels[i]}" for i in range(24)]
+    (tmp_path / "l.csv").write_text("\n".join(["name,label", *rows]))
+    source = {"kind": "safetensors", "path": str(tmp_path), "labels": str(tmp_path / "l.csv")}
+    own = {"source": "own", "sources": {"own": source}, "shard": 12}
+    before = Jobs(section(**own), 42).loads
+    (tmp_path / "a20/adapter_config.json").write_text(said)
+    after = Jobs(section(**own), 42).loads
+    assert [name for name in before if before[name] != after[name]] == ["adapters-000012-000023"]
 
 
 # --- a message that hides -----------------------------------------------------------------------

@@ -149,6 +149,7 @@ def test_attention_over_frames_is_no_text():
         ("unet.transformer_in.transformer_blocks.0.attn2.to_k", False),
         ("transformer.transformer_blocks.0.attn2.to_k", True),  # PixArt, LTX
         ("transformer.blocks.0.attn2.add_k_proj", False),  # Wan: an image is read
+        ("transformer.transformer_blocks.0.attn1.add_k_proj", True),  # Mochi
         ("unet.up_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k", True),
     ],
 )

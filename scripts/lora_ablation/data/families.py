@@ -71,8 +71,9 @@ FAMILIES = (
         "a diffusion transformer",
         r"^transformer(_2)?\.",
         {
-            "visual": r"\.(attn1|self_attn)\.",
-            "text": r"\.(attn2|cross_attn)\.(?!add_|k_img|v_img|norm_(added_k|k_img))",
+            "visual": r"\.(attn1|self_attn)\.(?!add_|to_add_out)",
+            "text": r"\.(attn2|cross_attn)\.(?!add_|k_img|v_img|norm_(added_k|k_img))"
+            r"|\.attn1\.(add_|to_add_out)",
             "image_prompt": r"\.(attn2|cross_attn)\.(add_[kv]_proj|[kv]_img)",
             "attention": r"attn|attention",
             "feed_forward": r"\.(ff|ffn|mlp|feed_forward)\b",

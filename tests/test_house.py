@@ -99,7 +99,7 @@ def test_a_module_name_has_one_meaning():
     [
         ("engression", 16),
         ("regression", 7),
-        ("lora_ablation", 46),
+        ("lora_ablation", 49),
         ("deep_gpcm", 51),
         ("tep_bp", 63),
     ],

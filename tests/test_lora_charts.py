@@ -127,8 +127,15 @@ def test_nothing_to_draw_is_an_empty_string(tables):
     one_size = tables["curve"][tables["curve"]["n_train"] == 700]
     assert learning_curves(one_size) == ""
     assert class_dots(tables["classes"], "spectral") == ""
+    assert drop_forest(tables["drops"].assign(contrast="all-half0")) == ""
+
+
+def test_without_visual_tensors_the_drop_to_another_part_is_drawn(tables):
     only_text = tables["drops"][tables["drops"]["contrast"] == "all-text"]
-    assert drop_forest(only_text) == ""
+    assert "all minus text" in drop_forest(only_text)
+    assert "visual" not in drop_forest(only_text)
+    classes = tables["classes"].rename(columns={"recall_visual": "recall_text"})
+    assert "text 0.5" in class_dots(classes, "ensemble")
 
 
 def test_missing_intervals_and_cells_are_drawn_without_them(tables):

@@ -37,7 +37,7 @@ CHANGES = {
     "unknown selection": (
         {"selections": ["all", "visuals"]},
         "selections[1] is 'visuals'",
-        "one of all, visual",
+        "one of: all, visual",
     ),
     "wrong type": ({"shard": "many"}, "lora_ablation.shard is 'many'", "type integer"),
     "number for a switch": ({"keep_tensors": 1}, "keep_tensors is 1", "type boolean"),

@@ -70,7 +70,8 @@ def test_a_full_shard_is_told_the_same_when_adapters_are_added():
 
 
 def test_run_limits_the_cells_of_an_arm():
-    config, planned = section(), jobs().trains
+    made = jobs()
+    config, planned = made.section, made.trains
     assert config.cells("reference") == [
         (name, "all", 100) for name in ("simple_stats", "spectral", "matrix_norms")
     ]
@@ -90,7 +91,7 @@ def test_run_limits_the_cells_of_an_arm():
 
 
 def test_a_job_has_cells_of_one_representation_and_no_more_than_a_block():
-    cells, config = {}, section()
+    cells, config = {}, jobs().section
     for size in (1, 2, 5):
         planned = jobs(block=size).trains
         whole = [sum(cell.units[0][0] != EARLY for cell in job.cells()) for job in planned.values()]
@@ -107,7 +108,8 @@ def test_a_job_has_cells_of_one_representation_and_no_more_than_a_block():
 
 
 def test_the_expected_grid_is_every_run_of_the_result_arm():
-    config, made = section(), jobs()
+    made = jobs()
+    config = made.section
     units = [
         unit[1:]
         for (arm, _), job in made.trains.items()

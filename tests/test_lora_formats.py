@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.lora_ablation.data.adapter_file import tensor_name
 from scripts.lora_ablation.data.tabular import save_nested
+from scripts.lora_ablation.data.tensor_keys import tensor_name
 from tests.lora_files import (
     BLOCK,
     FAMILIES,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from scripts.lib.faults import LoadError
-from scripts.lora_ablation.data.adapter_file import parse_key, tensor_name
 from scripts.lora_ablation.data.generator import CLASSES
 from scripts.lora_ablation.data.layout import DOWN, UP, Layout, LayoutError, sd15_layout
 from scripts.lora_ablation.data.split import split
+from scripts.lora_ablation.data.tensor_keys import parse_key, tensor_name
 from tests.lora_files import count, generated_source, read, same_bits
 
 LAYOUT = sd15_layout(1)

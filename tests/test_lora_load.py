@@ -40,7 +40,7 @@ def load_shards(monkeypatch, source, folder, cuts, seed=42):
 
 def join(monkeypatch, files, kind="original"):
     read = {name: files[name] for name in ("indexes", "layouts")}
-    made = {"index": files["index"]}
+    made = {"index": files["index"], "data": files["index"].with_name("data.csv")}
     return run_stage(monkeypatch, "lora_ablation/index.py", {"split": kind}, read, made)
 
 

@@ -211,7 +211,8 @@ def test_a_matrix_must_fit_its_dimensions_and_its_labels(refused, tmp_path):
     ("text", "said"),
     [
         ("{", "no table of dimensions"),
-        ('{"a.weight": [1, 2]}', "'a.weight'"),
+        (f'{{"a.weight": [1, 2], "{QUERY}{UP}": [8, 2]}}', "'a.weight'"),
+        ('{"a.weight": [1, 2]}', "expected [adapters, 2]"),
         (f'{{"{QUERY}{UP}": [8, 2]}}', "expected [adapters, 16]"),
         (f'{{"{QUERY}{UP}": 8}}', "no table of dimensions"),
     ],

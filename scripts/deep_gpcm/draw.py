@@ -18,6 +18,7 @@ from scripts.deep_gpcm.outcome.truth_charts import (
 )
 from scripts.lib.files import replacing
 from scripts.lib.stage import stage
+from scripts.lib.table_files import read_frame
 
 # How each table is drawn.
 CHARTS = {
@@ -39,7 +40,7 @@ def drawn(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
 
 
 def main(inputs: dict[str, list[Path]], figures: Path) -> None:
-    tables = {name: pd.read_csv(path) for name, (path,) in inputs.items()}
+    tables = {name: read_frame(path) for name, (path,) in inputs.items()}
     with replacing(figures) as temporary:
         temporary.write_text(json.dumps(drawn(tables)), encoding="utf-8")
 

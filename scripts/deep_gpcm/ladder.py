@@ -7,14 +7,14 @@ import pandas as pd
 from scripts.deep_gpcm.outcome import step_costs
 from scripts.deep_gpcm.specs import LadderJob
 from scripts.lib.stage import stage
-from scripts.lib.table_files import write_frame
+from scripts.lib.table_files import read_frame, write_frame
 
 
 def main(
     spec: LadderJob, measurements: Path, agreement: Path, losses: list[Path], ladder: Path
 ) -> None:
     steps = pd.concat([pd.read_parquet(path) for path in losses], ignore_index=True)
-    measured, agreed = pd.read_parquet(measurements), pd.read_csv(agreement)
+    measured, agreed = pd.read_parquet(measurements), read_frame(agreement)
     write_frame(ladder, step_costs.ladder(measured, agreed, steps, spec))
 
 

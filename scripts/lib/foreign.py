@@ -22,6 +22,7 @@ MOST = 4 * 2**30  # bytes that a file, or what unfolds from a packed one, may ta
 SMALL = 64 * 2**20  # bytes of files that are looked through at each start of Snakemake
 CHUNK = 2**24  # bytes of text that are looked at at a time
 GZIP = b"\x1f\x8b"
+POINTER = b"version https://git-lfs.github.com/spec/"  # what a clone without git-lfs has of a file
 
 
 @contextmanager
@@ -53,6 +54,12 @@ def check_file(path: str | Path, expected: str = "a file", fault: str = "cannot 
         Path(path).stat()  # its own message where nothing is there
         if not Path(path).is_file():
             raise ValueError("it is no file")
+        with Path(path).open("rb") as file:
+            pointer = file.read(len(POINTER)) == POINTER
+    if pointer:
+        raise LoadError(
+            f"{path}: is a pointer of git-lfs, not the file; fetch it by: git lfs pull."
+        )
 
 
 def content(path: str | Path, expected: str = "a file", fault: str = "cannot be read") -> bytes:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Undefined
 
+from scripts.lib.table_files import read_frame
+
 
 def shown(value):
     """What the page prints: three significant digits, an en dash for a missing value."""
@@ -52,7 +54,7 @@ def only(table: pd.DataFrame, wanted: dict) -> pd.DataFrame:
 
 def rows_of(path: Path) -> list[dict]:
     """Rows of a CSV file; none if it has not even a header."""
-    return records(pd.read_csv(path)) if path.read_text(encoding="utf-8").strip() else []
+    return records(read_frame(path)) if path.read_text(encoding="utf-8").strip() else []
 
 
 def extras(paths: Sequence[Path]) -> dict:

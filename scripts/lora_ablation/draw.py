@@ -7,6 +7,7 @@ import pandas as pd
 
 from scripts.lib.files import replacing
 from scripts.lib.stage import stage
+from scripts.lib.table_files import read_frame
 from scripts.lora_ablation.outcome.charts import (
     accuracy_by_selection,
     class_dots,
@@ -42,7 +43,7 @@ def drawn(
 
 
 def main(grid: Path, drops: Path, classes: Path, curve: Path, figures: Path) -> None:
-    tables = [pd.read_csv(path) for path in (grid, drops, classes, curve)]
+    tables = [read_frame(path) for path in (grid, drops, classes, curve)]
     with replacing(figures) as temporary:
         temporary.write_text(json.dumps(drawn(*tables)), encoding="utf-8")
 

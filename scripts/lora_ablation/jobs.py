@@ -9,8 +9,8 @@ from scripts.lib.inherited import inherited
 from scripts.lib.packages import package_of
 from scripts.lib.plan import measurement_plan
 from scripts.lib.typed import Model
-from scripts.lora_ablation.checks import check_shards
-from scripts.lora_ablation.data.sources import count, fingerprints
+from scripts.lora_ablation.checks import check_shards, chosen, known_selections
+from scripts.lora_ablation.data.sources import count, fingerprints, names
 from scripts.lora_ablation.data.split import PARTS, enough
 from scripts.lora_ablation.representations.catalogue import HAND_CRAFTED, columns, families
 from scripts.lora_ablation.settings import FULL, CellLabels, LoraWorkload, Section
@@ -85,8 +85,10 @@ class Jobs:
     Where the run `plans`, files of a data source are looked at, else it inherits what was seen.
     """
 
-    def __init__(self, section: Section, seed: int, plans: bool = True):
-        self.section, self.seed, self.plans = section, seed, plans
+    def __init__(self, section: Section, seed: int, plans: bool = True, active: bool = True):
+        # Nobody looks at adapters of a study that is switched off.
+        self.section = chosen(section, names(section.adapters_from)) if active else section
+        self.seed, self.plans = seed, plans
 
     @cached_property
     def shards(self) -> dict[str, tuple[int, int]]:
@@ -161,7 +163,12 @@ class Jobs:
             early=section.early_of(arm) if early else None,
             columns=columns(representation),
             selection=options.selection,
+            layers=self.layers(options.selection, *(cell[1] for cell in cells)),
         )
+
+    def layers(self, *selections: str | None) -> dict[str, str]:
+        """Patterns of the user's own selections among these."""
+        return {name: own for name, own in self.section.layers.items() if name in selections}
 
     def implementations(self, arm: str, *stages: str) -> list[str]:
         """What an arm's jobs of these stages call (scripts/lora_ablation/unit.py)."""
@@ -271,7 +278,8 @@ class Jobs:
             chosen = {"load": options.load, "features": options.features}
             return TotalWork(**told, **chosen, adapters=workload.adapters)
         by_name = {name: columns(name) for name in workload.representations}
-        return FitWork(**told, columns=by_name, selection=options.selection)
+        layers = self.layers(options.selection)
+        return FitWork(**told, columns=by_name, selection=options.selection, layers=layers)
 
     def data(self) -> dict[str, list[str]]:
         """Files that the measured arms read, by name."""
@@ -293,7 +301,7 @@ def study(section: Section, seed: int, active: bool) -> Study:
     """The study as the spine knows it; what is planned is told only if it is `active`."""
     values = {
         "stage": ["load", *section.stages, EARLY, "train"],
-        "layers": section.selections,
+        "layers": section.selections or known_selections(section),
         "share": [FULL, *section.curves.shares],
     }
     announced = {"name": STUDY, "settings": section, "axes": AXES}
@@ -301,6 +309,8 @@ def study(section: Section, seed: int, active: bool) -> Study:
     if not active:
         return Study(**announced)
     jobs = Jobs(section, seed)
+    section = jobs.section
+    announced |= {"settings": section, "values": values | {"layers": section.selections}}
     return Study(
         **announced,
         runs=[
@@ -312,7 +322,7 @@ def study(section: Section, seed: int, active: bool) -> Study:
         plan=lambda: measurement_plan(section, round_units, jobs.measured),
         drawn={name: [f"{FOLDER}/tables/{name}.csv"] for name in OUTCOME},
         chapter=[
-            *(f"{FOLDER}/tables/{name}.csv" for name in TABLES),
+            *(f"{FOLDER}/tables/{name}.csv" for name in ("data", *TABLES)),
             f"{FOLDER}/tables/figures.json",
         ],
     )

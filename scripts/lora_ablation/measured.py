@@ -133,7 +133,8 @@ def cell_of(job: FitWork, inputs: Inputs, unit: list) -> Cell:
     name = unit[1]
     if name not in CELLS:
         own = {key: getattr(job, key) for key in FitJob.model_fields} | {"units": [unit]}
-        one = TrainJob(**own, columns=job.columns[name], selection=job.selection)
+        one = TrainJob(**own, columns=job.columns[name], selection=job.selection,
+                       layers=job.layers)  # fmt: skip
         CELLS[name] = read_cell(one, read_layout(*inputs["layout"]), *inputs["index"],
                                 inputs["features"])  # fmt: skip
     return CELLS[name]

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from scripts.lib.config import read_settings
 from scripts.lib.overlays import Limit, at
@@ -205,15 +206,20 @@ LIMITS = (
 class Section(StudySettings):
     """The section of the study."""
 
-    renamed: ClassVar = StudySettings.renamed | {"layers": "selections"}
     limits: ClassVar = StudySettings.limits + LIMITS
+
     source: Text = setting("Which of `sources` the adapters come from.")
     sources: dict[Name, DataSource] = setting("Data sources, by name.", min_length=1)
     shard: int = setting("Adapters per shard.", ge=1, le=10_000)
     keep_tensors: bool = setting("Keep the tensor store once the features are made.")
     split: SplitKind = setting("How adapters are split.")
     representations: Representations = setting("Representations.")
-    selections: Selections = setting("Selections of tensors.")
+    selections: Selections | None = setting(
+        "Selections of tensors; those that are usual for the adapters, if left out.", default=None
+    )
+    layers: dict[Name, Text] = setting(
+        "Selections of one's own: patterns searched in the names of modules.", default={}
+    )
     runs: int = setting("Initialisation seeds per cell.", ge=1, le=100_000)
     block: Count = setting("Cells of one representation per job.")
     curves: Curves = setting("Learning curves of the result arm, all tensors.")
@@ -258,7 +264,7 @@ class Section(StudySettings):
         grid = [
             (representation, selection, FULL)
             for representation in options.run.representations or self.representations
-            for selection in options.run.selections or self.selections
+            for selection in options.run.selections or self.selections or ["all"]
         ]
         if arm == self.result:
             grid += [(name, "all", s) for name in curves.representations for s in curves.shares]
@@ -281,6 +287,16 @@ class Section(StudySettings):
         """Runs of each cell of an arm."""
         runs = self.arms[arm].run.runs
         return self.runs if runs is None else runs
+
+    @model_validator(mode="before")
+    @classmethod
+    def _layers_are_patterns(cls, value: Any) -> Any:
+        """Once `layers` was the list of selections."""
+        if isinstance(value, dict) and isinstance(value.get("layers"), list):
+            raise PydanticCustomError(
+                "renamed", "another name", {"key": "layers", "now": "selections"}
+            )
+        return value
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from scripts.lib.training_job import TrainingJob
-from scripts.lib.typed import Betas, Model, Rate, Text, setting, text_like
+from scripts.lib.typed import Betas, Model, Name, Rate, Text, setting
 
 # The columns that name a unit.
 AXES = ["stage", "representation", "layers", "share", "run"]
@@ -20,10 +20,9 @@ COUNTERS = {"load": "n_adapters", "features": "n_adapters", "train": "n_steps"}
 COUNTERS |= {"products": "n_steps"}
 EARLY = "early"  # the stage at which the first steps of training are compared
 
-Selection = text_like(
-    "^(all|visual|text|text_encoder|half[0-9]{1,6})$",
-    "one of all, visual, text, text_encoder, half0, half1, ...",
-)
+# all, those of the adapters' family (data/families.py) or of the user, half0, half1, ...
+Selection = Name
+Network = Literal["unet", "transformer", "text_encoder", "language_model", "other"]
 SplitKind = Literal["original", "stratified", "grouped"]
 # Functions of scripts/lora_ablation/unit.py, by stage.
 Loader = Literal["formatted", "python_lists", "zero_copy"]
@@ -93,6 +92,7 @@ class AdapterFolder(Model):
     kind: Literal["safetensors"] = setting("What the place is.")
     path: Text = setting("The directory.")
     labels: Text = setting("folder, header:<key>, or a CSV with the columns name, label, group.")
+    root: Network | None = setting("Network of modules whose names do not tell it.", default=None)
 
 
 class FlatMatrix(Model):
@@ -102,6 +102,7 @@ class FlatMatrix(Model):
     path: Text = setting("File of the matrix.")
     dimensions: Text = setting("JSON or CSV of tensor names and shapes in file order.")
     labels: Text = setting("CSV with the columns name, label, group.")
+    root: Network | None = setting("Network of modules whose names do not tell it.", default=None)
     alpha: Alpha = setting("LoRA alpha of all adapters; the rank, if left out.", default=None)
 
 
@@ -180,12 +181,14 @@ class FitJob(TrainingJob):
 class TrainJob(FitJob):
     """The runs of some cells of one representation by one arm.
 
-    `selection` replaces the tensors that the units name; no `columns`: the weights themselves.
+    `selection` replaces the tensors that the units name, `layers` are patterns of the user's own
+    selections among them; no `columns`: the weights themselves.
     `early` are the options of units of the stage `early`, which come last.
     """
 
     columns: list[Column]
     selection: Selection | None
+    layers: dict[str, str] = Field(default={})
     early: Train | None = None
 
     def cells(self) -> Iterator["TrainJob"]:
@@ -274,6 +277,7 @@ class FitWork(FitJob):
     work: Literal["scaler", "train", "products"]
     columns: dict[str, list[Column]]
     selection: Selection | None
+    layers: dict[str, str] = Field(default={})
 
 
 class TotalWork(FitJob):

@@ -28,7 +28,7 @@ from scripts.lib.comparison import (
 from scripts.lib.records import beside, newest
 from scripts.lib.sections import Baselines
 from scripts.lib.stage import stage
-from scripts.lib.table_files import read_metadata, together, write_csv, write_frame
+from scripts.lib.table_files import read_frame, read_metadata, together, write_csv, write_frame
 from scripts.lib.typed import Model
 
 Row = dict[str, Any]
@@ -135,7 +135,7 @@ def main(
     studies = {name: Told.model_validate(told) for name, told in spec.items()}
     compared = {name: told.baselines for name, told in studies.items()}
     measured = {path.parent.name: pd.read_parquet(path) for path in measurements}
-    agreed = {path.parent.name: pd.read_csv(path) for path in agreements}
+    agreed = {path.parent.name: read_frame(path) for path in agreements}
     tables = {study: (measured[study], agreed[study]) for study in measured}
     rows = [study_ratios(study, *tables[study], compared[study]) for study in tables]
     write_csv(ratios, [row for part in rows for row in part])

@@ -17,7 +17,7 @@ from scripts.lib.agreement import Declared, agree, pairs, verdicts
 from scripts.lib.comparison import compare, is_traced
 from scripts.lib.sections import Agreement, Baselines, Claim
 from scripts.lib.stage import stage
-from scripts.lib.table_files import together, write_frame
+from scripts.lib.table_files import read_frame, together, write_frame
 from scripts.lib.typed import Model
 
 COSTS = ("wall_s", "cpu_s", "rss_mb")
@@ -143,7 +143,7 @@ def main(
     for run, measured, agreement in zip(runs, measurements, agreements, strict=True):
         job = PeersJob.model_validate(spec[run.parent.name])
         if job.peers:
-            tables = pd.read_parquet(run), pd.read_parquet(measured), pd.read_csv(agreement)
+            tables = pd.read_parquet(run), pd.read_parquet(measured), read_frame(agreement)
             rows += [{"study": run.parent.name} | row for row in peer_rows(job, *tables)]
     write_frame(peers, together(rows, COLUMNS)[COLUMNS])
 

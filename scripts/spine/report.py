@@ -11,7 +11,7 @@ from scripts.lib.files import replacing
 from scripts.lib.job import JOB
 from scripts.lib.page import costs, extras, nested, only, records, shown, twins
 from scripts.lib.stage import ALLOCATOR, stage
-from scripts.lib.table_files import read_metadata
+from scripts.lib.table_files import read_frame, read_metadata
 
 Told = dict[str, Any]  # of one study, for the templates
 STAMPED = ("runs", "measurements")  # tables whose provenance the page names
@@ -22,7 +22,7 @@ def chapter(told: Told, ratios: pd.DataFrame, tables: dict[str, Path], own: list
     study, arm, reference = told["study"], told["arm"], told["reference"]
     runs = pd.read_parquet(tables["runs"])
     measured = pd.read_parquet(tables["measurements"])
-    summary, agreement = pd.read_csv(tables["summary"]), pd.read_csv(tables["agreement"])
+    summary, agreement = read_frame(tables["summary"]), read_frame(tables["agreement"])
     ratios, wanted = ratios[ratios["study"] == study], told["only"]
     units = runs.value_counts(["arm", "device", "status"], sort=False, dropna=False)
     seconds = phase_seconds(measured, told["phases_of"], told["phases"])
@@ -32,7 +32,7 @@ def chapter(told: Told, ratios: pd.DataFrame, tables: dict[str, Path], own: list
     return told | extras(own) | {
         "sources": {tables[name].name: read_metadata(tables[name]) for name in STAMPED},
         "units": records(units.reset_index()), "costs": costs(measured),
-        "jobs": pd.read_csv(tables["jobs"]).sum(numeric_only=True).to_dict(),
+        "jobs": read_frame(tables["jobs"]).sum(numeric_only=True).to_dict(),
         "measured_s": (measured["wall_s"] * measured["inner_repeats"]).sum(),
         "allocator": ALLOCATOR,
         "load": measured["load_before"].agg(["min", "max"]).to_dict() | {"cores": cores.max()},
@@ -53,7 +53,7 @@ def main(
     spec: list, template: Path, ratios: Path, ledger: Path, peers: Path, tables: list[Path],
     chapters: list[Path], page: Path,
 ) -> None:  # fmt: skip
-    compared, others = pd.read_csv(ratios), pd.read_csv(peers)
+    compared, others = read_frame(ratios), read_frame(peers)
     studies = []
     for told in spec:
         named = {path.stem: path for path in of_study(tables, told["study"])}
@@ -61,7 +61,7 @@ def main(
         studies[-1]["peers"] = records(others[others["study"] == told["study"]])
     words = FileSystemLoader(template.parent)
     env = Environment(loader=words, autoescape=True, finalize=shown, trim_blocks=True)
-    claims = records(pd.read_csv(ledger))
+    claims = records(read_frame(ledger))
     text = env.get_template(template.name).render(studies=studies, ledger=claims)
     with replacing(page) as temporary:
         temporary.write_text(text, encoding="utf-8")

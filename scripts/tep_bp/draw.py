@@ -7,6 +7,7 @@ import pandas as pd
 
 from scripts.lib.files import replacing
 from scripts.lib.stage import stage
+from scripts.lib.table_files import read_frame
 from scripts.tep_bp.outcome.model_charts import (
     gradient_errors,
     ranges_by_arm,
@@ -39,7 +40,7 @@ def drawn(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
 
 
 def main(tables: list[Path], figures: Path) -> None:
-    text = json.dumps(drawn({path.stem: pd.read_csv(path) for path in tables}))
+    text = json.dumps(drawn({path.stem: read_frame(path) for path in tables}))
     with replacing(figures) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

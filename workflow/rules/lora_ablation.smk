@@ -12,7 +12,9 @@ configfile: ours("config/lora_ablation.yaml")
 
 
 LORA = announce("lora_ablation", Section, lora_jobs.study)
-LORA_JOBS = lora_jobs.Jobs(LORA, ROOT.seed, plans=workflow.is_main_process)
+LORA_JOBS = lora_jobs.Jobs(
+    LORA, ROOT.seed, plans=workflow.is_main_process, active="lora_ablation" in STUDIES
+)
 # Nobody counts adapters of a study that is switched off.
 LORA_SHARDS = list(LORA_JOBS.shards) if "lora_ablation" in STUDIES else []
 
@@ -57,6 +59,7 @@ rule lora_ablation_index:
         layouts=expand("<results>/lora_ablation/tensors/{shard}.json", shard=LORA_SHARDS),
     output:
         index="<results>/lora_ablation/index.parquet",
+        data="<results>/lora_ablation/tables/data.csv",
     params:
         spec=canonical(LORA_JOBS.index()),
     shell:

@@ -133,7 +133,7 @@ def read_cell(job: TrainJob, layout: Layout, index: Path, files: list[Path]) -> 
     table = read_table(index, columns=["label", "split"])
     classes, y = np.unique(np.array(table["label"].to_pylist()), return_inverse=True)
     _, _, selection, share, _ = job.units[0]
-    tensors = layout.selected(job.selection or selection, job.seed)
+    tensors = layout.selected(job.selection or selection, job.seed, job.layers)
     x = (
         features(files, layout, tensors, job.columns, job.train.legacy_cond)
         if job.columns

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from scripts.lib.faults import LoadError
-from scripts.lora_ablation.data.adapter_file import tensor_name
 from scripts.lora_ablation.data.layout import DOWN, Layout, paired_layout, sd15_layout
+from scripts.lora_ablation.data.tensor_keys import UnknownRoot, tensor_name
 
 WEIGHT_NAMES = ("lora.down.weight", "lora.up.weight")
 LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
@@ -19,7 +19,10 @@ def weight_columns(columns: list[str]) -> dict[str, str]:
     found = {}
     for column in columns:
         if any(name in column for name in WEIGHT_NAMES):
-            name = tensor_name(column)
+            try:
+                name = tensor_name(column)
+            except UnknownRoot as error:
+                raise LoadError(f"Column {error}.") from error
             if name is None or name in found:
                 raise LoadError(
                     f"Column {column}: expected one <module>.lora.down.weight or .lora.up.weight."

@@ -1,5 +1,6 @@
 """A matrix with one flattened adapter a row, a table of its tensors, and labels."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import safetensors
 from scripts.lib.faults import LoadError
 from scripts.lib.foreign import check_file, csv_rows, foreign, parsed_json, text
 from scripts.lib.foreign_arrays import mapped
-from scripts.lora_ablation.data.adapter_file import read_arrays, tensor_name
+from scripts.lora_ablation.data.adapter_file import read_arrays
 from scripts.lora_ablation.data.folder import label_rows
-from scripts.lora_ablation.data.layout import paired_layout
-from scripts.lora_ablation.data.store import Shard, constant_scales
+from scripts.lora_ablation.data.layout import paired_layout, plain_layout
+from scripts.lora_ablation.data.store import Shard, constant_scales, stated_scale
+from scripts.lora_ablation.data.tensor_keys import is_plain, tensor_name
 from scripts.lora_ablation.specs import FlatMatrix
 
 
@@ -23,7 +25,7 @@ def count(source: FlatMatrix) -> int:
 
 def read(source: FlatMatrix, seed: int, start: int, stop: int) -> Shard:
     """Rows start..stop-1, their columns moved into layout order; LoadError if sizes disagree."""
-    tensors, labels = _dimensions(source.dimensions), label_rows(source.labels)
+    tensors, labels = _dimensions(source), label_rows(source.labels)
     path = source.path
     shape, rows_between = _open(Path(path))
     width = sum(rows * columns for _, rows, columns in tensors)
@@ -34,7 +36,9 @@ def read(source: FlatMatrix, seed: int, start: int, stop: int) -> Shard:
         )
     if shape[0] != len(labels):
         raise LoadError(f"{path}: has {shape[0]} rows; expected {len(labels)} by {source.labels}.")
-    layout = paired_layout({name: shape for name, *shape in tensors}, source.dimensions)
+    shapes = {name: (rows, columns) for name, rows, columns in tensors}
+    plain = is_plain([*shapes])
+    layout = plain_layout(shapes) if plain else paired_layout(shapes, source.dimensions)
     starts = dict(zip(layout.names, layout.offsets[:-1], strict=True))
     with foreign(path):
         matrix = np.empty((stop - start, layout.width), np.float32)
@@ -53,11 +57,21 @@ def read(source: FlatMatrix, seed: int, start: int, stop: int) -> Shard:
         labels=[row["label"] for row in chosen],
         groups=[row.get("group") or None for row in chosen],
         scales=constant_scales(layout, stop - start, source.alpha),
+        reading={} if plain else stated_scale(source.alpha),
     )
 
 
-def _dimensions(path: str) -> list[tuple[str, int, int]]:
-    """(name in the store, rows, columns) of each tensor, in the order of the matrix's columns."""
+def names(source: FlatMatrix) -> list[str]:
+    """Names of the tensors in the store; the matrix is not opened."""
+    return [name for name, *_ in _dimensions(source)]
+
+
+def _dimensions(source: FlatMatrix) -> list[tuple[str, int, int]]:
+    """(name in the store, rows, columns) of each tensor, in the order of the matrix's columns.
+
+    Names of which none is of an adapter are weights of their own, under these names.
+    """
+    path = source.dimensions
     fault = "no table of dimensions", "JSON {name: [rows, cols]} or CSV name,rows,cols"
     if path.endswith(".json"):
         stored = parsed_json(text(path, *fault), path, *fault)
@@ -67,13 +81,28 @@ def _dimensions(path: str) -> list[tuple[str, int, int]]:
         table = csv_rows(path, ("name", "rows", "cols"), *fault)
         rows = [(row["name"], row["rows"], row["cols"]) for row in table]
     with foreign(path, *fault):
-        tensors = [(tensor_name(name), _whole(p), _whole(q)) for name, p, q in rows]
+        if rows and is_plain([name for name, *_ in rows]):
+            tensors = [(name, *_size(size)) for name, *size in rows]
+        else:
+            tensors = [
+                (tensor_name(name, source.root), _whole(p), _whole(q)) for name, p, q in rows
+            ]
     for (key, *_), (name, p, q) in zip(rows, tensors, strict=True):
         if name is None or p < 1 or q < 1:
-            raise LoadError(f"{path}: {key!r} with shape ({p}, {q}) is no down or up tensor.")
+            raise LoadError(
+                f"{path}: {key!r} with shape ({p}, {q}) is no down or up tensor; expected those of "
+                "adapters, or of none."
+            )
     if len({name for name, *_ in tensors}) < len(tensors):
         raise LoadError(f"{path}: names a tensor twice.")
     return tensors
+
+
+def _size(size: list) -> tuple[int, int]:
+    """Rows and columns of a shape: a vector is one row, further axes are columns."""
+    sizes = [_whole(value) for value in size] or [1]
+    rows = sizes[0] if len(sizes) > 1 else 1
+    return rows, math.prod(sizes) // rows if rows > 0 else -1
 
 
 def _whole(size: int | str) -> int:

@@ -1,18 +1,23 @@
 """A directory of safetensors adapters, with labels from folders, headers or a CSV file."""
 
 import os
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from scripts.lib.faults import LoadError
 from scripts.lib.foreign import csv_rows, foreign, marks
-from scripts.lora_ablation.data.adapter_file import PEFT_CONFIG, header, read_adapter
+from scripts.lora_ablation.data.adapter_file import header, keys_of, names_of, read_file
 from scripts.lora_ablation.data.layout import check_layout
+from scripts.lora_ablation.data.peft_config import BESIDE
 from scripts.lora_ablation.data.store import Shard
 from scripts.lora_ablation.specs import AdapterFolder
 
 ENDING = ".safetensors"
+SHARD = re.compile(r"-\d{5}-of-\d{5}\.safetensors$")
+SHARDED = "{} one part of an adapter in several files; merge them into one."
 
 
 def count(source: AdapterFolder) -> int:
@@ -29,15 +34,17 @@ def read(source: AdapterFolder, seed: int, start: int, stop: int) -> Shard:
     """
     folder = Path(source.path)
     (first, *_), *chosen = _entries(source, [0, *range(start, stop)])
-    expected = read_adapter(first, _name(folder, first)).layout
+    expected = read_file(first, _name(folder, first), source.root).layout
     names = [_name(folder, path) for path, *_ in chosen]
     matrix = np.empty((len(chosen), expected.width), np.float32)
-    scales = []
+    scales, told, left_out = [], Counter(), set()
     for row, name, (path, *_) in zip(matrix, names, chosen, strict=True):
-        adapter = read_adapter(path, name)
+        adapter = read_file(path, name, source.root)
         check_layout(adapter.layout, expected, name, _name(folder, first))
         np.concatenate([adapter.tensors[tensor].ravel() for tensor in expected.names], out=row)
         scales.append(adapter.scales)
+        told[adapter.scaled_by] += 1
+        left_out.update(adapter.left_out)
     return Shard(
         matrix=matrix,
         layout=expected,
@@ -45,8 +52,24 @@ def read(source: AdapterFolder, seed: int, start: int, stop: int) -> Shard:
         names=names,
         labels=[label for _, label, _ in chosen],
         groups=[group for *_, group in chosen],
-        scales=np.asarray(scales, np.float32),
+        scales=np.asarray(scales, np.float32).reshape(len(chosen), -1),
+        reading=_reading(expected.paired, told, left_out),
     )
+
+
+def names(source: AdapterFolder) -> list[str]:
+    """Names in the store of the first adapter's tensors; only the header of its file is read."""
+    ((path, *_),) = _entries(source, [0])
+    return names_of(keys_of(path), _name(Path(source.path), path), source.root)
+
+
+def _reading(paired: bool, told: Counter, left_out: set[str]) -> dict[str, str]:
+    """Where scales were found, and which tensors are no numbers of the adapter."""
+    found = {"alpha / r": f"by {', '.join(sorted(told))}"} if paired else {}
+    if left_out:
+        shown = ", ".join(sorted(left_out)[:3]) + (", ..." if len(left_out) > 3 else "")
+        found["left out"] = f"{len(left_out)} tensors of whole numbers ({shown})"
+    return found
 
 
 def listed(source: AdapterFolder) -> list[tuple]:
@@ -73,7 +96,7 @@ def marked(source: AdapterFolder) -> list[tuple]:
     """Marks of each adapter and of the configuration beside it, and what the list says of it."""
     entries = listed(source)
     paths = [path for path, *_ in entries]
-    beside = {path: path.with_name(PEFT_CONFIG) for path in paths}
+    beside = {path: path.with_name(BESIDE) for path in paths}
     there = [path for path in dict.fromkeys(beside.values()) if path.exists()]
     found = dict(zip([*paths, *there], marks([*paths, *there]), strict=True))
     return [(found[path], found.get(beside[path]), *labels) for path, *labels in entries]
@@ -127,12 +150,17 @@ def _listed_names(source: AdapterFolder) -> list[str]:
     """Paths below the folder, sorted; files are listed and not looked at, so 100,000 take 0.2 s."""
     folder, names = Path(source.path), []
     with foreign(folder):
-        for at, _, files in os.walk(folder):
+        for at, inside, files in os.walk(folder):
             below = Path(at).relative_to(folder).as_posix()
             start = "" if below == "." else f"{below}/"
-            names += [start + name for name in files if name.endswith(ENDING)]
+            # Names that begin with a dot are of the system: ._x of macOS is no adapter.
+            inside[:] = [name for name in inside if not name.startswith(".")]
+            found = (name for name in files if name.endswith(ENDING) and name[0] != ".")
+            names += [start + name for name in found]
     if not names:
         raise LoadError(f"{folder}: holds no file that ends in {ENDING}.")
+    if part := min((name for name in names if SHARD.search(name)), default=None):
+        raise LoadError(SHARDED.format(f"{folder / part}: is"))
     return sorted(names)
 
 
@@ -159,12 +187,19 @@ def _stated(folder: Path, path: Path, key: str) -> str:
 
 def _listed(folder: Path, row: dict, where: str) -> tuple[Path, str, str | None]:
     """What a CSV row names: a file with or without its ending, or the folder it is alone in."""
-    path = folder / row["name"]
+    path, inside = folder / row["name"], []
     with foreign(where, f"names {row['name'][:60]!r}", f"an adapter under {folder}"):
         if path.is_relative_to(folder) and ".." not in path.relative_to(folder).parts:
-            inside = sorted(path.glob(f"*{ENDING}")) if path.is_dir() else []
+            inside = _inside(path) if path.is_dir() else []
             beside = [path.with_name(path.name + ENDING)] if path.name else []
             for candidate in (path, *beside, *inside[: len(inside) == 1]):
                 if candidate.is_file():
                     return candidate, row["label"], row.get("group") or None
-    raise LoadError(f"{where} names {row['name']!r}, which is no adapter under {folder}.")
+    if any(SHARD.search(part.name) for part in inside):
+        raise LoadError(SHARDED.format(f"{where} names {row['name']!r}, where each file is"))
+    several = f", but a folder of {len(inside)} files" if len(inside) > 1 else ""
+    raise LoadError(f"{where} names {row['name']!r}, which is no adapter under {folder}{several}.")
+
+
+def _inside(path: Path) -> list[Path]:
+    return sorted(file for file in path.glob(f"*{ENDING}") if not file.name.startswith("."))

@@ -24,6 +24,11 @@ def label(i: int) -> str:
     return CLASSES[i % len(CLASSES)]
 
 
+def names(source: Generated) -> list[str]:
+    """Names of the tensors."""
+    return list(sd15_layout(source.rank).names)
+
+
 def read(source: Generated, seed: int, start: int, stop: int) -> Shard:
     """Adapters start..stop-1 of `source`; no number depends on how many there are or on shards.
 

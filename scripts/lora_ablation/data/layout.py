@@ -1,15 +1,17 @@
 """Which tensors adapters have: names, shapes, their place in a row of the store, selections."""
 
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from scripts.lib.faults import LoadError
 from scripts.lib.seeds import numpy_rng
+from scripts.lora_ablation.data.families import DOWN, TEXT_ENCODER, UP, is_half, selections, stem
 
-UNET, TEXT_ENCODER = "unet.", "text_encoder"
-VISUAL, TEXT = ".attn1.", ".attn2."
-DOWN, UP = ".lora.down.weight", ".lora.up.weight"
+UNET = "unet."
+VISUAL = ".attn1."  # where the generator's two signals go
 TEXT_WIDTH = 768  # CLIP text embedding, the input of attn2.to_v
 # Stable Diffusion 1.5: (blocks, attentions in each, width).
 SD15_BLOCKS = [
@@ -23,12 +25,7 @@ SD15_BLOCKS = [
 ]
 
 
-def stem(name: str) -> str:
-    """The module that a down or up tensor belongs to."""
-    return name.removesuffix(DOWN).removesuffix(UP)
-
-
-class LayoutError(ValueError):
+class LayoutError(LoadError):
     """Adapters do not have the tensors that are asked for."""
 
 
@@ -69,28 +66,40 @@ class Layout:
         """Scalars of one adapter."""
         return self.offsets[-1]
 
-    def selected(self, selection: str, seed: int = 0) -> list[int]:
+    @cached_property
+    def patterns(self) -> dict[str, str]:
+        """Pattern of each selection that there is, without random halves and the user's own."""
+        return selections(self.names)
+
+    @property
+    def paired(self) -> bool:
+        """Whether the tensors are factors of adapters; else they are weights themselves."""
+        return bool(self.names) and self.names[0].endswith((DOWN, UP))
+
+    def selected(
+        self, selection: str, seed: int = 0, own: Mapping[str, str] | None = None
+    ) -> list[int]:
         """Indices of a selection's tensors, ascending.
 
-        `all` (UNet), `visual` (attn1), `text` (attn2), `text_encoder`, or `half<k>`: the k-th
-        random half of the UNet's down/up pairs, drawn by the stream (seed, "lora_ablation",
-        selection). Departs: the original samples tensors, unseeded, anew for every configuration.
-        Raises LayoutError if the adapters have no such tensor.
+        `all`, a selection of the family (data/families.py), one of the user's `own` patterns, or
+        `half<k>`: the k-th random half of the down/up pairs of `all`, drawn by the stream (seed,
+        "lora_ablation", selection). Departs: the original samples tensors, unseeded, anew for
+        every configuration. Raises LayoutError if the adapters have no such tensor.
         """
-        if selection.startswith("half"):
-            stems = sorted({stem(self.names[i]) for i in self.selected("all")})
+        patterns = self.patterns | dict(own or {})
+        if half := is_half(selection):
+            modules = sorted({stem(self.names[i]) for i in self.selected("all")})
             rng = numpy_rng(seed, "lora_ablation", selection)
-            half = set(rng.choice(stems, len(stems) // 2, replace=False).tolist())
-            return [i for i, name in enumerate(self.names) if stem(name) in half]
-        keep = {
-            "all": lambda name: not name.startswith(TEXT_ENCODER),
-            "visual": lambda name: VISUAL in name,
-            "text": lambda name: TEXT in name,
-            "text_encoder": lambda name: name.startswith(TEXT_ENCODER),
-        }[selection]
-        chosen = [i for i, name in enumerate(self.names) if keep(name)]
+            kept = set(rng.choice(modules, len(modules) // 2, replace=False).tolist())
+            chosen = [i for i, name in enumerate(self.names) if stem(name) in kept]
+        else:
+            keep = re.compile(patterns[selection]).search if selection in patterns else None
+            chosen = [i for i, name in enumerate(self.names) if keep and keep(stem(name))]
         if not chosen:
-            raise LayoutError(f"The adapters have no tensor of the selection {selection!r}.")
+            remedy = "a half needs two modules" if half else f"there are {', '.join(patterns)}"
+            raise LayoutError(
+                f"The adapters have no tensor of the selection {selection!r}; {remedy}."
+            )
         return chosen
 
 
@@ -112,8 +121,13 @@ def sd15_layout(rank: int) -> Layout:
 
 
 def stems(layout: Layout) -> list[str]:
-    """The modules of a layout, in the order in which their tensors first appear."""
-    return list(dict.fromkeys(stem(name) for name in layout.names))
+    """The modules of a layout's pairs, in the order in which their tensors first appear."""
+    return list(dict.fromkeys(stem(name) for name in layout.names)) if layout.paired else []
+
+
+def plain_layout(shapes: dict[str, tuple[int, int]]) -> Layout:
+    """The layout of weights of any names, which are no pairs."""
+    return Layout.of(shapes)
 
 
 def paired_layout(shapes: dict[str, tuple[int, int]], who: str) -> Layout:

@@ -48,6 +48,11 @@ def read(source: DataSource, seed: int, start: int, stop: int) -> "Shard":
     return shard
 
 
+def names(source: DataSource) -> list[str] | None:
+    """Names in the store of the first adapter's tensors, by headers; None of what is not here."""
+    return None if isinstance(source, HubDataset) else _reader(source).names(source)
+
+
 def _reader(source: DataSource) -> ModuleType:
     """The module that reads a kind of data source, as its function here says."""
     return implementations(__name__)[source.kind]()
@@ -107,6 +112,16 @@ def fingerprints(source: DataSource, ranges: list[tuple[int, int]]) -> list[str]
     named = [getattr(source, key, None) for key in ("path", "dimensions", "labels")]
     paths = [Path(path) for path in named if path]
     with foreign(", ".join(map(str, paths))):
-        trees = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in paths]
+        trees = [_inside(path) if path.is_dir() else [path] for path in paths]
         files = [path for tree in trees for path in tree if not path.is_dir()]
     return [digest(marks(files))] * len(ranges)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What lies in a folder, without hidden files and what `datasets` keeps beside its data."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not (path.name.startswith("cache-") and path.suffix == ".arrow")
+    ]

@@ -41,11 +41,18 @@ def split(
     Raises LoadError where the adapters do not allow the kind, or a part would be empty.
     """
     parts = np.full(enough(len(labels)), "train")
+    if kind == "grouped" and (missing := sum(group is None for group in groups)):
+        raise LoadError(
+            f"A grouped split needs every adapter's group; {missing} of {len(groups)} have none."
+        )
     halve = {"original": _random, "stratified": _stratified, "grouped": _grouped}[kind]
     # What a half keeps alike: classes, groups, or nothing.
     alike = np.asarray(groups if kind == "grouped" else labels, object)
-    train, held_out = halve(alike, test_size, seed)
-    val, test = halve(alike[held_out], final_size, seed)
+    try:
+        train, held_out = halve(alike, test_size, seed)
+        val, test = halve(alike[held_out], final_size, seed)
+    except ValueError as error:  # in the numbers of a half, which the user has never seen
+        raise LoadError(_impossible(kind, alike, test_size, final_size)) from error
     parts[held_out[val]], parts[held_out[test]] = "val", "test"
     split_rows = {"train": train, "val": held_out[val], "test": held_out[test]}
     check_parts(split_rows, len(labels), f"The {kind} split of {len(labels)} adapters")
@@ -90,31 +97,30 @@ def _random(alike: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.
 def _stratified(alike: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.model_selection import train_test_split
 
-    try:
-        return tuple(
-            train_test_split(
-                np.arange(len(alike)), test_size=share, stratify=alike, random_state=seed
-            )
-        )
-    except ValueError as error:
-        rarest, rows = min(Counter(alike).items(), key=lambda item: item[1])
-        raise LoadError(
-            f"A stratified split of {len(alike)} adapters into {len(set(alike))} classes is "
-            f"impossible (class {rarest!r} has {rows}); use more adapters or the split 'original'."
-        ) from error
+    rows = np.arange(len(alike))
+    return tuple(train_test_split(rows, test_size=share, stratify=alike, random_state=seed))
 
 
 def _grouped(alike: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.model_selection import GroupShuffleSplit
 
-    if missing := sum(group is None for group in alike):
-        raise LoadError(
-            f"A grouped split needs every adapter's group; {missing} of {len(alike)} have none."
+    halves = GroupShuffleSplit(n_splits=1, test_size=share, random_state=seed)
+    return next(halves.split(alike, groups=alike.astype(str)))
+
+
+def _impossible(kind: SplitKind, alike: np.ndarray, test_size: float, final_size: float) -> str:
+    """Why all adapters cannot be split so."""
+    counts = Counter(alike)
+    if kind == "grouped":
+        return (
+            f"A grouped split of {len(alike)} adapters in {len(counts)} groups is impossible, as "
+            "each part needs a group of its own; use more groups."
         )
-    try:
-        halves = GroupShuffleSplit(n_splits=1, test_size=share, random_state=seed)
-        return next(halves.split(alike, groups=alike.astype(str)))
-    except ValueError as error:
-        raise LoadError(
-            f"A grouped split of {len(set(alike))} groups is impossible; use more groups."
-        ) from error
+    held_out = math.ceil(test_size * len(alike))
+    val = held_out - math.ceil(final_size * held_out)
+    rarest, rows = min(counts.items(), key=lambda item: item[1])
+    return (
+        f"A stratified split of {len(alike)} adapters into {len(counts)} classes is impossible: "
+        f"each part needs every class, {val} of them validate and class {rarest!r} has {rows}; "
+        "use more adapters or the split 'original'."
+    )

@@ -7,7 +7,7 @@ fixed-size list of numbers for each adapter.
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,8 @@ class Shard:
     """Adapters `rows` of a data source: `matrix` float32 [rows, layout.width], C-order.
 
     `scales` is float32 [rows, pairs], alpha/r of each down/up pair in the order of `stems(layout)`;
-    `groups` holds None where a source does not say what an adapter belongs to.
+    `groups` holds None where a source does not say what an adapter belongs to; `reading` says how
+    what could be read in two ways was read.
     """
 
     matrix: np.ndarray
@@ -46,6 +47,7 @@ class Shard:
     labels: list[str]
     groups: list[str | None]
     scales: np.ndarray
+    reading: dict[str, str] = field(default_factory=dict)
 
     def digests(self) -> list[str]:
         """SHA-256 of each adapter's float32 payload."""
@@ -76,6 +78,12 @@ def constant_scales(layout: Layout, rows: int, alpha: float | None) -> np.ndarra
     return np.tile(np.asarray(scales, np.float32), (rows, 1))
 
 
+def stated_scale(alpha: float | None) -> dict[str, str]:
+    """How scales were read of a data source whose configuration may state alpha."""
+    told = f"{alpha:g} / r, by the configuration" if alpha else "1, as no alpha is configured"
+    return {"alpha / r": told}
+
+
 def write_shard(shard: Shard, tensors: Path, layout: Path, index: Path) -> None:
     """Write a shard's matrix (.npy), layout (.json) and index (.parquet); each whole or absent."""
     values = [shard.rows, shard.names, shard.labels, shard.groups, shard.digests()]
@@ -89,7 +97,7 @@ def write_shard(shard: Shard, tensors: Path, layout: Path, index: Path) -> None:
         np.save(file, shard.matrix, allow_pickle=False)
     with replacing(layout) as temporary:
         temporary.write_text(json.dumps(shard.layout.to_json()) + "\n", encoding="utf-8")
-    write_table(index, columns)
+    write_table(index, columns, reading=shard.reading)
 
 
 def read_tensors(path: Path) -> np.ndarray:

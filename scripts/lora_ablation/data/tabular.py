@@ -14,7 +14,7 @@ from scripts.lib.foreign import foreign
 from scripts.lib.foreign_tables import check_plain, footer, validated
 from scripts.lora_ablation.data.columns import RANK, arrow_layout, to_matrix, weight_columns
 from scripts.lora_ablation.data.layout import Layout
-from scripts.lora_ablation.data.store import Shard, constant_scales
+from scripts.lora_ablation.data.store import Shard, constant_scales, stated_scale
 from scripts.lora_ablation.specs import HubDataset, ParquetFiles, SavedDataset
 
 if TYPE_CHECKING:
@@ -39,6 +39,16 @@ def read(source: Source, seed: int, start: int, stop: int) -> Shard:
         return _from_parquet(source, start, stop)
     dataset = _saved(source) if isinstance(source, SavedDataset) else _downloaded(source)
     return dataset_shard(dataset, source, start, stop)
+
+
+def names(source: SavedDataset | ParquetFiles) -> list[str]:
+    """Names of the tensors in the store, by the columns."""
+    if isinstance(source, SavedDataset):
+        return [*weight_columns(_saved(source).column_names)]
+    file, _ = _files(source)[0]
+    with foreign(file):
+        columns = pq.read_schema(file).names
+    return [*weight_columns(columns)]
 
 
 def _downloaded(source: HubDataset) -> "Dataset":
@@ -95,6 +105,7 @@ def _shard(source: Source, first: pa.Table, table: pa.Table, start: int) -> Shar
         labels=[str(value) for value in labels],
         groups=[None if value is None else str(value) for value in groups],
         scales=constant_scales(layout, len(table), source.alpha),
+        reading=stated_scale(source.alpha),
     )
 
 
@@ -155,12 +166,17 @@ def _files(source: ParquetFiles) -> list[tuple[Path, int]]:
     """The Parquet files that have rows, sorted by path, and how many."""
     path = Path(source.path)
     with foreign(path):
-        files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+        files = _inside(path) if path.is_dir() else [path]
         there = bool(files) and files[0].exists()
     if not there:
         raise LoadError(f"{path}: expected a Parquet file or a directory of them.")
     sizes = [footer(file).num_rows for file in files]
     return [(file, size) for file, size in zip(files, sizes, strict=True) if size]
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Parquet files of a folder; names that begin with a dot are of the system."""
+    return sorted(path for path in folder.rglob("*.parquet") if not path.name.startswith("."))
 
 
 def _parquet_rows(path: Path, columns: list[str], start: int, stop: int) -> pa.Table:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg, is_wide
+from scripts.lora_ablation.outcome.drops import compared
 from scripts.lora_ablation.outcome.grid import FULL
 
 # Marker, colour and fill of a selection; shape and fill tell them apart without the colour.
@@ -94,16 +95,18 @@ def accuracy_by_selection(grid: pd.DataFrame) -> str:
 def drop_forest(drops: pd.DataFrame) -> str:
     """SVG of drops in accuracy with paired intervals; "" if none.
 
-    Left all minus visual, right, on the same scale, mean of the random halves minus visual.
+    Left all minus visual (`compared`), right, on the same scale, mean of the random halves minus
+    visual.
     """
-    panels = [name for name in ("all-visual", "half-visual") if name in set(drops["contrast"])]
+    part = compared([contrast.partition("-")[2] for contrast in drops["contrast"].unique()])
+    panels = [name for name in (f"all-{part}", f"half-{part}") if name in set(drops["contrast"])]
     if not panels:
         return ""
     shown = drops[drops["contrast"].isin(panels)]
     names = list(shown["representation"].unique())
     figure = Figure(figsize=(7.2, 0.8 + 0.24 * len(names)), layout="constrained")
-    titles = {"all-visual": "all minus visual", "half-visual": "random halves minus visual"}
-    styles = {"all-visual": ("o", FIRST, True), "half-visual": ("D", SECOND, False)}
+    titles = {f"all-{part}": f"all minus {part}", f"half-{part}": f"random halves minus {part}"}
+    styles = {f"all-{part}": ("o", FIRST, True), f"half-{part}": ("D", SECOND, False)}
     alt_text = ["Drop in test accuracy"]
     panes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axes, contrast in zip(panes, panels, strict=True):
@@ -121,8 +124,11 @@ def drop_forest(drops: pd.DataFrame) -> str:
 def class_dots(classes: pd.DataFrame, representation: str) -> str:
     """SVG of one representation's recall by class and its drop with interval; "" if none.
 
-    Classes by decreasing drop; left recall with all and with visual tensors, right the drop.
+    Classes by decreasing drop; left recall with all and with visual tensors (`compared`), right the
+    drop.
     """
+    recalls = [name.removeprefix("recall_") for name in classes if name.startswith("recall_")]
+    part = next(name for name in recalls if name != "all")
     rows = classes[classes["representation"] == representation]
     rows = rows.sort_values(["drop", "label"], ascending=[False, True])
     if rows.empty:
@@ -132,19 +138,19 @@ def class_dots(classes: pd.DataFrame, representation: str) -> str:
     right.axvline(0, color=INK, lw=0.8)
     alt_text = [f"Recall by class, {representation}"]
     for at, (_, row) in enumerate(rows.iterrows()):
-        ends = [row["recall_visual"], row["recall_all"]]
+        ends = [row[f"recall_{part}"], row["recall_all"]]
         left.plot(ends, [at, at], color=INK, alpha=0.4, lw=1)
         for layers, end in zip(("visual", "all"), ends, strict=True):
             marker, colour, _ = STYLES[layers]
             left.plot(end, at, marker, color=colour, ms=4.5)
         draw_interval(right, row[DROP], at, STYLES["visual"])
-        words = f"all {ends[1]:.3g}, visual {ends[0]:.3g}, drop {in_words(row[DROP])}"
+        words = f"all {ends[1]:.3g}, {part} {ends[0]:.3g}, drop {in_words(row[DROP])}"
         alt_text.append(f"{row['label']}: {words}")
     list_down(left, [f"{row.label} ({row.n_test})" for row in rows.itertuples()])
     left.set(xlabel="recall", xlim=(-0.03, 1.03), title=f"{representation}: recall")
-    right.set(xlabel="drop in recall", title="all minus visual")
+    right.set(xlabel="drop in recall", title=f"all minus {part}")
     right.tick_params(axis="y", length=0)
-    legend(figure, {layers: STYLES[layers] for layers in ("all", "visual")})
+    legend(figure, {"all": STYLES["all"], part: STYLES["visual"]})
     return inline_svg(figure, "; ".join(alt_text))
 
 

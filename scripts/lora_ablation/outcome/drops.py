@@ -9,6 +9,7 @@ from scipy import stats
 
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.stats import mean
+from scripts.lora_ablation.data.families import is_half
 from scripts.lora_ablation.outcome.grid import CELL, FULL, Outcome, percentiles, resampled_means
 
 DROPS = [
@@ -20,15 +21,22 @@ CLASSES = [
 ]
 
 
+def compared(layers: list[str]) -> str | None:
+    """The selection that the random halves are the control of: visual, else the first of a part."""
+    parts = [name for name in layers if name != "all" and not is_half(name)]
+    return "visual" if "visual" in parts else next(iter(parts), None)
+
+
 def contrasts(layers: list[str]) -> dict[str, tuple[list[str], str]]:
     """By name: the selections whose mean accuracy is the first term, and the one subtracted.
 
     `all-<selection>` for every other selection, and `half-visual` with the mean of all random
-    halves: what visual loses beyond the loss of half of the tensors.
+    halves: what visual loses beyond the loss of half of the tensors. Adapters without visual
+    tensors have another selection in its place (`compared`).
     """
     found = {f"all-{name}": (["all"], name) for name in layers if name != "all"}
-    halves = [name for name in layers if name.startswith("half")]
-    return found | ({"half-visual": (halves, "visual")} if halves else {})
+    halves, part = [name for name in layers if is_half(name)], compared(layers)
+    return found | ({f"half-{part}": (halves, part)} if halves and part else {})
 
 
 def comparable(found: Outcome) -> Iterator[tuple[str, str, list[tuple], tuple]]:
@@ -95,16 +103,18 @@ def drops(found: Outcome, resampled: pd.DataFrame, confidence: float) -> pd.Data
 
 
 def classes(found: Outcome, draws: int, seed: int, confidence: float) -> pd.DataFrame:
-    """Recall of each class with all and with visual tensors, and the drop between them.
+    """Recall of each class with all and with visual (`compared`) tensors, and the drop of it.
 
     low, high: paired bootstrap over the class's test rows. Weighted by n_test the drops add up to
     the drop in accuracy. Random: the samples, by the stream (seed, "lora_ablation", "class",
     label); all representations share them.
     """
+    part = compared(list(found.complete["layers"].unique())) or "visual"
+    recall_part = f"recall_{part}"
     pairs = {
         name: [*first, second]
         for name, contrast, first, second in comparable(found)
-        if contrast == "all-visual"
+        if contrast == f"all-{part}"
     }
     wanted, rows = [cell for cells in pairs.values() for cell in cells], []
     for label in sorted(found.labels.unique()) if pairs else ():
@@ -116,8 +126,9 @@ def classes(found: Outcome, draws: int, seed: int, confidence: float) -> pd.Data
         for name, (first, second) in pairs.items():
             low, high = percentiles((sampled[first] - sampled[second]).to_numpy(), confidence)
             row = {"representation": name, "label": label, "recall_all": recall[first]}
-            row |= {"recall_visual": recall[second], "drop": recall[first] - recall[second]}
+            row |= {recall_part: recall[second], "drop": recall[first] - recall[second]}
             rows.append(row | {"low": low, "high": high, "n_test": len(hits)})
-    table = pd.DataFrame(rows, columns=CLASSES)
+    columns = [recall_part if name == "recall_visual" else name for name in CLASSES]
+    table = pd.DataFrame(rows, columns=columns)
     order = np.argsort(pd.factorize(table["representation"])[0], kind="stable")
     return table.iloc[order].reset_index(drop=True)

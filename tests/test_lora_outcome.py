@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from scripts.lib.stats import wilson
 from scripts.lora_ablation.costs import stage_rows
 from scripts.lora_ablation.outcome.drops import holm, paired_p
-from scripts.lora_ablation.outcome.grid import percentiles, resampled_means, wilson
+from scripts.lora_ablation.outcome.grid import percentiles, resampled_means
 from scripts.lora_ablation.specs import CostsJob
 
 

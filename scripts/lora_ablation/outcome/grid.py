@@ -1,14 +1,13 @@
 """Which runs there are, which test rows they got right, accuracy of each cell and its intervals."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from scripts.lib.faults import ContractError
 from scripts.lib.seeds import numpy_rng
+from scripts.lib.stats import wilson
 
 CELL = ["representation", "layers", "share"]
 RUN = [*CELL, "run"]  # the columns that name a run of the stage `train`
@@ -126,18 +125,6 @@ def outcome(
     return Outcome(complete, finished, hits, labels, classes)
 
 
-def wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share of `n` rows; n * share need not be a whole number.
-
-    For the mean accuracy of several runs it is that of one run with this accuracy, so it is too
-    wide rather than too narrow.
-    """
-    z = stats.norm.ppf(0.5 + confidence / 2)
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    reach = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / (1 + z * z / n)
-    return max(0.0, float(centre - reach)), min(1.0, float(centre + reach))
-
-
 def resampled_means(hits: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     """Column means over bootstrap samples of the rows: [rows, columns] -> [draws, columns].
 
@@ -184,6 +171,7 @@ def grid(found: Outcome, resampled: pd.DataFrame, confidence: float) -> pd.DataF
     accuracy = found.per_run(found.hits.sum().to_frame().T / n).iloc[0] if n else {}
     majority = found.labels.value_counts().max() / n if n else None
     for cell, part in found.runs.groupby(CELL, sort=False):
+        # Of the mean of several runs it is that of one with this accuracy: too wide, if anything.
         wilson_low, wilson_high = wilson(accuracy[cell], n, confidence)
         boot_low, boot_high = percentiles(resampled[cell].to_numpy(), confidence)
         row = dict(zip(CELL, cell, strict=True)) | {"runs": len(part), "accuracy": accuracy[cell]}

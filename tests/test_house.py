@@ -29,6 +29,7 @@ ROLES = {
     "train": "stage: units of an arm",
     "tables": "stage: tables of the chapter",
     "draw": "stage: figures of the chapter",
+    "chapter": "what the chapter says beside its prose: findings, tables, limits",
     "kernel": "stage: compile what is compiled",
     "sources": "data sources: the one door to what users bring",
     "generator": "generated data",
@@ -92,7 +93,7 @@ def test_a_module_name_has_one_meaning():
 
 @pytest.mark.parametrize(
     ("study", "most"),
-    [("engression", 15), ("lora_ablation", 46), ("deep_gpcm", 49), ("tep_bp", 61)],
+    [("engression", 15), ("lora_ablation", 47), ("deep_gpcm", 50), ("tep_bp", 63)],
 )
 def test_a_study_has_rooms_and_not_closets(study, most):
     modules = [path for path in SCRIPTS if path.is_relative_to(ROOT / "scripts" / study)]
@@ -102,12 +103,32 @@ def test_a_study_has_rooms_and_not_closets(study, most):
 @pytest.mark.parametrize("study", STUDIES[1:])
 def test_every_study_with_rules_of_its_own_has_the_same_floor_plan(study):
     folder = ROOT / "scripts" / study
-    for name in ("settings", "jobs", "unit", "measured", "load", "train", "tables", "draw"):
+    for name in (
+        "settings",
+        "jobs",
+        "unit",
+        "measured",
+        "load",
+        "train",
+        "tables",
+        "draw",
+        "chapter",
+    ):
         assert (folder / f"{name}.py").is_file(), name
     for room in ("data", "models", "outcome"):
         assert (folder / room).is_dir(), room
     assert (folder / "models/reference.py").is_file() or (folder / "models/reference").is_dir()
     assert (ROOT / f"docs/studies/{study}.md").is_file()
+
+
+def test_the_words_of_the_page_are_few_and_their_lines_short():
+    """All templates together; what they decide is in the chapters' modules."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "workflow/report").glob("*.html")]
+    assert len(texts) >= 6
+    assert sum(len(text.splitlines()) for text in texts) <= 700
+    assert max(len(line) for text in texts for line in text.splitlines()) <= 120
+    decided = re.compile(r"namespace\(|rejectattr|\{% set ns")
+    assert [text[:80] for text in texts if decided.search(text)] == []
 
 
 def test_nothing_cites_a_document_that_is_not_in_the_repository():

@@ -17,6 +17,7 @@ Margins = dict[str, Annotated[float, Field(ge=0)]]
 TESTS = ("accurate", "close", "at_most", "equivalent", "not_worse")
 # Roles that take part in a workload which names nobody.
 MEASURED = ("reference", "result", "implementation", "peer")
+CALLED = "What the report calls it; its name in words, if left out."
 
 
 class Claim(Model):
@@ -48,6 +49,7 @@ class Arm(Model):
 
     renamed: ClassVar = {"trainer": "implementation"}
     about: Text = setting("What it is, in a sentence of the report.")
+    label: Text | None = setting(CALLED, default=None)
     role: Role = setting("What it is for.")
     claim: Claim | None = setting(
         "What it claims against the reference, or against the arm of `beside`.", default=None
@@ -91,6 +93,7 @@ class Contestant(Model):
     """An arm with its processes and threads."""
 
     arm: Name = setting("Name of an arm.")
+    label: Text | None = setting(CALLED, default=None)
     threads: int = setting("Threads of each process.", default=1, ge=1, le=1024)
     parallel: bool = setting("Units dealt to `workers` processes.", default=False)
 
@@ -99,6 +102,7 @@ class Workload(Model):
     """What each contestant computes in a round."""
 
     renamed: ClassVar = {"repeats": "rounds"}
+    label: Text | None = setting(CALLED, default=None)
     rounds: int = setting(
         "Largest number of measured rounds; 0 switches the workload off.", ge=0, le=100
     )
@@ -181,6 +185,9 @@ class Report(Model):
     table: Metrics = setting("Metrics of the table, of those in `summary`.", min_length=1)
     phases: Metrics = setting("Exclusive phases; columns <phase>_s.", min_length=1)
     phases_of: Name = setting("Workload whose phases are shown.")
+    headline: Name | None = setting(
+        "Workload whose ratio stands for the study; that of phases_of, if left out.", default=None
+    )
 
 
 class StudySettings(Model):
@@ -250,4 +257,21 @@ class StudySettings(Model):
 
     def described(self) -> list[dict[str, Any]]:
         """Name, role and sentence of each arm, for the report."""
-        return [{"name": n, "role": a.role, "about": a.about} for n, a in self.arms.items()]
+        return [
+            {"name": n, "role": a.role, "about": a.about, "claims": a.claim is not None}
+            for n, a in self.arms.items()
+        ]
+
+    def labels(self) -> dict[str, str]:
+        """What the report calls each arm, contestant and workload, by its name."""
+        named = self.contestants | self.measure.workloads | self.arms
+        return {name: entry.label or in_words(name) for name, entry in named.items()}
+
+    def own(self) -> dict[str, Any]:
+        """The keys that only this study has, as plain values, for the words of its chapter."""
+        return self.model_dump(mode="json", exclude=set(StudySettings.model_fields))
+
+
+def in_words(name: str) -> str:
+    """A name of the configuration as words."""
+    return name.replace("_", " ")

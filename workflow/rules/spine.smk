@@ -13,6 +13,10 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 
+# What studies say of their own tables.
+CHAPTERS = [path for s in STUDIES if exists(path := f"scripts/{s}/chapter.py")]
+
+
 # A second each: on a cluster they stay where Snakemake runs.
 localrules:
     aggregate,
@@ -141,9 +145,14 @@ rule peers:
 rule report:
     """One self-contained page: results, agreement, cost, claims."""
     input:
-        template="workflow/report/page.html.j2",
-        macros="workflow/report/macros.html",
-        prose=[path for s in STUDIES if exists(path := f"workflow/report/{s}.html")],
+        template="workflow/report/page.html",
+        parts=multiext("workflow/report/", "macros.html", "chapter.html", "page.css", "page.js"),
+        prose=[
+            path
+            for s in STUDIES
+            for end in ("html", "faults.yaml")
+            if exists(path := f"workflow/report/{s}.{end}")
+        ],
         ratios="<results>/ratios.csv",
         ledger="<results>/ledger.csv",
         peers="<results>/peers.csv",
@@ -159,6 +168,7 @@ rule report:
     output:
         page="<results>/report.html",
     params:
+        code=stamps("scripts/spine/report.py", *CHAPTERS),
         spec=canonical([STUDY[s].page() for s in STUDIES]),
     shell:
         call("spine.report")

@@ -1,0 +1,157 @@
+"""The first screen: every study's headline ratio in one figure, and what stands beside it."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg
+from scripts.lib.numerals import ranged, span
+from scripts.lib.page_figures import Drawing, drawing
+from scripts.lib.page_tables import Table
+from scripts.spine.chapters import Chapter
+from scripts.spine.claims import Ledger
+from scripts.spine.origins import origins, times
+
+TITLE = "Cost of the reference over cost of the result"
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+MARKS = {"good": "\N{CHECK MARK}", "bad": "\N{BALLOT X}", "open": "?"}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A study in the figure: its ratio with interval and A/A interval, or the words for none."""
+
+    title: str
+    workload: str
+    badge: str
+    tone: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    noise: tuple[float, float] | None = None
+    words: str = ""
+
+    @property
+    def ratio(self) -> str:
+        """The ratio as it is printed; why there is none, if there is none."""
+        return ranged(self.value, self.low, self.high) if self.value is not None else "no ratio"
+
+
+def bar(chapter: Chapter) -> Bar:
+    """What the figure shows of a study."""
+    head = chapter.headline
+    if head is None:
+        return Bar(chapter.title, "", "not measured", "open", words="not measured")
+    proof = head.proof
+    level = f" ({proof.level})" if proof.level else ""
+    return Bar(
+        chapter.title, str(chapter.told.name(head.workload)), f"{proof.badge}{level}",
+        proof.badge.tone, head.value, head.low, head.high, head.noise, head.words,
+    )  # fmt: skip
+
+
+def reach(bars: Sequence[Bar]) -> tuple[float, float]:
+    """Ends of the axis: all intervals and 1, with room."""
+    ends = [end for one in bars if one.value is not None for end in (one.low, one.high, one.value)]
+    ends += [end for one in bars for end in one.noise or ()]
+    return 0.8 * min([*ends, 0.9]), 1.3 * max([*ends, 2.0])
+
+
+@mpl.rc_context(STYLE | {"font.size": 9})
+def ratios(bars: Sequence[Bar], narrow: bool = False) -> str:
+    """SVG of a row per study on one log axis: interval, A/A band, badge; for phones if narrow."""
+    if not bars:
+        return ""
+    width, row = (3.9, 0.78) if narrow else (7.4, 0.62)
+    figure = Figure(figsize=(width, 0.55 + row * len(bars)), layout="constrained")
+    axes = figure.subplots()
+    low, high = reach(bars)
+    axes.set(xscale="log", xlim=(low, high), ylim=(len(bars) - 0.4, -0.75 if narrow else -0.6))
+    axes.axvline(1, color=INK, lw=0.8)
+    told = [f"{TITLE}{', narrow' if narrow else ''}"]
+    for at, one in enumerate(bars):
+        if one.noise:
+            axes.barh(at, one.noise[1] - one.noise[0], 0.5, one.noise[0], color=INK, alpha=0.2)
+        if one.value is None:
+            axes.plot(1, at, "x", color=SECOND, ms=6, mew=1.6)
+        else:
+            slower = one.value < 1
+            colour, marker = (SECOND, "D") if slower else (FIRST, "o")
+            axes.plot([one.low, one.high], [at, at], color=colour, lw=3)
+            axes.plot(one.value, at, marker, color=colour, ms=7)
+        badge = f"{MARKS[one.tone]} {one.badge}"
+        if narrow:
+            axes.annotate(f"{one.title}: {one.ratio}", (0, at - 0.36), fontsize=9, va="bottom",
+                          xycoords=("axes fraction", "data"))  # fmt: skip
+            axes.annotate(badge, (1, at), ha="right", va="center", fontsize=8,
+                          xycoords=("axes fraction", "data"))  # fmt: skip
+        else:
+            axes.annotate(one.ratio, (1.02, at), (0, 1), va="bottom", fontsize=10, weight="bold",
+                          xycoords=("axes fraction", "data"), textcoords="offset points",
+                          annotation_clip=False)  # fmt: skip
+            axes.annotate(badge, (1.02, at), (0, -2), va="top", fontsize=8,
+                          xycoords=("axes fraction", "data"),
+                          textcoords="offset points")  # fmt: skip
+        aa = f", A/A {span(*one.noise)}" if one.noise else ""
+        told.append(f"{one.title}, {one.workload}: {one.ratio}{aa}, {one.badge}")
+    names = ["\n".join([*textwrap.wrap(one.title, 22), one.workload]) for one in bars]
+    axes.set_yticks(range(len(bars)), ["" for _ in bars] if narrow else names)
+    axes.tick_params(axis="y", length=0)
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("cost of the reference / cost of the result")
+    return inline_svg(figure, "; ".join(told))
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Values of the first screen; `drawings`: the figure for wide and for narrow windows.
+
+    `made`: date, processor, platform, commit and state of the tree of the measurements.
+    """
+
+    drawings: Mapping[str, Drawing]
+    ledger: Ledger
+    made: Mapping[str, Any]
+    limits: Sequence[str]
+    contended: Sequence[str]
+    origins: Table
+    times: Table
+
+
+def overview(chapters: Sequence[Chapter], ledger: Ledger) -> Overview:
+    """The first screen of these chapters."""
+    bars = [bar(chapter) for chapter in chapters]
+    drawings = {
+        name: drawing(f"overview-{name}", ratios(bars, name == "narrow"), {}, "ratios.csv")
+        for name in ("wide", "narrow")
+    }
+    sources = [source for chapter in chapters for source in chapter.sources.values()]
+    made = max(sources, key=lambda source: source["date"]) if sources else {}
+    machines = dict.fromkeys(f"{s['processor']}, {s['platform']}" for s in sources)
+    devices = {row["device"] for c in chapters for row in c.tables["units"].rows}
+    limits = [
+        f"Times come from {'; '.join(machines)}; another processor may rank the arms differently.",
+        "No unit ran on a GPU, and no GPU was measured."
+        if devices <= {"cpu"}
+        else f"Devices used: {', '.join(sorted(devices))}.",
+        "Passing an agreement test means that the difference lies inside the declared margin, not "
+        "that there is none.",
+    ]
+    if ledger.open:
+        recorded = f", {ledger.recorded} of them stand here as a record has them"
+        limits.insert(
+            0,
+            f"{ledger.open} of {ledger.all} claims were not measured in this run"
+            f"{recorded if ledger.recorded else ''}.",
+        )
+    contended = [chapter.title for chapter in chapters if chapter.contended]
+    tables = origins(chapters), times(chapters)
+    return Overview(drawings, ledger, made, limits, contended, *tables)

@@ -129,10 +129,12 @@ for (const width of WIDTHS) {
     const input = document.querySelector(".tools input");
     const table = input.closest(".tools").nextElementSibling.querySelector("table");
     const before = [...table.tBodies[0].rows].filter((row) => !row.hidden).length;
-    input.value = table.tBodies[0].rows[0].cells[0].textContent.trim();
+    const texts = [...table.tBodies[0].rows].map((row) => row.textContent.toLowerCase());
+    const cells = [...table.tBodies[0].querySelectorAll("th, td")].map((cell) => cell.textContent.trim().toLowerCase());
+    input.value = cells.find((text) => /^\w+$/.test(text) && !texts.every((row) => row.includes(text)));
     input.dispatchEvent(new Event("input"));
     const kept = [...table.tBodies[0].rows].filter((row) => !row.hidden);
-    return kept.length > 0 && kept.length < before && kept.every((row) => row.textContent.includes(input.value));
+    return kept.length > 0 && kept.length < before && kept.every((row) => row.textContent.toLowerCase().includes(input.value));
   });
   check("a word filters", filtered);
   await tab.evaluate(() => {

@@ -41,8 +41,8 @@ def drawing(name: str, svg: str, labels: Mapping[str, str], source: str) -> Draw
             return found[0]
         return f"{found[1]}{html.escape(labels[id])}<title>{html.escape(id)}</title>{found[3]}"
 
-    svg = NAME.sub(f'aria-label="{html.escape(title)}"', svg, count=1)
-    # matplotlib repeats each text in a comment. Only charts of this project come here, whose texts matplotlib and inline_svg have escaped.
+    svg = NAME.sub(lambda _: f'aria-label="{html.escape(title)}"', svg, count=1)
+    # Comments repeat each text. Only charts of this project come here; their texts are escaped.
     shown = Markup(LABEL.sub(named, COMMENT.sub("", svg)))
     columns = [Column("of", "what", "head"), number("value", "value")]
     return Drawing(shown, title, Table(f"{name}-values", source, columns, rows))

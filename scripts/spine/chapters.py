@@ -21,7 +21,7 @@ from scripts.lib.root import ROOT
 from scripts.lib.sections import in_words
 from scripts.lib.table_files import read_metadata
 from scripts.spine import common_tables
-from scripts.spine.headlines import Headline, headlines, refused
+from scripts.spine.headlines import Headline, cost_told, headlines, refused
 from scripts.spine.limits import limits
 from scripts.spine.proofs import Proof, controls_found, proof_of
 
@@ -73,6 +73,27 @@ class Chapter:
     def settings(self) -> Mapping[str, Any]:
         """The study's own section of the configuration, for numbers in prose."""
         return self.told.settings
+
+    @property
+    def cost(self) -> str:
+        """What the result costs beside the baseline, in a sentence."""
+        return cost_told(self.headline, self.told, self.baseline)
+
+    @property
+    def controls_told(self) -> str:
+        """How many of the arms that are wrong on purpose its tests found."""
+        found, tried = self.controls
+        return f"Tests found {found} of {tried} arms that are wrong on purpose." if tried else ""
+
+    @property
+    def load_told(self) -> str:
+        """How busy the machine was while it was measured."""
+        low, high = plain(self.load["min"]), plain(self.load["max"])
+        cores = f"{self.load['cores']} core{'' if self.load['cores'] == 1 else 's'}"
+        return (
+            f"Load average before each measured call {low} to {high}, on at most {cores} used at "
+            "once; the load includes the measurement itself."
+        )
 
     def figure(self, name: str) -> Drawing | None:
         """A figure, if it was drawn."""
@@ -143,6 +164,8 @@ def chapter(
     cores = int((measured["workers"] * measured["threads"]).max() if len(measured) else 1)
     load = measured["load_before"].agg(["min", "max"]).to_dict() | {"cores": cores}
     contended = load["max"] > cores
+    head = chosen(found, spec["headline"] or spec["phases_of"])
+    controls = controls_found(told)
     sources = {tables[name].name: read_metadata(tables[name]) for name in STAMPED}
     seconds = phase_seconds(measured, spec["phases_of"], spec["phases"])
     by_cell = nested(of_arm, axes[:-1], "metric")
@@ -163,9 +186,10 @@ def chapter(
         for name, svg in svgs.items() if svg
     }  # fmt: skip
     return Chapter(
-        told, spec["title"], spec["baseline"], said.findings, said.alarms,
-        headline=chosen(found, spec["headline"] or spec["phases_of"]), headlines=found,
-        proof=proof_of(told, both, arm, strata), controls=controls_found(told),
+        told, spec["title"], spec["baseline"], said.findings,
+        [*said.alarms, *alarms(head, contended, controls)],
+        headline=head, headlines=found,
+        proof=proof_of(told, both, arm, strata), controls=controls,
         refused=refused(pairs, spec["baseline"]), contended=contended, load=load,
         jobs=pd.read_csv(tables["jobs"]).sum(numeric_only=True).to_dict(),
         measured_s=float((measured["wall_s"] * measured["inner_repeats"]).sum()), sources=sources,
@@ -176,6 +200,23 @@ def chapter(
         limits=[*said.limits, *limits(told, both, medians, by_cell, contended, sources)],
         facts=said.facts, left_out=spec["left_out"],
     )  # fmt: skip
+
+
+def alarms(head: Headline | None, contended: bool, controls: tuple[int, int]) -> list[Alarm]:
+    """What makes a measurement or a proof doubtful."""
+    found = []
+    if contended:
+        text = "Other work was running: times are too long and too variable."
+        found.append(Alarm("contended", text))
+    if controls[0] != controls[1]:
+        text = f"Of {controls[1]} arms that are wrong on purpose the tests found {controls[0]}."
+        found.append(Alarm("the tests are too weak", text))
+    if head and head.contradicts_noise:
+        text = (
+            "The interval of the reference against itself does not hold 1: this machine is uneven."
+        )
+        found.append(Alarm("A/A", text))
+    return found
 
 
 def chosen(found: Sequence[Headline], workload: str) -> Headline | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scripts.lib.numerals import ranged, span
 from scripts.lib.page_study import Told
 from scripts.lib.page_tables import Row
 from scripts.spine.proofs import Proof, proof_of
@@ -65,6 +66,20 @@ def headline(row: Row, told: Told, proof: Proof) -> Headline:
     found = row["verdict"] != "no difference found"
     values = {key: row["measured" if key == "value" else key] for key in ("value", "low", "high")}
     return Headline(**base, **values, words=verdict(row), effect=found)
+
+
+def cost_told(found: Headline | None, told: Told, baseline: str) -> str:
+    """What the result costs beside the baseline, in a sentence."""
+    ours, theirs = told.name(told.arm), told.name(baseline)
+    if found is None:
+        return f"{ours} was not measured beside {theirs}."
+    where = f"in the workload {told.name(found.workload)}"
+    if found.value is None:
+        return f"{ours} has no ratio {where}: {found.words}."
+    times = "times the memory" if found.quantity == "tensor_peak_mb" else "times the time"
+    size = ranged(found.value, found.low, found.high)
+    aa = f"; {theirs} against itself: {span(*found.noise)}" if found.noise else ""
+    return f"{theirs} takes {size} {times} of {ours} {where}: {found.words}{aa}."
 
 
 def headlines(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
@@ -67,39 +68,25 @@ def ratios(bars: Sequence[Bar], narrow: bool = False) -> str:
     """SVG of a row per study on one log axis: interval, A/A band, badge; for phones if narrow."""
     if not bars:
         return ""
-    width, row = (3.9, 0.78) if narrow else (7.4, 0.62)
-    figure = Figure(figsize=(width, 0.55 + row * len(bars)), layout="constrained")
+    width, row = (3.9, 0.8) if narrow else (6.4, 0.66)
+    figure = Figure(figsize=(width, 0.6 + row * len(bars)), layout="constrained")
     axes = figure.subplots()
     low, high = reach(bars)
-    axes.set(xscale="log", xlim=(low, high), ylim=(len(bars) - 0.4, -0.75 if narrow else -0.6))
+    axes.set(xscale="log", xlim=(low, high), ylim=(len(bars) - 0.55, -0.85 if narrow else -0.55))
     axes.axvline(1, color=INK, lw=0.8)
     told = [f"{TITLE}{', narrow' if narrow else ''}"]
     for at, one in enumerate(bars):
-        if one.noise:
-            axes.barh(at, one.noise[1] - one.noise[0], 0.5, one.noise[0], color=INK, alpha=0.2)
-        if one.value is None:
-            axes.plot(1, at, "x", color=SECOND, ms=6, mew=1.6)
-        else:
-            slower = one.value < 1
-            colour, marker = (SECOND, "D") if slower else (FIRST, "o")
-            axes.plot([one.low, one.high], [at, at], color=colour, lw=3)
-            axes.plot(one.value, at, marker, color=colour, ms=7)
+        draw(axes, at, one)
         badge = f"{MARKS[one.tone]} {one.badge}"
         if narrow:
-            axes.annotate(f"{one.title}: {one.ratio}", (0, at - 0.36), fontsize=9, va="bottom",
-                          xycoords=("axes fraction", "data"))  # fmt: skip
-            axes.annotate(badge, (1, at), ha="right", va="center", fontsize=8,
-                          xycoords=("axes fraction", "data"))  # fmt: skip
+            note(axes, (0, at - 0.48), f"{one.title}: {one.ratio}", weight="bold")
+            note(axes, (0, at - 0.2), badge, fontsize=8)
         else:
-            axes.annotate(one.ratio, (1.02, at), (0, 1), va="bottom", fontsize=10, weight="bold",
-                          xycoords=("axes fraction", "data"), textcoords="offset points",
-                          annotation_clip=False)  # fmt: skip
-            axes.annotate(badge, (1.02, at), (0, -2), va="top", fontsize=8,
-                          xycoords=("axes fraction", "data"),
-                          textcoords="offset points")  # fmt: skip
+            note(axes, (1.02, at - 0.16), one.ratio, weight="bold")
+            note(axes, (1.02, at + 0.2), badge, fontsize=8)
         aa = f", A/A {span(*one.noise)}" if one.noise else ""
         told.append(f"{one.title}, {one.workload}: {one.ratio}{aa}, {one.badge}")
-    names = ["\n".join([*textwrap.wrap(one.title, 22), one.workload]) for one in bars]
+    names = ["\n".join([*textwrap.wrap(one.title, 18), f"({one.workload})"]) for one in bars]
     axes.set_yticks(range(len(bars)), ["" for _ in bars] if narrow else names)
     axes.tick_params(axis="y", length=0)
     ticks = [tick for tick in TICKS if low <= tick <= high]
@@ -108,6 +95,24 @@ def ratios(bars: Sequence[Bar], narrow: bool = False) -> str:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("cost of the reference / cost of the result")
     return inline_svg(figure, "; ".join(told))
+
+
+def draw(axes: Axes, at: int, one: Bar) -> None:
+    """A ratio with its interval over the A/A band, or a cross at 1 where there is none."""
+    if one.noise:
+        axes.barh(at, one.noise[1] - one.noise[0], 0.36, one.noise[0], color=INK, alpha=0.22)
+    if one.value is None:
+        axes.plot(1, at, "x", color=SECOND, ms=7, mew=1.8)
+        return
+    colour, marker = (SECOND, "D") if one.value < 1 else (FIRST, "o")
+    axes.plot([one.low, one.high], [at, at], color=colour, lw=3)
+    axes.plot(one.value, at, marker, color=colour, ms=7)
+
+
+def note(axes: Axes, at: tuple[float, float], text: str, **style: Any) -> None:
+    """Words at a share of the width, in a row."""
+    place = ("axes fraction", "data")
+    axes.annotate(text, at, xycoords=place, va="center", annotation_clip=False, **style)
 
 
 @dataclass(frozen=True)
@@ -147,8 +152,7 @@ def overview(chapters: Sequence[Chapter], ledger: Ledger) -> Overview:
     ]
     if ledger.open:
         recorded = f", {ledger.recorded} of them stand here as a record has them"
-        limits.insert(
-            0,
+        limits.append(
             f"{ledger.open} of {ledger.all} claims were not measured in this run"
             f"{recorded if ledger.recorded else ''}.",
         )

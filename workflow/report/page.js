@@ -10,11 +10,10 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
-  const words = (cell) => cell.innerText.replace(/\s+/g, " ").trim();
   const rows = (table) => [...table.tBodies[0].rows];
-  const button = (text, label, act) => {
+  const button = (text, of, act) => {
     const made = make("button", { type: "button", className: "tool", textContent: text });
-    made.setAttribute("aria-label", label);
+    made.setAttribute("aria-label", `${text}: ${of}`);
     made.addEventListener("click", act);
     return made;
   };
@@ -85,7 +84,7 @@
     sortable(table);
     const tools = make("div", { className: "tools" });
     if (rows(table).length > 8) tools.append(...filter(table));
-    tools.append(button("CSV", `Save the table ${table.id} as CSV`, () => save(`${table.id}.csv`, "text/csv", csv(table))));
+    tools.append(button("CSV", table.id, () => save(`${table.id}.csv`, "text/csv", csv(table))));
     table.closest(".scroll").before(tools);
   });
 
@@ -95,11 +94,11 @@
     const name = (figure.id || `figure-${at + 1}`);
     const tools = make("div", { className: "tools" });
     const shown = () => svgs.filter((svg) => svg.getClientRects().length);
-    tools.append(button("Save as SVG", `Save ${name} as SVG`, () =>
+    tools.append(button("Save as SVG", name, () =>
       shown().forEach((svg, part) => save(`${name}${part ? `-${part + 1}` : ""}.svg`, "image/svg+xml", standalone(svg)))));
     const tables = all("table", figure);
     if (tables.length) {
-      tools.append(button("Numbers as CSV", `Save the numbers of ${name} as CSV`, () =>
+      tools.append(button("Numbers as CSV", name, () =>
         save(`${name}.csv`, "text/csv", tables.map(csv).join("\r\n"))));
     }
     figure.append(tools);
@@ -119,11 +118,11 @@
     const link = item.querySelector("a");
     const target = document.getElementById(link.hash.slice(1));
     const part = target.closest("section");
-    const folds = all(":scope > .folds > .fold", part);
+    const folds = all(":scope > .folds .fold", part);
     if (folds.length) {
       const list = make("ul");
       folds.forEach((fold) => {
-        const own = make("a", { href: `#${fold.id}`, textContent: fold.querySelector("h3").firstChild.textContent.trim() });
+        const own = make("a", { href: `#${fold.id}`, textContent: fold.querySelector("h3").textContent });
         list.append(make("li"));
         list.lastChild.append(own);
       });

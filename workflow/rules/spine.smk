@@ -13,8 +13,11 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 
-# What studies say of their own tables.
+# What studies say of their own tables, and in which words.
 CHAPTERS = [path for s in STUDIES if exists(path := f"scripts/{s}/chapter.py")]
+WORDS = ["macros.html", "chapter.html", "page.css", "page.js"]
+WORDS += expand("{study}.{end}", study=STUDIES, end=["html", "faults.yaml"])
+WORDS = [path for name in WORDS if exists(path := f"workflow/report/{name}")]
 
 
 # A second each: on a cluster they stay where Snakemake runs.
@@ -146,13 +149,7 @@ rule report:
     """One self-contained page: results, agreement, cost, claims."""
     input:
         template="workflow/report/page.html",
-        parts=multiext("workflow/report/", "macros.html", "chapter.html", "page.css", "page.js"),
-        prose=[
-            path
-            for s in STUDIES
-            for end in ("html", "faults.yaml")
-            if exists(path := f"workflow/report/{s}.{end}")
-        ],
+        words=WORDS,
         ratios="<results>/ratios.csv",
         ledger="<results>/ledger.csv",
         peers="<results>/peers.csv",

@@ -42,8 +42,8 @@ def findings(told: Told) -> list[Finding]:
     )
     size = ranged(lost["drop"], lost["low"], lost["high"])
     said = (
-        f"Without the cross-attention tensors (attn2) the accuracy of {told.name(name)} {moved}: "
-        f"drop {size}"
+        f"Without the cross-attention tensors (attn2) the accuracy of {told.name(name)} {moved} "
+        f"(drop {size})"
     )
     if not beyond:
         return [Finding(f"{said}, without a control for half of the tensors.", moved,

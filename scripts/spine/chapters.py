@@ -123,10 +123,10 @@ def summary_findings(told: Told) -> list[Finding]:
         here = sorted((row for row in rows if row[x] == level), key=lambda row: row["value"])
         outer = here if len(here) == 1 else [here[0], here[-1]]
         widest = widest or outer[-1]
-        told_ends = [f"{_measured(row)} ({in_words(panel)} {row[panel]})" for row in outer]
-        parts.append(f"{' to '.join(told_ends)} at {in_words(x)} = {level}")
+        told_ends = [f"{_measured(row)} ({row[panel]})" for row in outer]
+        parts.append(f"at {in_words(x)} = {level} {' to '.join(told_ends)}")
     label = figure["label"][:1].upper() + figure["label"][1:]
-    text = f"{label}: {'; '.join(parts)}; ± 95 %."
+    text = f"{label} by {in_words(panel)}, lowest to highest: {'; '.join(parts)} (95 % intervals)."
     found = [widest[key] for key in ("value", "low", "high")]
     return [Finding(text, "estimated", *found)]
 

@@ -15,7 +15,7 @@ LINE = {
     "holds partly": ("holds in part", "hold in part"),
     "false": ("is false", "are false"),
     "no difference found": ("shows no difference", "show no difference"),
-    "other": ("is another experiment or has no ratio", "are other experiments or have no ratio"),
+    "other": ("has no ratio", "have no ratio"),
     "open": ("is open", "are open"),
 }
 TONES = {"holds": "good", "false": "bad"}

@@ -98,14 +98,14 @@ def cost(told: Told, costs: Sequence[Row]) -> Table:
 
     def timed(key: str, factor: float = 1.0, over: str | None = None) -> Any:
         def value(row: Row) -> float | None:
-            if row["tensor_peak_mb"] or (over and not row[over]):
+            if row.get("tensor_peak_mb") or (over and not row[over]):
                 return None
             return factor * row[key] / (row[over] if over else 1)
 
         return value
 
     def wall(row: Row) -> str:
-        traced = row["tensor_peak_mb"]
+        traced = row.get("tensor_peak_mb")
         return MISSING if traced else ranged(row["wall_s"], row["fastest"], row["slowest"])
 
     counted = counters(costs)

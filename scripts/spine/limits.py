@@ -89,7 +89,7 @@ def exceeding(costs: Sequence[Row]) -> list[Row]:
     return [
         row
         for row in costs
-        if not row["tensor_peak_mb"]
+        if not row.get("tensor_peak_mb")
         and row["cpu_s"] > 1.05 * row["fit_s"] * row["workers"] * row["threads"] + 0.005
     ]
 

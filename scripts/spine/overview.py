@@ -68,19 +68,18 @@ def ratios(bars: Sequence[Bar], narrow: bool = False) -> str:
     """SVG of a row per study on one log axis: interval, A/A band, badge; for phones if narrow."""
     if not bars:
         return ""
-    width, row = (3.9, 0.8) if narrow else (6.4, 0.66)
+    width, row = (3.9, 0.85) if narrow else (6.4, 0.66)
     figure = Figure(figsize=(width, 0.6 + row * len(bars)), layout="constrained")
     axes = figure.subplots()
     low, high = reach(bars)
     axes.set(xscale="log", xlim=(low, high), ylim=(len(bars) - 0.55, -0.85 if narrow else -0.55))
-    axes.axvline(1, color=INK, lw=0.8)
     told = [f"{TITLE}{', narrow' if narrow else ''}"]
     for at, one in enumerate(bars):
-        draw(axes, at, one)
+        draw(axes, at, one, narrow)
         badge = f"{MARKS[one.tone]} {one.badge}"
         if narrow:
             note(axes, (0, at - 0.48), f"{one.title}: {one.ratio}", weight="bold")
-            note(axes, (0, at - 0.2), badge, fontsize=8)
+            note(axes, (0, at - 0.21), badge, fontsize=8)
         else:
             note(axes, (1.02, at - 0.16), one.ratio, weight="bold")
             note(axes, (1.02, at + 0.2), badge, fontsize=8)
@@ -97,10 +96,11 @@ def ratios(bars: Sequence[Bar], narrow: bool = False) -> str:
     return inline_svg(figure, "; ".join(told))
 
 
-def draw(axes: Axes, at: int, one: Bar) -> None:
+def draw(axes: Axes, at: int, one: Bar, narrow: bool) -> None:
     """A ratio with its interval over the A/A band, or a cross at 1 where there is none."""
+    axes.plot([1, 1], [at - 0.15, at + 0.15] if narrow else [at - 0.5, at + 0.5], color=INK, lw=0.8)
     if one.noise:
-        axes.barh(at, one.noise[1] - one.noise[0], 0.36, one.noise[0], color=INK, alpha=0.22)
+        axes.barh(at, one.noise[1] - one.noise[0], 0.3, one.noise[0], color=INK, alpha=0.22)
     if one.value is None:
         axes.plot(1, at, "x", color=SECOND, ms=7, mew=1.8)
         return
@@ -157,5 +157,7 @@ def overview(chapters: Sequence[Chapter], ledger: Ledger) -> Overview:
             f"{recorded if ledger.recorded else ''}.",
         )
     contended = [chapter.title for chapter in chapters if chapter.contended]
+    if len(contended) == len(chapters) > 1:
+        contended = ["all studies"]
     tables = origins(chapters), times(chapters)
     return Overview(drawings, ledger, made, limits, contended, *tables)

@@ -149,7 +149,8 @@ def test_nothing_cites_a_document_that_is_not_in_the_repository():
 
 # Import name: name of the package, where they differ.
 PACKAGES = {"sklearn": "scikit-learn", "yaml": "pyyaml", "llvmlite": "numba"}
-PACKAGES |= {"pydantic_core": "pydantic", "sqlalchemy": "optuna", "markupsafe": "jinja2"}  # of another package
+# Of another package.
+PACKAGES |= {"pydantic_core": "pydantic", "sqlalchemy": "optuna", "markupsafe": "jinja2"}
 
 
 def test_every_package_that_is_imported_is_declared_for_users_and_for_nodes():

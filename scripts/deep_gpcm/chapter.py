@@ -179,7 +179,7 @@ def ladder(told: Told) -> Table:
         return words if is_missing(row["reason"]) else f"{words}: {row['reason']}"
 
     columns = [
-        entry("workload", lambda row: told.name(row["workload"])), told.naming("contestant"),
+        entry("workload", lambda row: told.workload(row["workload"])), told.naming("contestant"),
         number("rounds"), number("ms per step", "fit_ms"), number("CPU ms", "cpu_ms"),
         number("tensor peak MB", "tensor_peak_mb"),
         number("ratio", lambda row: ranged(row["ratio"], row["low"], row["high"])),

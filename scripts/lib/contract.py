@@ -76,6 +76,7 @@ class Study:
         told = {"axes": self.axes, "reference": settings.reference, "arm": settings.result}
         told |= {"about": settings.described(), "left_out": self.left_out}
         told |= {"settings": settings.own(), "labels": settings.labels()}
+        told |= {"workloads": settings.workload_labels()}
         return report | told | {"strata": settings.agreement.strata, "study": self.name}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scripts.lib.page_tables import Column, Name, Row, Table
+from scripts.lib.sections import in_words
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Told:
 
     `about`: name, role and sentence of each arm; `ran`: arms that computed something; `tables`:
     rows of its CSV files; `cells`: rows of summary.csv of the result, of what `report.only` names;
-    `report`: the section of that name; `labels`: words for ids.
+    `report`: the section of that name; `labels`: words for ids of arms and
+    contestants, `workloads`: those of workloads.
     """
 
     study: str
@@ -31,6 +33,7 @@ class Told:
     report: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    workloads: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self, name: str) -> list[Row]:
         """Rows of one of its own tables; none if there is no such table."""
@@ -41,8 +44,12 @@ class Told:
         return [arm["name"] for arm in self.about if arm["role"] in roles]
 
     def name(self, id: str) -> Name:
-        """The label of an arm, a contestant or a workload."""
-        return Name(id, self.labels.get(id, id.replace("_", " ")))
+        """The label of an arm or a contestant."""
+        return Name(id, self.labels.get(id, in_words(id)))
+
+    def workload(self, id: str) -> Name:
+        """The label of a workload."""
+        return Name(id, self.workloads.get(id, in_words(id)))
 
     def naming(self, heading: str, key: str | None = None, form: str = "head") -> Column:
         """A column of ids, as labels with the id in the tooltip."""

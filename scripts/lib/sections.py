@@ -1,5 +1,6 @@
 """What every study's section of the configuration holds for the spine, whatever it adds to it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -263,13 +264,21 @@ class StudySettings(Model):
         ]
 
     def labels(self) -> dict[str, str]:
-        """What the report calls each arm, contestant and workload, by its name."""
-        named = self.contestants | self.measure.workloads | self.arms
-        return {name: entry.label or in_words(name) for name, entry in named.items()}
+        """What the report calls each arm and contestant, by its name."""
+        return labels_of(self.contestants | self.arms)
+
+    def workload_labels(self) -> dict[str, str]:
+        """What the report calls each workload, by its name."""
+        return labels_of(self.measure.workloads)
 
     def own(self) -> dict[str, Any]:
         """The keys that only this study has, as plain values, for the words of its chapter."""
         return self.model_dump(mode="json", exclude=set(StudySettings.model_fields))
+
+
+def labels_of(named: Mapping[str, Arm | Contestant | Workload]) -> dict[str, str]:
+    """The label of each, or its name in words."""
+    return {name: entry.label or in_words(name) for name, entry in named.items()}
 
 
 def in_words(name: str) -> str:

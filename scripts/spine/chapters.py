@@ -124,7 +124,7 @@ def summary_findings(told: Told) -> list[Finding]:
         outer = here if len(here) == 1 else [here[0], here[-1]]
         widest = widest or outer[-1]
         told_ends = [f"{_measured(row)} ({row[panel]})" for row in outer]
-        parts.append(f"at {in_words(x)} = {level} {' to '.join(told_ends)}")
+        parts.append(f"{' to '.join(told_ends)} for {in_words(x)} = {level}")
     label = figure["label"][:1].upper() + figure["label"][1:]
     text = f"{label} by {in_words(panel)}, lowest to highest: {'; '.join(parts)} (95 % intervals)."
     found = [widest[key] for key in ("value", "low", "high")]
@@ -155,7 +155,7 @@ def chapter(
         study, arm, reference, about=spec["about"], ran=list(runs["arm"].unique()),
         agreement=records(pd.read_csv(tables["agreement"])), tables=files["tables"],
         cells=records(of_arm), axes=axes, report=spec, settings=spec["settings"],
-        labels=spec["labels"],
+        labels=spec["labels"], workloads=spec["workloads"],
     )  # fmt: skip
     said = said_by(study)(told)
     pairs = nested(ratios[ratios["study"] == study], ["workload", "slower", "faster"], "quantity")
@@ -180,8 +180,9 @@ def chapter(
     }  # fmt: skip
     svgs = files["figures"] | {"phases": stacked_shares(seconds)}
     measurements = f"{study}/measurements.parquet"
+    words = told.labels | {f"{name}: ": f"{is_}: " for name, is_ in told.workloads.items()}
     figures = {
-        name: drawing(f"{study}-{name}", svg, told.labels,
+        name: drawing(f"{study}-{name}", svg, words,
                       measurements if name == "phases" else f"{study}/tables/figures.json")
         for name, svg in svgs.items() if svg
     }  # fmt: skip
@@ -195,7 +196,7 @@ def chapter(
         measured_s=float((measured["wall_s"] * measured["inner_repeats"]).sum()), sources=sources,
         tables=common | said.tables, ratios=list(common_tables.ratios(told, pairs)),
         figures=figures,
-        panels=[drawing(f"{study}-panel-{at}", svg, told.labels, f"{study}/runs.parquet")
+        panels=[drawing(f"{study}-panel-{at}", svg, words, f"{study}/runs.parquet")
                 for at, svg in enumerate(panels)],
         limits=[*said.limits, *limits(told, both, medians, by_cell, contended, sources)],
         facts=said.facts, left_out=spec["left_out"],

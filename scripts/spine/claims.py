@@ -59,17 +59,19 @@ def ledger(claims: Sequence[Row], studies: Mapping[str, Told]) -> Ledger:
     recorded = [row for row in claims if row["record"]]
     lacking = [row for row in claims if not row["date"] and not row["record"]]
 
-    def named(row: Row, id: str) -> str:
+    def named(row: Row, key: str) -> str:
         study = studies.get(row["study"])
-        return str(study.name(id)) if study else id
+        if study is None:
+            return row[key]
+        return str(study.workload(row[key]) if key == "workload" else study.name(row[key]))
 
     def measured_as(row: Row) -> str:
         if not row["slower"]:
             return MISSING
-        sides = f"{named(row, row['slower'])} / {named(row, row['faster'])}"
+        sides = f"{named(row, 'slower')} / {named(row, 'faster')}"
         if not row["workload"]:
             return sides
-        return f"{sides}, {named_quantity(row['quantity'])}, {named(row, row['workload'])}"
+        return f"{sides}, {named_quantity(row['quantity'])}, {named(row, 'workload')}"
 
     def noted(reason: str) -> Callable[[Row], str]:
         def note(row: Row) -> str:

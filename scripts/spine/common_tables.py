@@ -5,7 +5,7 @@ from typing import Any
 
 from scripts.lib.numerals import MISSING, plain, plus_minus, ranged, span, whole
 from scripts.lib.page_study import Told
-from scripts.lib.page_tables import Badge, Name, Row, Table, entry, number, text
+from scripts.lib.page_tables import Badge, Column, Name, Row, Table, entry, number, text
 from scripts.lib.sections import in_words
 from scripts.spine.headlines import QUANTITIES, VERDICTS, verdict
 
@@ -110,7 +110,8 @@ def cost(told: Told, costs: Sequence[Row]) -> Table:
 
     counted = counters(costs)
     columns = [
-        told.naming("workload"), told.naming("contestant"),
+        Column("workload", lambda row: told.workload(row["workload"]), "head"),
+        told.naming("contestant"),
         number("processes × threads", lambda row: f"{row['workers']} × {row['threads']}"),
         number("rounds"), number("times", "inner_repeats"), number("wall s (range)", wall),
         number("work s", timed("fit_s")), number("CPU s", timed("cpu_s")),
@@ -206,7 +207,7 @@ def packages(told: Told, peers: Sequence[Row]) -> Table:
 
     columns = [
         told.naming("arm", "peer"), entry("package"), told.naming("beside", "ours", ""),
-        text("workload", lambda row: row["workload"] and told.name(row["workload"])),
+        text("workload", lambda row: row["workload"] and told.workload(row["workload"])),
         entry("quantity", lambda row: named_quantity(row["quantity"])),
         number("package", "of_peer"), number("ours", "of_ours"), number("rounds or units", "n"),
         text("ratio, or why none", outcome),

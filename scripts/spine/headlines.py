@@ -73,13 +73,14 @@ def cost_told(found: Headline | None, told: Told, baseline: str) -> str:
     ours, theirs = told.name(told.arm), told.name(baseline)
     if found is None:
         return f"{ours} was not measured beside {theirs}."
-    where = f"in the workload {told.name(found.workload)}"
+    where = f"workload {told.workload(found.workload)}"
     if found.value is None:
-        return f"{ours} has no ratio {where}: {found.words}."
+        return f"The arm {ours} has no ratio ({where}): {found.words}."
     times = "times the memory" if found.quantity == "tensor_peak_mb" else "times the time"
     size = ranged(found.value, found.low, found.high)
-    aa = f"; {theirs} against itself: {span(*found.noise)}" if found.noise else ""
-    return f"{theirs} takes {size} {times} of {ours} {where}: {found.words}{aa}."
+    words = "" if found.words == VERDICTS["less"] else f": {found.words}"
+    aa = f"; {theirs} against itself {span(*found.noise)}" if found.noise else ""
+    return f"The arm {theirs} takes {size} {times} of {ours} ({where}{aa}){words}."
 
 
 def headlines(

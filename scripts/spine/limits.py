@@ -63,7 +63,7 @@ def _rounds(told: Told, costs: Sequence[Row]) -> list[str]:
     for row in costs:
         most[row["workload"]] = max(row["rounds"], most.get(row["workload"], 0))
     for workload, count in most.items():
-        rounds.setdefault(count, []).append(str(told.name(workload)))
+        rounds.setdefault(count, []).append(str(told.workload(workload)))
     return [
         f"Measured in {count} round{'' if count == 1 else 's'}"
         f"{', too few for a bootstrap interval to mean much' if count < FEW_ROUNDS else ''}: "
@@ -99,7 +99,9 @@ def _machine(
 ) -> list[str]:
     found = []
     if rows := exceeding(costs):
-        names = [f"{told.name(row['contestant'])} ({told.name(row['workload'])})" for row in rows]
+        names = [
+            f"{told.name(row['contestant'])} ({told.workload(row['workload'])})" for row in rows
+        ]
         found.append(
             f"CPU time exceeds what the threads could use during training in {listed(names)}. "
             "Other threads were running; do not trust ratios of CPU time there."

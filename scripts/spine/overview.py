@@ -51,7 +51,7 @@ def bar(chapter: Chapter) -> Bar:
     proof = head.proof
     level = f" ({proof.level})" if proof.level else ""
     return Bar(
-        chapter.title, str(chapter.told.name(head.workload)), f"{proof.badge}{level}",
+        chapter.title, str(chapter.told.workload(head.workload)), f"{proof.badge}{level}",
         proof.badge.tone, head.value, head.low, head.high, head.noise, head.words,
     )  # fmt: skip
 

@@ -157,16 +157,14 @@ def alarms(told: Told, gate: Row | None, refused: list[Row]) -> list[Alarm]:
                 "before: suspect a bug before a finding.",
             )
         )
-    for row in told.rows("residuals"):
-        if row["role"] == "result" and (row["warned"] or 0) > 0:
-            where = f"{rule(row['rule'])} at width {row['hidden']}"
-            found.append(
-                Alarm(
-                    "warning",
-                    f"Residuals above {WARN:g} in the result: {where} in {percent(row['warned'])} "
-                    "of trials.",
-                )
-            )
+    warned = [
+        f"{rule(row['rule'])} at width {row['hidden']} in {percent(row['warned'])}"
+        for row in told.rows("residuals")
+        if row["role"] == "result" and (row["warned"] or 0) > 0
+    ]
+    if warned:
+        text = f"Residuals of the result above {WARN:g}: {', '.join(warned)} of trials."
+        found.append(Alarm("warning", text))
     return found
 
 

@@ -19,7 +19,7 @@ from scripts.lib.numerals import (
 from scripts.lib.page_figures import drawing
 from scripts.lib.page_study import Told
 from scripts.lib.page_tables import Badge, Column, Table, number, text
-from scripts.spine import common_tables
+from scripts.spine import common_tables, ratio_tables
 from scripts.spine.chapters import chosen, summary_findings
 from scripts.spine.claims import ledger
 from scripts.spine.headlines import Headline, headlines, refused
@@ -185,12 +185,16 @@ def test_an_arm_is_refused_if_it_has_no_ratio_anywhere():
 def test_a_reason_that_all_quantities_share_is_told_once():
     no = {"verdict": "not comparable", "measured": None, "reason": "because"}
     pair = compared("wrong", **no) | compared("wrong", quantity="cpu_s", **no)
-    (table,) = common_tables.ratios(study(checked()), [compared("fast"), pair])
+    table = ratio_tables.ratios(study(checked()), [compared("fast"), pair])["w"]
     rows = {row[0]: row for row in table.texts}
     assert rows["A/A interval"][4] == "0.950 to 1.05"
     assert rows["reference / wrong"][-1].count("because") == 1
     assert rows["reference / wrong"][4] == MISSING
     assert rows["reference / fast"][4].startswith("4.00 (3.00 to 5.00)")
+    assert rows["reference / fast"][3] == "5.00"
+    alone = ratio_tables.ratios(study(checked()), [compared("fast")])["w"]
+    assert "why none" in table.headings
+    assert "why none" not in alone.headings
 
 
 def test_a_control_that_passes_everywhere_is_shown_as_a_weak_test():

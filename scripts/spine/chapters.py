@@ -20,7 +20,7 @@ from scripts.lib.page_tables import Row, Table
 from scripts.lib.root import ROOT
 from scripts.lib.sections import in_words
 from scripts.lib.table_files import read_metadata
-from scripts.spine import common_tables
+from scripts.spine import common_tables, ratio_tables
 from scripts.spine.headlines import Headline, cost_told, headlines, refused
 from scripts.spine.limits import limits
 from scripts.spine.proofs import Proof, controls_found, proof_of
@@ -52,7 +52,7 @@ class Chapter:
     measured_s: float
     sources: Mapping[str, Any]
     tables: Mapping[str, Table]
-    ratios: Sequence[Table]
+    ratios: Mapping[str, Table]
     figures: Mapping[str, Drawing]
     panels: Sequence[Drawing]
     limits: Sequence[str]
@@ -194,7 +194,7 @@ def chapter(
         refused=refused(pairs, spec["baseline"]), contended=contended, load=load,
         jobs=pd.read_csv(tables["jobs"]).sum(numeric_only=True).to_dict(),
         measured_s=float((measured["wall_s"] * measured["inner_repeats"]).sum()), sources=sources,
-        tables=common | said.tables, ratios=list(common_tables.ratios(told, pairs)),
+        tables=common | said.tables, ratios=ratio_tables.ratios(told, pairs),
         figures=figures,
         panels=[drawing(f"{study}-panel-{at}", svg, words, f"{study}/runs.parquet")
                 for at, svg in enumerate(panels)],

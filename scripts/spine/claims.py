@@ -90,7 +90,7 @@ def ledger(claims: Sequence[Row], studies: Mapping[str, Told]) -> Ledger:
     of_run = [
         *what, number("measured", lambda row: ranged(row["measured"], row["low"], row["high"])),
         number("A/A interval", lambda row: span(row["noise_low"], row["noise_high"])),
-        entry("verdict", lambda row: Badge(row["verdict"], TONES.get(row["verdict"], "open"))),
+        entry("verdict", lambda row: Badge(row["verdict"], TONES.get(row["verdict"], ""))),
         number("rounds"), number("pairs"),
         text("date, machine", lambda row: f"{row['date']}, {row['machine']}"),
         text("note", noted("reason")),

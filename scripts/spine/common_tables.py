@@ -1,13 +1,13 @@
 """Tables that every chapter has: results by cell, agreement, costs, ratios, phases, packages."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from scripts.lib.numerals import MISSING, plain, plus_minus, ranged, span, whole
+from scripts.lib.numerals import MISSING, plus_minus, ranged, span, whole
 from scripts.lib.page_study import Told
 from scripts.lib.page_tables import Badge, Column, Name, Row, Table, entry, number, text
 from scripts.lib.sections import in_words
-from scripts.spine.headlines import QUANTITIES, VERDICTS, verdict
+from scripts.spine.headlines import QUANTITIES
 
 
 def named_quantity(name: str) -> Name:
@@ -125,74 +125,6 @@ def cost(told: Told, costs: Sequence[Row]) -> Table:
     ]  # fmt: skip
     source = f"{told.study}/measurements.parquet"
     return told.table("cost", columns, costs, source, lambda row: row["arm"] == told.arm)
-
-
-def ratio(row: Row | None) -> Any:
-    """A ratio with its verdict below it, or nothing where none may be printed."""
-    if row is None or row["verdict"] not in VERDICTS:
-        return MISSING
-    return [ranged(row["measured"], row["low"], row["high"]), verdict(row)]
-
-
-def refusals(pair: dict[str, Row]) -> str:
-    """Why quantities of a pair have no ratio; a reason that all share is told once."""
-    told = {name: verdict(row) for name, row in pair.items() if row["verdict"] not in VERDICTS}
-    if len(told) == len(pair) and len(set(told.values())) == 1:
-        return next(iter(told.values()))
-    return "; ".join(f"{QUANTITIES.get(name, name)}: {reason}" for name, reason in told.items())
-
-
-def noise_row(pairs: Sequence[dict[str, Row]]) -> dict[str, Row]:
-    """The A/A interval of each quantity, as a row of the table of ratios."""
-    return {
-        name: row for pair in pairs for name, row in pair.items() if row["noise_low"] is not None
-    }
-
-
-def ratios(told: Told, pairs: Sequence[dict[str, Row]]) -> Iterator[Table]:
-    """The comparisons of each workload."""
-    workloads = dict.fromkeys(next(iter(pair.values()))["workload"] for pair in pairs)
-    for workload in workloads:
-        here = [pair for pair in pairs if next(iter(pair.values()))["workload"] == workload]
-        names = list(dict.fromkeys(name for pair in here for name in pair))
-        noise = noise_row(here)
-
-        def first(key: str) -> Any:
-            return lambda row: row["own"][key] if row["own"] else None
-
-        def sides(row: Row) -> Any:
-            if not row["own"]:
-                return "A/A interval"
-            own = row["own"]
-            pair = [told.name(own[key]) for key in ("slower", "faster")]
-            return Name(f"{own['slower']} / {own['faster']}", f"{pair[0]} / {pair[1]}")
-
-        def quantity(name: str) -> Any:
-            def value(row: Row) -> Any:
-                if row["own"]:
-                    return ratio(row["pair"].get(name))
-                found = row["pair"].get(name)
-                return span(found["noise_low"], found["noise_high"]) if found else MISSING
-
-            return entry(QUANTITIES.get(name, name), value)
-
-        def width(row: Row) -> str:
-            return plain(100 * row["own"]["half_width"]) if has_width(row) else ""
-
-        def has_width(row: Row) -> bool:
-            return bool(row["own"]) and row["own"]["half_width"] is not None
-
-        rows: list[Row] = [{"own": None, "pair": noise}] if noise else []
-        rows += [
-            {"own": pair.get("fit_s", next(iter(pair.values()))), "pair": pair} for pair in here
-        ]
-        columns = [
-            entry("baseline / contestant", sides), text("differs in", first("differs_in")),
-            number("rounds", first("rounds")), number("half-width, %", width),
-            *map(quantity, names),
-            text("why none", lambda row: refusals(row["pair"]) if row["own"] else ""),
-        ]  # fmt: skip
-        yield told.table(f"ratios-{workload}", columns, rows, "ratios.csv")
 
 
 def packages(told: Told, peers: Sequence[Row]) -> Table:

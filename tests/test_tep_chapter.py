@@ -111,14 +111,15 @@ def test_missing_trials_are_told_with_the_reason_and_without_numbers():
 
 
 def test_a_gate_that_failed_is_an_alarm_and_one_that_passed_is_none(tables):
-    failed = said(of(outcome(gate=FAILED)))
+    wrong = outcome(gate=FAILED)
+    failed = said(of(wrong))
     (alarm,) = [alarm for alarm in failed.alarms if alarm.word.startswith("GATE")]
     assert alarm.word == "GATE FAILED"
     assert "share 0.3 is above 0.1" in alarm.text
     assert failed.facts["gate"]["solver"] == "plain"
     assert failed.facts["gate"]["survives"] is False
     assert failed.facts["gate"]["contradicted"] == ["economy"]
-    assert "CONTRADICTION" in words_of_alarms(outcome(gate=FAILED))
+    assert "CONTRADICTION" in words_of_alarms(wrong)
     passed = said(of(tables))
     assert not {"GATE FAILED", "CONTRADICTION"} & {alarm.word for alarm in passed.alarms}
     assert passed.facts["gate"]["passed"]
@@ -128,7 +129,7 @@ def test_a_gate_that_failed_is_an_alarm_and_one_that_passed_is_none(tables):
         cells = shown.texts[rounding]
         assert cells[:4] == [str(rounding), "passed", str(trials), "+0.06"]
         assert cells[-1] == "8 of 10"
-    for text in (rendered(of(outcome(gate=FAILED))), rendered(of(tables))):
+    for text in (rendered(of(wrong)), rendered(of(tables))):
         assert_sound(text)
 
 
@@ -177,7 +178,7 @@ def test_the_last_rung_is_said_to_be_one_of_survivors():
     assert found.facts["survivors"] == "rung1"
     assert found.tables["robustness"].column("stage")[0] == "rung1"
     assert "(rung1)" in rendered(of(tables))
-    assert said(of(outcome())).facts["survivors"] == ""
+    assert said(of()).facts["survivors"] == ""
 
 
 def test_quantities_outside_the_band_are_an_alarm(tables):

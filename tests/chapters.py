@@ -16,6 +16,7 @@ from scripts.spine.proofs import Proof
 from scripts.spine.report import chapter_page, environment
 
 FOLDER = ROOT / "workflow/report"
+ENVIRONMENT = environment(FOLDER)  # which compiles each template once
 COMMON = ("units", "cells", "agreement", "controls", "cost", "packages", "phases")
 FIGURE = {"metric": "m", "label": "m", "panel": "p", "x": "x"}
 
@@ -53,8 +54,7 @@ def chapter_of(study: Told, figures: Mapping[str, str] | None = None) -> Chapter
 
 def rendered(study: Told, figures: Mapping[str, str] | None = None) -> str:
     """The chapter as the page includes it."""
-    env = environment(FOLDER)
-    return str(chapter_page(env, FOLDER, chapter_of(study, figures)))
+    return str(chapter_page(ENVIRONMENT, FOLDER, chapter_of(study, figures)))
 
 
 def assert_sound(text: str) -> None:

@@ -1,5 +1,7 @@
 """The chapter: it says what the tables say, for any data, and stands without any of them."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -10,11 +12,13 @@ from tests.chapters import assert_sound, rendered, said, shown_tables, told, wor
 from tests.gpcm_networks import configuration
 from tests.gpcm_outcome import outcome
 
+ABOUT, SETTINGS = configuration().described(), configuration().own()
+
 
 def of(tables: dict | None = None, arm: str = "fused", **known) -> Told:
-    known.setdefault("about", configuration().described())
+    known.setdefault("about", ABOUT)
     ran = list(tables["scores"]["arm"].unique()) if tables else []
-    return told("deep_gpcm", tables, arm=arm, ran=ran, settings=configuration().own(), **known)
+    return told("deep_gpcm", tables, arm=arm, ran=ran, settings=SETTINGS, **known)
 
 
 def rule(arm: str, level: str, **tests: tuple) -> list[dict]:
@@ -167,6 +171,6 @@ def test_the_chapter_stands_without_any_table_and_with_empty_ones(tables):
         assert shown_tables(text) == set()
         assert len(said(study).limits) == 4
         assert_sound(text)
+    whole = of(tables)
     for name in tables:
-        rest = {key: table.iloc[:0] if key == name else table for key, table in tables.items()}
-        assert_sound(rendered(of(rest)))
+        assert_sound(rendered(replace(whole, tables={**whole.tables, name: []})))

@@ -17,7 +17,7 @@ from scripts.spine.report import chapter_page, environment
 
 FOLDER = ROOT / "workflow/report"
 ENVIRONMENT = environment(FOLDER)  # which compiles each template once
-COMMON = ("units", "cells", "agreement", "controls", "cost", "packages", "phases")
+COMMON = ("reading", "units", "cells", "agreement", "controls", "cost", "packages", "phases")
 FIGURE = {"metric": "m", "label": "m", "panel": "p", "x": "x"}
 
 

@@ -220,6 +220,27 @@ def test_a_drop_is_held_against_the_loss_of_half_of_the_tensors(tables, beyond, 
     assert found.verdict == "falls"
 
 
+def test_other_networks_have_another_part_in_place_of_attn1(tables):
+    drops = tables["drops"].assign(
+        contrast=tables["drops"]["contrast"].str.replace("visual", "values")
+    )
+    other = said(of({**tables, "drops": drops}))
+    assert (other.facts["part"], other.facts["unet"]) == ("values", False)
+    assert "attn2" not in other.findings[0].text
+    assert [marked for marked, _ in other.tables["drops"].body].count(True) == 4
+    usual = said(of(tables))
+    assert (usual.facts["part"], usual.facts["unet"]) == ("visual", True)
+    assert "attn2" in usual.findings[0].text
+    assert_sound(rendered(of({**tables, "drops": drops})))
+
+
+def test_how_the_data_were_read_is_told(tables):
+    read = pd.DataFrame({"what": ["network"], "how": ["a UNet"]})
+    study = of({**tables, "data": read})
+    assert said(study).tables["reading"].texts == [["network", "a UNet"]]
+    assert "lora_ablation-reading-table" in shown_tables(rendered(study))
+
+
 def test_generated_adapters_are_said_to_be_so(tables):
     assert said(of(tables)).facts["synthetic"]
     real = told(

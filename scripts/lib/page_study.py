@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.lib.page_tables import Column, Name, Row, Table
+from scripts.lib.page_tables import Column, Name, Row, Table, entry, text
 from scripts.lib.sections import in_words
 
 
@@ -54,6 +54,15 @@ class Told:
     def naming(self, heading: str, key: str | None = None, form: str = "head") -> Column:
         """A column of ids, as labels with the id in the tooltip."""
         return Column(heading, lambda row: self.name(row[key or heading]), form)
+
+    def reading(self, name: str = "reading") -> Table:
+        """How the data were read where they can be read in two ways: rows of what and how."""
+        rows = self.rows(name)
+        several = (
+            [entry("data", lambda row: str(row["data"]))] if rows and "data" in rows[0] else []
+        )
+        columns = [*several, entry("what"), text("read as", lambda row: str(row["how"]))]
+        return self.table("reading", columns, rows, f"{self.study}/tables/{name}.csv")
 
     def table(
         self,

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from scripts.lib.numerals import percent, ranged, span, tiny, written
+from scripts.lib.numerals import ranged, span, tiny, written
 from scripts.lib.page_study import Alarm, Finding, Said, Told
 from scripts.lib.page_tables import Row, Table, entry, number, text
 from scripts.lora_ablation.outcome.grid import FULL
 
 SHOWN = 40  # unfinished runs that are named one by one
-COMPARISONS = ("all-visual", "half-visual")  # of the headline: what is lost, beyond its control
+VISUAL = "visual"  # the selection that adapters of a UNet are asked about
 share = written("{:.1f} %", 100)
 
 
@@ -30,21 +30,32 @@ def judged(told: Told) -> str:
     return best["representation"] if best else sorted(names)[0]
 
 
+def kept_part(told: Told) -> str:
+    """The selection whose drop has a control: attn1 in a UNet, what others have in its place."""
+    halves = [row["contrast"].removeprefix("half-") for row in told.rows("drops")
+              if row["contrast"].startswith("half-")]  # fmt: skip
+    return next(iter(halves), VISUAL)
+
+
+def comparisons(told: Told) -> tuple[str, str]:
+    """The comparisons of the headline: what is lost, and what beyond its control."""
+    return f"all-{kept_part(told)}", f"half-{kept_part(told)}"
+
+
 def findings(told: Told) -> list[Finding]:
-    """What is lost without attn2, and whether it is more than the loss of half of the tensors."""
-    name = judged(told)
+    """What is lost with a part of the tensors alone, and whether a random half loses as much."""
+    name, part = judged(told), kept_part(told)
     rows = {r["contrast"]: r for r in told.rows("drops") if r["representation"] == name}
-    lost, beyond = (rows.get(contrast) for contrast in COMPARISONS)
+    lost, beyond = (rows.get(contrast) for contrast in comparisons(told))
     if not lost:
-        return [Finding("Accuracies with and without attn2 were not compared.", "not compared")]
+        return [Finding("Accuracies with and without a part were not compared.", "not compared")]
     moved = (
         "falls" if lost["low"] > 0 else "rises" if lost["high"] < 0 else "is not shown to change"
     )
     size = ranged(lost["drop"], lost["low"], lost["high"])
-    said = (
-        f"Without the cross-attention tensors (attn2) the accuracy of {told.name(name)} {moved} "
-        f"(drop {size})"
-    )
+    is_visual = part == VISUAL
+    left = "Without the cross-attention tensors (attn2)" if is_visual else f"With {part} alone"
+    said = f"{left} the accuracy of {told.name(name)} {moved} (drop {size})"
     if not beyond:
         return [Finding(f"{said}, without a control for half of the tensors.", moved,
                         lost["drop"], lost["low"], lost["high"])]  # fmt: skip
@@ -72,6 +83,7 @@ def grid(told: Told) -> Table:
 
 def drops(told: Told) -> Table:
     """What is lost with one selection against another."""
+    headline = comparisons(told)
     columns = [
         told.naming("representation"), entry("comparison", "contrast"), number("drop"),
         number("95 % interval", lambda row: span(row["low"], row["high"])),
@@ -79,7 +91,7 @@ def drops(told: Told) -> Table:
         number("retained", "retention", share), number("p"), number("p, Holm", "p_holm"),
         number("test rows", "n_test"),
     ]  # fmt: skip
-    return told.table("drops", columns, marked=lambda row: row["contrast"] in COMPARISONS)
+    return told.table("drops", columns, marked=lambda row: row["contrast"] in headline)
 
 
 def svd(told: Told) -> Table:
@@ -157,12 +169,12 @@ def say(told: Told) -> Said:
     synthetic = made.get("kind") == "generated"
     tables = {
         "grid": grid(told), "drops": drops(told), "svd": svd(told), "stages": stages(told),
-        "repairs": repairs(told),
+        "repairs": repairs(told), "reading": told.reading("data"),
     }  # fmt: skip
     facts = {
         "complete": completeness(told.rows("complete")), "any": rows[0] if rows else None,
-        "synthetic": synthetic, "rank": made.get("rank"), "classes": bool(told.rows("classes")),
-        "chance": percent(rows[0]["chance"]) if rows else "",
+        "synthetic": synthetic, "rank": made.get("rank"), "part": kept_part(told),
+        "unet": kept_part(told) == VISUAL,
     }  # fmt: skip
     real = (
         ["Anything about real adapters: the collection is generated, and its signal is a setting."]

@@ -175,6 +175,7 @@ def chapter(
         "cells": common_tables.cells(told, by_cell),
         "agreement": common_tables.agreement(told), "controls": common_tables.controls(told),
         "cost": common_tables.cost(told, medians),
+        "reading": told.reading(),
         "packages": common_tables.packages(told, records(peers[peers["study"] == study])),
         "phases": common_tables.phases(told, records(seconds.reset_index())),
     }  # fmt: skip

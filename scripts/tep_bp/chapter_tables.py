@@ -114,6 +114,16 @@ def budgets(told: Told, rules: list[str]) -> Table:
                       f"{told.study}/tables/budgets.csv")  # fmt: skip
 
 
+def classifiers(told: Told) -> Table:
+    """What other classifiers reach on the same test samples."""
+    columns = [
+        entry("classifier"), number("test (95 %)", lambda row: ranged(
+            row["test_accuracy"], row["low"], row["high"], fixed)),
+        number("seeds"), number("converged"), number("samples"),
+    ]  # fmt: skip
+    return told.table("classifiers", columns)
+
+
 def robustness(told: Told) -> Table:
     """How good all trials of a rule are."""
     columns = [
@@ -257,4 +267,16 @@ def all_tables(told: Told, rules: list[str]) -> dict[str, Table]:
     }
 
 
-TABLES = (pairs, choice, repeats, robustness, legacy, bias, economy, residuals, widths, sanity)
+TABLES = (
+    pairs,
+    classifiers,
+    choice,
+    repeats,
+    robustness,
+    legacy,
+    bias,
+    economy,
+    residuals,
+    widths,
+    sanity,
+)

@@ -9,10 +9,12 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from scripts.lib.comparison import GATE, PRECISE
 from scripts.lib.files import replacing
 from scripts.lib.job import JOB
 from scripts.lib.page import records, shown
 from scripts.lib.stage import ALLOCATOR, stage
+from scripts.lib.workers import CALL_S
 from scripts.lib.yaml_files import LOADER
 from scripts.spine.chapters import Chapter, chapter
 from scripts.spine.claims import ledger
@@ -33,6 +35,7 @@ def environment(folder: Path) -> Environment:
         lstrip_blocks=True, undefined=StrictUndefined,
     )  # fmt: skip
     # Files of this repository, inlined; nothing of a study's is in them.
+    env.globals |= {"call_s": CALL_S, "gate": GATE, "precise": PRECISE}
     env.globals["inlined"] = lambda name: Markup((folder / name).read_text(encoding="utf-8"))
     return env
 

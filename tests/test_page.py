@@ -299,6 +299,9 @@ def test_a_study_without_words_of_its_own_has_its_extremes_at_both_ends_as_findi
     for shown in ("1.00 ± 0.100", "2.00", "3.00", "4.00", "n = 10", "n = 5"):
         assert shown in found.text
     assert "9.00" not in found.text
+    named = [cell("a", split, value) for split, value in (("inside", 1.0), ("beyond", 2.0))]
+    (found,) = summary_findings(study(cells=named, report=report))
+    assert found.text.index("n = inside") < found.text.index("n = beyond")
     (nothing,) = summary_findings(study(report=report))
     assert (nothing.verdict, nothing.value) == ("nothing", None)
 

@@ -115,9 +115,9 @@ def summary_findings(told: Told) -> list[Finding]:
         return [Finding("Nothing was computed of what the figure shows.", "nothing")]
     x, panel = figure["x"], figure["panel"]
     levels = list(dict.fromkeys(row[x] for row in rows))
-    levels = sorted(levels, key=lambda level: (isinstance(level, str), level))
-    ends = [levels[-1]] if len(levels) == 1 or isinstance(levels[0], str) else levels[::-1]
-    ends = ends if len(ends) == 1 else [ends[0], ends[-1]]
+    if not isinstance(levels[0], str):
+        levels.sort(reverse=True)
+    ends = dict.fromkeys([levels[0], levels[-1]])
     parts, widest = [], None
     for level in ends:
         here = sorted((row for row in rows if row[x] == level), key=lambda row: row["value"])

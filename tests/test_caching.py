@@ -83,10 +83,16 @@ def test_an_edit_of_the_statistics_retrains_nothing(finished):
     assert finished.jobs() == AFTER_TRAINING | MEASURED
 
 
-def test_an_edit_of_the_report_reruns_the_report_alone(finished):
-    template = finished.folder / "workflow/report/page.html.j2"
-    template.write_text(template.read_text() + "\n")
+@pytest.mark.parametrize("file", ["page.html", "page.css", "engression.html"])
+def test_an_edit_of_the_words_or_the_looks_of_the_report_reruns_it_alone(finished, file):
+    path = finished.folder / "workflow/report" / file
+    path.write_text(path.read_text() + "\n")
     assert finished.jobs() == {"report": 1}
+
+
+def test_an_edit_of_what_a_chapter_says_of_another_study_reruns_nothing(finished):
+    finished.edit("scripts/tep_bp/chapter.py", "ANOTHER", "another")
+    assert finished.jobs() == {}
 
 
 def test_a_training_option_retrains_but_simulates_nothing(finished):

@@ -32,6 +32,7 @@ ROLES = {
     "train": "stage: units of an arm",
     "tables": "stage: tables of the chapter",
     "draw": "stage: figures of the chapter",
+    "chapter": "what the chapter says beside its prose: findings, tables, limits",
     "kernel": "stage: compile what is compiled",
     "sources": "data sources: the one door to what users bring",
     "generator": "generated data",
@@ -99,9 +100,9 @@ def test_a_module_name_has_one_meaning():
     [
         ("engression", 16),
         ("regression", 7),
-        ("lora_ablation", 49),
-        ("deep_gpcm", 51),
-        ("tep_bp", 63),
+        ("lora_ablation", 50),
+        ("deep_gpcm", 52),
+        ("tep_bp", 65),
     ],
 )
 def test_a_study_has_rooms_and_not_closets(study, most):
@@ -112,12 +113,32 @@ def test_a_study_has_rooms_and_not_closets(study, most):
 @pytest.mark.parametrize("study", STUDIES[1:])
 def test_every_study_with_rules_of_its_own_has_the_same_floor_plan(study):
     folder = ROOT / "scripts" / study
-    for name in ("settings", "jobs", "unit", "measured", "load", "train", "tables", "draw"):
+    for name in (
+        "settings",
+        "jobs",
+        "unit",
+        "measured",
+        "load",
+        "train",
+        "tables",
+        "draw",
+        "chapter",
+    ):
         assert (folder / f"{name}.py").is_file(), name
     for room in ("data", "models", "outcome"):
         assert (folder / room).is_dir(), room
     assert (folder / "models/reference.py").is_file() or (folder / "models/reference").is_dir()
     assert (ROOT / f"docs/studies/{study}.md").is_file()
+
+
+def test_the_words_of_the_page_are_few_and_their_lines_short():
+    """All templates together; what they decide is in the chapters' modules."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "workflow/report").glob("*.html")]
+    assert len(texts) >= 6
+    assert sum(len(text.splitlines()) for text in texts) <= 700
+    assert max(len(line) for text in texts for line in text.splitlines()) <= 120
+    decided = re.compile(r"namespace\(|rejectattr|\{% set ns")
+    assert [text[:80] for text in texts if decided.search(text)] == []
 
 
 def test_nothing_cites_a_document_that_is_not_in_the_repository():
@@ -138,7 +159,8 @@ def test_nothing_cites_a_document_that_is_not_in_the_repository():
 
 # Import name: name of the package, where they differ.
 PACKAGES = {"sklearn": "scikit-learn", "yaml": "pyyaml", "llvmlite": "numba"}
-PACKAGES |= {"pydantic_core": "pydantic", "sqlalchemy": "optuna"}  # of another package
+# Of another package.
+PACKAGES |= {"pydantic_core": "pydantic", "sqlalchemy": "optuna", "markupsafe": "jinja2"}
 
 
 def test_every_package_that_is_imported_is_declared_for_users_and_for_nodes():
@@ -167,7 +189,7 @@ def test_every_package_that_is_imported_is_declared_for_users_and_for_nodes():
 
 
 def test_a_rule_is_short():
-    """No rule has more than 24 lines, half of them at most 14; all rule files at most 770."""
+    """No rule has more than 24 lines, half of them at most 14; all rule files at most 775."""
     pattern = re.compile(r"^( *)rule ?(\w*):\n(.*?)(?=^ *rule ?\w*:|\Z|^\S)", re.M | re.S)
     texts = [path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")]
     lengths = {}
@@ -177,4 +199,4 @@ def test_a_rule_is_short():
             lengths[rule[2]] = 1 + sum(bool(line) and line[0] != "#" for line in lines)
     assert max(lengths.values()) <= 24, lengths
     assert median(lengths.values()) <= 14
-    assert sum(len(text.splitlines()) for text in texts) <= 770
+    assert sum(len(text.splitlines()) for text in texts) <= 775

@@ -9,6 +9,8 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
+from scripts.lib.page_study import Told
+from scripts.lora_ablation.chapter import SHOWN
 from scripts.lora_ablation.draw import drawn as drawn_by_stage
 from scripts.lora_ablation.draw import shown_by_class
 from scripts.lora_ablation.outcome.charts import (
@@ -17,8 +19,8 @@ from scripts.lora_ablation.outcome.charts import (
     drop_forest,
     learning_curves,
 )
-from scripts.spine.report import records
-from tests.chapters import rendered
+from tests.chapters import assert_sound, rendered, said, shown_tables, told
+from tests.lora_cells import section
 from tests.stages import job_of
 from tests.svgs import assert_self_contained, assert_well_formed_and_apart
 
@@ -74,9 +76,9 @@ def name_of(svg: str) -> str:
     return ElementTree.fromstring(svg).attrib["aria-label"]
 
 
-def chapter(**study) -> str:
-    """The chapter as the page includes it."""
-    return rendered("lora_ablation", study)
+def of(tables: dict | None = None, **known) -> Told:
+    """The study as its chapter is told of it."""
+    return told("lora_ablation", tables, settings=section().specific(), **known)
 
 
 def test_figures_are_well_formed_and_share_no_id(tables):
@@ -176,27 +178,89 @@ def test_the_stage_writes_one_file_with_all_figures(tables, tmp_path):
 def test_the_chapter_prints_tables_and_figures_that_are_there(tables):
     legacy = {"repair": "clone", "cell": "stats/all", "accuracy_repaired": 0.5}
     legacy |= {"accuracy_legacy": 0.4567, "difference": 0.0433, "note": "<b>"}
-    rows = {name: records(table) for name, table in tables.items()} | {"repairs": [legacy]}
-    text = chapter(study="lora_ablation", tables=rows, figures=drawn(tables))
+    study = of({**tables, "repairs": pd.DataFrame([legacy])})
+    text = rendered(study, drawn(tables))
     assert text.count("<svg") == text.count("<figure>") == 4
-    assert "Grid complete: 10 of 10 runs finished" in text
-    assert '<td class="n">0.457</td>' in text
+    found = said(study)
+    assert found.facts["complete"] == {"all": 10, "finished": 10, "lost": []}
+    assert found.alarms == []
+    assert found.tables["repairs"].texts == [
+        ["clone", "stats/all", "0.500", "0.457", "0.0433", "<b>"]
+    ]
+    assert shown_tables(text) == {
+        f"lora_ablation-{name}-table" for name in ("grid", "drops", "repairs")
+    }
     assert "&lt;b&gt;" in text
     assert "<b>" not in text
-    assert "Undefined" not in text
-    for tag in ("table", "figure", "div", "p", "dl", "tr", "td", "th"):
-        assert len(re.findall(rf"<{tag}[ >]", text)) == text.count(f"</{tag}>"), tag
+    assert_sound(text)
 
 
-def test_the_chapter_names_runs_that_did_not_finish(tables):
-    complete = records(tables["complete"])
-    complete[3]["status"] = "diverged"
-    text = chapter(study="lora_ablation", tables={"complete": complete})
-    assert "9 of 10 runs" in text
-    assert "<code>stats/half0/100/0</code> (diverged)" in text
+def test_runs_that_did_not_finish_are_an_alarm(tables):
+    complete = tables["complete"].copy()
+    complete.loc[3, "status"] = "diverged"
+    found = said(of({"complete": complete}))
+    (alarm,) = found.alarms
+    assert "9 of 10 runs" in alarm.text
+    assert "stats/half0/100/0 (diverged)" in alarm.text
+    many = pd.concat([complete.assign(status="missing")] * 5, ignore_index=True)
+    assert len(said(of({"complete": many})).facts["complete"]["lost"]) == SHOWN + 1
 
 
-def test_the_chapter_stands_without_any_table():
-    text = chapter(study="lora_ablation")
-    assert "<svg" not in text
-    assert text.count("<table>") == 1
+@pytest.mark.parametrize(
+    ("beyond", "verdict"),
+    [
+        ((0.05, 0.01, 0.09), "more"),
+        ((-0.05, -0.09, -0.01), "less"),
+        ((0.0, -0.1, 0.1), "undecided"),
+    ],
+)
+def test_a_drop_is_held_against_the_loss_of_half_of_the_tensors(tables, beyond, verdict):
+    drops = tables["drops"].copy()
+    control = (drops["representation"] == "ensemble") & (drops["contrast"] == "half-visual")
+    drops.loc[control, ["drop", "low", "high"]] = beyond
+    (found,) = said(of({**tables, "drops": drops})).findings
+    lost = drops.query("representation == 'ensemble' and contrast == 'all-visual'").iloc[0]
+    assert found.verdict == verdict
+    assert (found.value, found.low, found.high) == (lost["drop"], lost["low"], lost["high"])
+    alone = drops[drops["contrast"] == "all-visual"]
+    (found,) = said(of({**tables, "drops": alone})).findings
+    assert found.verdict == "falls"
+
+
+def test_other_networks_have_another_part_in_place_of_attn1(tables):
+    drops = tables["drops"].assign(
+        contrast=tables["drops"]["contrast"].str.replace("visual", "values")
+    )
+    other = said(of({**tables, "drops": drops}))
+    assert (other.facts["part"], other.facts["unet"]) == ("values", False)
+    assert "attn2" not in other.findings[0].text
+    assert [marked for marked, _ in other.tables["drops"].body].count(True) == 4
+    usual = said(of(tables))
+    assert (usual.facts["part"], usual.facts["unet"]) == ("visual", True)
+    assert "attn2" in usual.findings[0].text
+    assert_sound(rendered(of({**tables, "drops": drops})))
+
+
+def test_how_the_data_were_read_is_told(tables):
+    read = pd.DataFrame({"what": ["network"], "how": ["a UNet"]})
+    study = of({**tables, "data": read})
+    assert said(study).tables["reading"].texts == [["network", "a UNet"]]
+    assert "lora_ablation-reading-table" in shown_tables(rendered(study))
+
+
+def test_generated_adapters_are_said_to_be_so(tables):
+    assert said(of(tables)).facts["synthetic"]
+    real = told(
+        "lora_ablation", tables, settings={"source": "own", "sources": {"own": {"kind": "hub"}}}
+    )
+    assert not said(real).facts["synthetic"]
+    assert len(said(real).limits) == len(said(of(tables)).limits) - 1
+
+
+def test_the_chapter_stands_without_any_table(tables):
+    for study in (of(), of({name: table.iloc[:0] for name, table in tables.items()})):
+        text = rendered(study)
+        assert "<svg" not in text
+        assert shown_tables(text) == set()
+        assert said(study).findings[0].value is None
+        assert_sound(text)

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from scripts.lib.code import ROOT
+from tests.chapters import assert_sound
 from tests.project import Project, copy_code
 
 PAGE = (ROOT / "docs/own-study.md").read_text(encoding="utf-8")
@@ -24,6 +25,7 @@ def kmeans(tmp_path_factory) -> Project:
     (folder / "scripts/kmeans").mkdir()
     (folder / "scripts/kmeans/study.py").write_text(block("python"))
     (folder / "config/kmeans.yaml").write_text(block("yaml"))
+    (folder / "workflow/report/kmeans.html").write_text(block("html"))
     (folder / "own.yaml").write_text("studies: [kmeans]\n")
     project.make(config="own.yaml")
     return project
@@ -44,6 +46,11 @@ def test_the_study_of_the_page_has_ratios_and_a_chapter(kmeans):
     assert stacked["measured"].notna().all()
     page = (kmeans.folder / "results/report.html").read_text()
     assert "Restarts of k-means" in page
+    assert_sound(page)
+    common = ("arms", "cells", "agreement", "cost", "ratios", "phases", "limits")
+    for fold in ("method", "why", *common):
+        assert f'id="kmeans-{fold}"' in page
+    assert "has 20 random starts" in page
 
 
 def test_a_second_run_of_it_has_nothing_to_do(kmeans):

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Self
 
 import llvmlite.binding as llvm
@@ -88,7 +87,7 @@ class Healing(FunctionCache):
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled function, unless what is there cannot be read nor replaced."""
-        with suppress(EOFError, UnpicklingError):
+        with suppress(Exception):  # damaged pickles raise almost any
             super().save_overload(sig, data)
 
 

@@ -87,8 +87,9 @@ class Study:
         settings = self.settings
         report = settings.report.model_dump() | settings.measure.compare.model_dump()
         told = {"axes": self.axes, "reference": settings.reference, "arm": settings.result}
-        told |= {"arms": list(settings.claims()), "about": settings.described()}
-        told |= {"left_out": self.left_out}
+        told |= {"about": settings.described(), "left_out": self.left_out}
+        told |= {"settings": settings.specific(), "labels": settings.labels()}
+        told |= {"workloads": settings.workload_labels()}
         return report | told | {"strata": settings.agreement.strata, "study": self.name}
 
 
@@ -183,7 +184,9 @@ def _check_report(where: str, study: Study, report: Report, kinds: dict[str, str
             check_member(value, study.values[axis], f"{where}.only.{axis}")
     for name in report.phases:
         check_member(name, study.phases, f"{where}.phases")
-    check_member(report.phases_of, study.settings.measure.workloads, f"{where}.phases_of")
+    for key in ("phases_of", "headline"):
+        if (workload := getattr(report, key)) is not None:
+            check_member(workload, study.settings.measure.workloads, f"{where}.{key}")
 
 
 def check_planned(study: Study) -> None:

@@ -2,20 +2,19 @@
 
 import json
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from jinja2 import Undefined
 
+from scripts.lib.numerals import plain
 from scripts.lib.table_files import read_frame
 
 
-def shown(value):
-    """What the page prints: three significant digits, an en dash for a missing value."""
-    if not isinstance(value, Real):
-        return "\N{EN DASH}" if value is None or isinstance(value, Undefined) else value
-    return f"{value:,.0f}" if isinstance(value, Integral) or abs(value) >= 100 else f"{value:#.3g}"
+def shown(value: Any) -> Any:
+    """What a template prints: numbers and what is missing in the page's form, all else as it is."""
+    return plain(value) if value is None or isinstance(value, Real) else value
 
 
 def records(table: pd.DataFrame) -> list[dict]:

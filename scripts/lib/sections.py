@@ -1,5 +1,6 @@
 """What every study's section of the configuration holds for the spine, whatever it adds to it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -20,6 +21,7 @@ TESTS = ("accurate", "close", "at_most", "equivalent", "not_worse", "not_better"
 RELATIVE = {"equivalent": (True, True), "not_worse": (False, True), "not_better": (True, False)}
 # Roles that take part in a workload which names nobody.
 MEASURED = ("reference", "result", "implementation", "peer")
+CALLED = "What the report calls it; its name in words, if left out."
 
 
 class Claim(Model):
@@ -54,6 +56,7 @@ class Arm(Model):
 
     renamed: ClassVar = {"trainer": "implementation"}
     about: Text = setting("What it is, in a sentence of the report.")
+    label: Text | None = setting(CALLED, default=None)
     role: Role = setting("What it is for.")
     claim: Claim | None = setting(
         "What it claims against the reference, or against the arm of `beside`.", default=None
@@ -97,6 +100,7 @@ class Contestant(Model):
     """An arm with its processes and threads."""
 
     arm: Name = setting("Name of an arm.")
+    label: Text | None = setting(CALLED, default=None)
     threads: int = setting("Threads of each process.", default=1, ge=1, le=1024)
     parallel: bool = setting("Units dealt to `workers` processes.", default=False)
 
@@ -105,6 +109,7 @@ class Workload(Model):
     """What each contestant computes in a round."""
 
     renamed: ClassVar = {"repeats": "rounds"}
+    label: Text | None = setting(CALLED, default=None)
     rounds: int = setting(
         "Largest number of measured rounds; 0 switches the workload off.", ge=0, le=100
     )
@@ -187,6 +192,9 @@ class Report(Model):
     table: Metrics = setting("Metrics of the table, of those in `summary`.", min_length=1)
     phases: Metrics = setting("Exclusive phases; columns <phase>_s.", min_length=1)
     phases_of: Name = setting("Workload whose phases are shown.")
+    headline: Name | None = setting(
+        "Workload whose ratio stands for the study; that of phases_of, if left out.", default=None
+    )
 
 
 class StudySettings(Model):
@@ -287,4 +295,29 @@ class StudySettings(Model):
 
     def described(self) -> list[dict[str, Any]]:
         """Name, role and sentence of each arm, for the report."""
-        return [{"name": n, "role": a.role, "about": a.about} for n, a in self.arms.items()]
+        return [
+            {"name": n, "role": a.role, "about": a.about, "claims": a.claim is not None}
+            for n, a in self.arms.items()
+        ]
+
+    def labels(self) -> dict[str, str]:
+        """What the report calls each arm and contestant, by its name."""
+        return labels_of(self.contestants | self.arms)
+
+    def workload_labels(self) -> dict[str, str]:
+        """What the report calls each workload, by its name."""
+        return labels_of(self.measure.workloads)
+
+    def specific(self) -> dict[str, Any]:
+        """The keys that only this study has, as plain values, for the words of its chapter."""
+        return self.model_dump(mode="json", exclude=set(StudySettings.model_fields))
+
+
+def labels_of(named: Mapping[str, Arm | Contestant | Workload]) -> dict[str, str]:
+    """The label of each, or its name in words."""
+    return {name: entry.label or in_words(name) for name, entry in named.items()}
+
+
+def in_words(name: str) -> str:
+    """A name of the configuration as words."""
+    return name.replace("_", " ")

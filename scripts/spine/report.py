@@ -1,47 +1,26 @@
 """One self-contained page from the tables of all studies: report.html (words: workflow/report/)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from jinja2 import Environment, FileSystemLoader
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from scripts.lib.figures import phase_seconds, replication_panels, stacked_shares
+from scripts.lib.comparison import GATE, PRECISE
 from scripts.lib.files import replacing
 from scripts.lib.job import JOB
-from scripts.lib.page import costs, extras, nested, only, records, shown, twins
+from scripts.lib.page import records, shown
 from scripts.lib.stage import ALLOCATOR, stage
-from scripts.lib.table_files import read_frame, read_metadata
+from scripts.lib.table_files import read_frame
+from scripts.lib.workers import CALL_S
+from scripts.lib.yaml_files import LOADER
+from scripts.spine.chapters import Chapter, chapter
+from scripts.spine.claims import ledger
+from scripts.spine.overview import overview
 
-Told = dict[str, Any]  # of one study, for the templates
-STAMPED = ("runs", "measurements")  # tables whose provenance the page names
-
-
-def chapter(told: Told, ratios: pd.DataFrame, tables: dict[str, Path], own: list[Path]) -> Told:
-    """What the page says of one study: `tables` by name, `own`: its own files for the page."""
-    study, arm, reference = told["study"], told["arm"], told["reference"]
-    runs = pd.read_parquet(tables["runs"])
-    measured = pd.read_parquet(tables["measurements"])
-    summary, agreement = read_frame(tables["summary"]), read_frame(tables["agreement"])
-    ratios, wanted = ratios[ratios["study"] == study], told["only"]
-    units = runs.value_counts(["arm", "device", "status"], sort=False, dropna=False)
-    seconds = phase_seconds(measured, told["phases_of"], told["phases"])
-    cores = measured["workers"] * measured["threads"]
-    cells = summary[summary["arm"] == arm]
-    cells = only(cells, {axis: value for axis, value in wanted.items() if axis in cells})
-    return told | extras(own) | {
-        "sources": {tables[name].name: read_metadata(tables[name]) for name in STAMPED},
-        "units": records(units.reset_index()), "costs": costs(measured),
-        "jobs": read_frame(tables["jobs"]).sum(numeric_only=True).to_dict(),
-        "measured_s": (measured["wall_s"] * measured["inner_repeats"]).sum(),
-        "allocator": ALLOCATOR,
-        "load": measured["load_before"].agg(["min", "max"]).to_dict() | {"cores": cores.max()},
-        "cells": nested(cells, told["axes"][:-1], "metric"),
-        "agreement": records(agreement), "bars": stacked_shares(seconds),
-        "twins": twins(runs, told["axes"], reference), "seconds": records(seconds.reset_index()),
-        "ratios": nested(ratios, ["workload", "slower", "faster"], "quantity"),
-        "panels": replication_panels(only(runs, wanted), [arm, reference], **told["figure"]),
-    }  # fmt: skip
+PARTS = ("figures", "method", "folds", "defects")  # macros of a study's template
 
 
 def of_study(paths: list[Path], study: str) -> list[Path]:
@@ -49,20 +28,59 @@ def of_study(paths: list[Path], study: str) -> list[Path]:
     return [path for path in paths if JOB.below(str(path)).startswith(f"{study}/")]
 
 
+def environment(folder: Path) -> Environment:
+    """How templates are filled: all is escaped, and a name that is not there is an error."""
+    env = Environment(
+        loader=FileSystemLoader(folder), autoescape=True, finalize=shown, trim_blocks=True,
+        lstrip_blocks=True, undefined=StrictUndefined,
+    )  # fmt: skip
+    # Files of this repository, inlined; nothing of a study's is in them.
+    env.globals |= {"call_s": CALL_S, "gate": GATE, "precise": PRECISE}
+    env.globals["inlined"] = lambda name: Markup((folder / name).read_text(encoding="utf-8"))
+    return env
+
+
+def faults_of(folder: Path, study: str) -> list[dict[str, str]]:
+    """Faults of the original and what is done here: workflow/report/<study>.faults.yaml."""
+    path = folder / f"{study}.faults.yaml"
+    return yaml.load(path.read_bytes(), Loader=LOADER) if path.is_file() else []
+
+
+def chapter_page(env: Environment, folder: Path, one: Chapter) -> Markup:
+    """A chapter as HTML, with the words of its own template <study>.html, if there is one.
+
+    What that template prints is the question; its macros `figures`, `method` and `folds`, where it
+    has them, are put where they belong.
+    """
+    told = {"chapter": one, "faults": faults_of(folder, one.study)}
+    name = f"{one.study}.html"
+    own = env.get_template(name).make_module(told) if (folder / name).is_file() else None
+    parts = {part: getattr(own, part, None) for part in PARTS}
+    asked = Markup(own) if own else ""
+    return Markup(env.get_template("chapter.html").render(**told, own=parts, question=asked))
+
+
+def written(folder: Path, chapters: list[Chapter], claims: list[dict[str, Any]]) -> str:
+    """The whole page."""
+    env = environment(folder)
+    studies: Mapping[str, Any] = {one.study: one.told for one in chapters}
+    first = overview(chapters, ledger(claims, studies))
+    parts = [(one, chapter_page(env, folder, one)) for one in chapters]
+    return env.get_template("page.html").render(
+        chapters=parts, overview=first, ledger=first.ledger, allocator=ALLOCATOR
+    )
+
+
 def main(
     spec: list, template: Path, ratios: Path, ledger: Path, peers: Path, tables: list[Path],
     chapters: list[Path], page: Path,
 ) -> None:  # fmt: skip
     compared, others = read_frame(ratios), read_frame(peers)
-    studies = []
-    for told in spec:
-        named = {path.stem: path for path in of_study(tables, told["study"])}
-        studies.append(chapter(told, compared, named, of_study(chapters, told["study"])))
-        studies[-1]["peers"] = records(others[others["study"] == told["study"]])
-    words = FileSystemLoader(template.parent)
-    env = Environment(loader=words, autoescape=True, finalize=shown, trim_blocks=True)
-    claims = records(read_frame(ledger))
-    text = env.get_template(template.name).render(studies=studies, ledger=claims)
+    told = []
+    for one in spec:
+        named = {path.stem: path for path in of_study(tables, one["study"])}
+        told.append(chapter(one, compared, others, named, of_study(chapters, one["study"])))
+    text = written(template.parent, told, records(read_frame(ledger)))
     with replacing(page) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

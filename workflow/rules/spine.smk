@@ -13,6 +13,13 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 
+# What studies say of their own tables, and in which words.
+CHAPTERS = [path for s in STUDIES if exists(path := ours(f"scripts/{s}/chapter.py"))]
+WORDS = ["macros.html", "chapter.html", "page.css", "page.js"]
+WORDS += expand("{study}.{end}", study=STUDIES, end=["html", "faults.yaml"])
+WORDS = [path for name in WORDS if exists(path := ours(f"workflow/report/{name}"))]
+
+
 # A second each: on a cluster they stay where Snakemake runs.
 localrules:
     aggregate,
@@ -139,9 +146,8 @@ rule peers:
 rule report:
     """One self-contained page: results, agreement, cost, claims."""
     input:
-        template=lambda w: ours("workflow/report/page.html.j2"),
-        macros=lambda w: ours("workflow/report/macros.html"),
-        prose=lambda w: [p for s in STUDIES if exists(p := ours(f"workflow/report/{s}.html"))],
+        template=lambda w: ours("workflow/report/page.html"),
+        words=lambda w: WORDS,
         ratios="<results>/ratios.csv",
         ledger="<results>/ledger.csv",
         peers="<results>/peers.csv",
@@ -157,6 +163,7 @@ rule report:
     output:
         page="<results>/report.html",
     params:
+        code=stamps("scripts/spine/report.py", *CHAPTERS),
         spec=canonical([STUDY[s].page() for s in STUDIES]),
     shell:
         call("spine.report")

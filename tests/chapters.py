@@ -47,8 +47,8 @@ def chapter_of(study: Told, figures: Mapping[str, str] | None = None) -> Chapter
         told=study, title="A title", baseline="reference", findings=found.findings,
         alarms=found.alarms, headline=None, headlines=[], proof=Proof("untested"), controls=(0, 0),
         refused={}, contended=False, load={}, jobs={}, measured_s=0.0, sources={},
-        tables=empty | {"reading": study.reading()} | found.tables, ratios={}, figures=drawn, panels=[], limits=found.limits,
-        facts=found.facts,
+        tables=empty | {"reading": study.reading()} | found.tables, ratios={}, figures=drawn,
+        panels=[], limits=found.limits, facts=found.facts,
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ def read(paths: list[Path]) -> pd.DataFrame:
     return pd.concat([table for table in tables if len(table)] or tables[:1])
 
 
-def beyond(curves: pd.DataFrame, points: pd.DataFrame, result: str = "mirrored") -> str:
+def beyond(curves: pd.DataFrame, points: pd.DataFrame, result: str = "projected") -> str:
     """A panel for each table with one covariate: data, the result's 90 % band, medians."""
     import matplotlib as mpl
 

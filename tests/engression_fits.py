@@ -74,7 +74,7 @@ def unit_row(arm: str, labels: list, x: np.ndarray | None = None, **changes: Any
     """The result of one unit of an arm with few epochs and few test draws."""
     job = JOBS.timed(arm, next(iter(CONFIG.measure.workloads.values())))
     few = {"max_epochs": 3, "test_draws": 500} | changes
-    settings = unit_of("normal", 4, 0, **few).settings.model_dump()
+    settings = unit_of("normal", 4, 0, **few).settings.model_dump(exclude=set(STUDY.module.LOADED))
     options = changed(CONFIG.arms[arm].options, changes).model_dump()
     job = job.model_copy(update={"settings": settings, "options": options})
     return train_unit(STUDY, job, labels, {"x": simulate(*labels) if x is None else x})

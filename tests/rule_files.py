@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import snakemake.api  # before snakemake.workflow, which imports it too
 import snakemake.workflow
@@ -91,8 +92,10 @@ def read(
     """
     found = names(config, overlay or {})
     staged = [study for study in studies or STAGED if study in STAGED]
-    for part in ("common", "two_stage", *staged, "spine"):
-        exec(compiled(f"workflow/rules/{part}.smk"), found)
+    # What rule files set in the environment is of the process that runs the jobs, not of this one.
+    with mock.patch.dict(os.environ):
+        for part in ("common", "two_stage", *staged, "spine"):
+            exec(compiled(f"workflow/rules/{part}.smk"), found)
     for study in found["STUDIES"] if costs else ():
         with as_workflow_error():
             check_measured(found["STUDY"][study], found["PLANS"][study])

@@ -37,7 +37,7 @@ REASONS = {
     ),
     "label": (
         ("misspelt", "numeric text", "a letter more", "with a space"),
-        r"^report\.(title|figure\.label)$|^arms\.\w+\.(about|repair|package)$",
+        r"\.label$|^report\.title$|^arms\.\w+\.(about|repair|package)$",
     ),
     "left out": (
         ("null",),

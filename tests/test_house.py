@@ -102,7 +102,7 @@ def test_a_module_name_has_one_meaning():
         ("regression", 7),
         ("lora_ablation", 50),
         ("deep_gpcm", 52),
-        ("tep_bp", 65),
+        ("tep_bp", 66),
     ],
 )
 def test_a_study_has_rooms_and_not_closets(study, most):

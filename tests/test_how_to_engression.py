@@ -89,7 +89,7 @@ def test_a_regression_table_becomes_a_page_with_the_figure_beyond_the_support(pr
     assert set(runs["table"]) == {"food"}
     assert set(runs["split"]) == {"inside", "beyond"}
     page = (project.folder / "results/table/report.html").read_text()
-    assert "Conditional median and 90 % interval of the result; food: at x = " in page
+    assert 'id="regression-beyond' in page
     log = folder_of(project, "table", "regression") / "logs/load/reps-000-000.log"
     assert "foodexp given income; 235 rows, 176 train, 59 test inside; standardised" in (
         log.read_text()

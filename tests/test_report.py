@@ -58,7 +58,7 @@ def test_the_first_screen_has_every_study_its_ratio_its_proof_and_the_ledger(fin
     assert 'aria-label="Cost of the reference over cost of the result"' in page
     ledger = pd.read_csv(finished.folder / "results/ledger.csv")
     assert f"{len(ledger)} claims" in page
-    assert {"ledger-told", "ledger-recorded"} & shown_tables(page)
+    assert {"ledger-told", "ledger-recorded", "ledger-lacking"} & shown_tables(page)
 
 
 def test_a_slowdown_is_printed_as_one(finished):

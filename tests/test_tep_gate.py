@@ -215,7 +215,7 @@ def test_an_undecided_gate_leaves_the_plain_solver_and_cries_out_and_one_that_pa
     gate = json.loads((finished_tep.results / "gate.json").read_text())
     assert (gate["outcome"], gate["solver"]) == ("undecided", "plain")  # of two networks
     assert "GATE UNDECIDED" in text
-    assert "falls back to the <code>plain</code> solver (undecided: " in text
+    assert "falls back to the plain solver (undecided: " in text
     arms = {name: "{run: {trials: 8}}" for pair in PAIRS for name in pair}
     config = finished_tep.overlay(
         search="{trials: 16, block: 16}",

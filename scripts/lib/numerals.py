@@ -1,5 +1,6 @@
 """How the page writes numbers: each format takes a value that may be missing and gives a text."""
 
+import math
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
@@ -19,6 +20,8 @@ def plain(value: Any) -> str:
         return MISSING
     if isinstance(value, bool) or not isinstance(value, Real):
         return str(value)
+    if math.isinf(value):
+        return "\N{INFINITY}" if value > 0 else "-\N{INFINITY}"
     return f"{value:,.0f}" if isinstance(value, Integral) or abs(value) >= 100 else f"{value:#.3g}"
 
 

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg, is_wide
+from scripts.lib.numerals import ranged, written
 from scripts.lora_ablation.outcome.drops import compared
 from scripts.lora_ablation.outcome.grid import FULL
 
@@ -39,7 +40,7 @@ def draw_interval(axes: Axes, span: pd.Series, at: float, style: tuple) -> None:
 def in_words(span: pd.Series) -> str:
     """A value and its interval, e.g. "0.512 (0.471 to 0.554)"."""
     value, low, high = span
-    return f"{value:.3g} ({low:.3g} to {high:.3g})"
+    return ranged(value, low, high, written("{:.3g}"))
 
 
 def list_down(axes: Axes, names: list[str]) -> None:

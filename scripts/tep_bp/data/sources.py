@@ -14,6 +14,7 @@ from scripts.lib.foreign_arrays import arrays
 from scripts.lib.implementations import implementation, implementations
 from scripts.lib.seeds import numpy_rng
 from scripts.lib.spec import digest
+from scripts.tep_bp.data.mnist_files import idx_files
 from scripts.tep_bp.data.samples import Samples, samples, with_test_set
 from scripts.tep_bp.data.scale import scaled
 from scripts.tep_bp.data.split import split
@@ -50,8 +51,6 @@ def fingerprint(task: TaskSettings) -> str:
         return ""
     path = Path(task.path)
     if isinstance(task, Mnist) and path.is_dir():
-        from scripts.tep_bp.data.mnist import idx_files
-
         return digest(marks(idx_files(path)))
     return digest(marks([path]))
 

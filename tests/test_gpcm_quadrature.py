@@ -51,6 +51,7 @@ def test_a_fit_whose_nodes_never_suffice_is_not_converged(long_logs, monkeypatch
     assert not fit(long_logs, TEN).converged
 
 
+@pytest.mark.slow
 def test_more_answers_and_more_levels_ask_for_more_nodes_and_few_for_81():
     def nodes(length, levels):
         return first_nodes(np.zeros(length, int), np.full(length, levels))

@@ -69,6 +69,7 @@ def test_a_law_that_cannot_be_drawn_from_is_refused_before_the_first_job(project
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_a_sample_of_two_columns_becomes_a_page(project):
     project.make(config=f"sample.yaml {SMALL}")
     runs = pd.read_parquet(folder_of(project, "sample", "engression") / "runs.parquet")
@@ -83,6 +84,7 @@ def test_a_sample_of_two_columns_becomes_a_page(project):
     assert "nan" not in re.sub(r"<[^>]*>", " ", page).lower().split()
 
 
+@pytest.mark.slow
 def test_a_regression_table_becomes_a_page_with_the_figure_beyond_the_support(project):
     project.make(config=f"table.yaml {SMALL_TABLE}")
     runs = pd.read_parquet(folder_of(project, "table", "regression") / "runs.parquet")

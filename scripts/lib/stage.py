@@ -31,11 +31,11 @@ ALLOCATOR = {
     "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
 }
 # What a rule says after `shell:`; `params.job` is made by scripts/spine/keys.py.
-CALL = "python -m {module} {{params.job:q}} 2> >(tee {{log:q}} >&2)"
+CALL = "python -m {module} {{params.job:q}} 2> {{log:q}}"
 
 
 def call(module: str, environment: str = "") -> str:
-    """The command that runs a stage script, e.g. call("engression.load"); progress is shown.
+    """The command that runs a stage script, e.g. call("engression.load"); it talks to its log.
 
     `environment` has settings of variables in front of it, beside those of the allocator.
     """

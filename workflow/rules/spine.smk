@@ -162,6 +162,7 @@ rule report:
         chapters=[path for s in STUDIES for path in STUDY[s].chapter],
     output:
         page="<results>/report.html",
+        headlines="<results>/headlines.csv",
     params:
         code=stamps("scripts/spine/report.py", *CHAPTERS),
         spec=canonical([STUDY[s].page() for s in STUDIES]),

@@ -31,7 +31,9 @@ def page_words(jobs: Iterable[Any]) -> str:
     for job in jobs:
         if job.rule.name == "report" and Path(job.output.headlines).exists():
             with open(job.output.headlines, encoding="utf-8", newline="") as file:
-                return "\n".join([*told(list(csv.DictReader(file))), f"Page: {job.output.page}"])
+                return "\n".join(
+                    [*told(list(csv.DictReader(file))), f"Page: {Path(job.output.page).absolute()}"]
+                )
     return ""
 
 

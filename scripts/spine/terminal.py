@@ -24,7 +24,8 @@ from scripts.spine.last_words import at_exit
 USUAL = re.compile(
     r"Config file |Assuming unrestricted|Building DAG|Using shell|host: |Select jobs"
     r"|Execute \d+ jobs|Conda environments: ignored|Removing output files of failed"
-    r"|Shutting down|Exiting because a job execution failed"
+    r"|Shutting down|Exiting because a job execution failed|RuleException:\nCalledProcessError"
+    r"|WorkflowError:\nAt least one job"
 )
 
 

@@ -67,6 +67,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere PyPI has t
 
 
 @linux
+@pytest.mark.slow
 def test_the_cpu_build_is_taken_where_its_index_has_it_and_cuda_where_it_is_asked(
     installed, tmp_path
 ):
@@ -81,6 +82,7 @@ def test_the_cpu_build_is_taken_where_its_index_has_it_and_cuda_where_it_is_aske
 
 
 @linux
+@pytest.mark.slow
 def test_without_an_answer_of_that_index_the_registry_serves_and_it_is_said(installed):
     version, said = installed("CPU_INDEX=http://127.0.0.1:9/simple")
     assert version == "2.13.0"

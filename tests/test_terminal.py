@@ -11,12 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from snakemake.logging import LoggerManager
+from snakemake.logging import LogEvent, LoggerManager
 from snakemake.settings.enums import Quietness
 from snakemake.settings.types import OutputSettings
-from snakemake_interface_logger_plugins.common import LogEvent
 
 from scripts.lib.code import ROOT
+from scripts.lib.stage import SCREEN
 from scripts.spine.last_words import page_words, tail, told
 from scripts.spine.terminal import Jobs, Terminal, speak
 from tests.elsewhere import said, snakemake
@@ -95,6 +95,13 @@ def test_without_a_terminal_every_job_that_ends_is_a_line_and_warnings_are_whole
     assert lines[4:] == ["What nobody foresaw:", "it has two lines."]
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """What `speak` says to jobs ends with the test."""
+    monkeypatch.setenv(SCREEN, "")
+    monkeypatch.delenv(SCREEN)
+
+
 def screens(cores: int | None = 1, remote: bool = False, **settings) -> list[str]:
     """Which handlers write to the screen after `speak`."""
     manager = LoggerManager(logging.Logger("of a test"), OutputSettings(**settings))
@@ -110,6 +117,7 @@ def screens(cores: int | None = 1, remote: bool = False, **settings) -> list[str
 
 def test_by_default_the_screen_is_ours():
     assert screens() == ["Terminal"]
+    assert os.environ[SCREEN] == os.devnull
 
 
 @pytest.mark.parametrize(
@@ -123,6 +131,7 @@ def test_by_default_the_screen_is_ours():
 )  # fmt: skip
 def test_who_asks_for_other_words_or_for_other_machines_has_those_of_snakemake(asked):
     assert screens(**asked) == ["ColorizingTextHandler"]
+    assert SCREEN not in os.environ
 
 
 ROWS = [

@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from snakemake_interface_logger_plugins.common import LogEvent
+from snakemake.logging import LogEvent
 
+from scripts.lib.stage import SCREEN
 from scripts.spine.cluster import on_cluster
 from scripts.spine.last_words import at_exit
 
@@ -184,3 +185,4 @@ def speak(workflow: Any) -> None:
         for chosen in theirs.filters:
             ours.addFilter(chosen)
     manager.logger.addHandler(ours)
+    os.environ[SCREEN] = os.devnull  # what jobs say is in their logs

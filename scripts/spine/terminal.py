@@ -110,7 +110,7 @@ class Terminal(logging.Handler):
             from rich.live import Live
             from rich.text import Text
 
-            # One line a second, and no more: a measurement may run.
+            # Drawn when a job begins and once a second, no more: a measurement may run.
             self.live = Live(
                 console=Console(file=stream), refresh_per_second=1, transient=True,
                 redirect_stdout=False, redirect_stderr=False,
@@ -145,6 +145,8 @@ class Terminal(logging.Handler):
                 self.live.start()
         elif event == LogEvent.JOB_INFO:
             self.jobs.begin(record.jobid, record.rule_name, record.wildcards or {}, now)
+            if self.live is not None:
+                self.live.refresh()
         elif event == LogEvent.JOB_FINISHED and record.job_id in self.jobs.running:
             ended = self.jobs.end(record.job_id, now)
             if self.live is None:

@@ -1,12 +1,18 @@
-# Two commands set up everything: `make run` and `make test`.
+# Two commands set up everything: `make run` and `make test`. To see the page first: `make quick`.
 PYTHON ?= python3
 VENV := .venv
-READY := $(VENV)/ready
+# CUDA=1: PyTorch with CUDA, several GB, and from then on until CUDA= (nothing).
+CUDA ?= $(if $(wildcard $(VENV)/ready-cuda),1)
+READY := $(VENV)/ready$(if $(CUDA),-cuda)
+CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: run test histories slow slurm lint peers study record schemas pack unpack audit lock clean
+.PHONY: run quick test histories slow slurm lint peers study record schemas pack unpack audit lock clean
 
 run: $(READY)  ## all studies, measurement and report: results/report.html
 	$(VENV)/bin/snakemake --cores all
+
+quick: $(READY)  ## a few units through every stage, in a minute: results/quick/report.html
+	$(VENV)/bin/snakemake --cores all --configfile config/quick.yaml
 
 test: $(READY)  ## the specification
 	$(VENV)/bin/pytest
@@ -53,8 +59,18 @@ $(READY): requirements.lock
 	@test ! -L $(VENV) || { echo "$(VENV) is a link to another environment, which would be emptied; remove the link."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "isospeed needs Python 3.11 or newer; name one with: make PYTHON=python3.12 run")'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/pip install --quiet --requirement requirements.lock
+	$(if $(CUDA),,$(cpu_torch))
+	{ command -v uv > /dev/null && uv pip install --quiet --python $(VENV)/bin/python --requirement requirements.lock; } || \
+	  $(VENV)/bin/pip install --quiet --requirement requirements.lock
 	touch $(READY)
+
+# PyPI's PyTorch for Linux brings CUDA. Where PyTorch's own index has no answer, the registry's is taken.
+define cpu_torch
+test "$$(uname -s)" != Linux || \
+	  $(VENV)/bin/pip install --quiet --no-deps --retries 0 --timeout 10 --index-url $(CPU_INDEX) \
+	    "$$(grep '^torch==' requirements.lock)" 2> /dev/null || \
+	  echo "$(CPU_INDEX) has no answer; the registry's PyTorch may bring several GB of CUDA."
+endef
 
 # Sees the packages of the other environment, and adds to them: no second copy of two gigabytes.
 .venv-slurm/ready: $(READY) requirements-slurm.lock

@@ -8,9 +8,12 @@ from snakemake.utils import min_version
 from scripts.lib.faults import ConfigError
 from scripts.lib.root import ours
 from scripts.lib.yaml_files import check_files
-from scripts.spine.last_words import repeat_at_exit
+from scripts.spine.last_words import at_exit
+from scripts.spine.terminal import speak
 
 min_version("9.27")
+
+speak(workflow)
 
 try:
     check_files(sorted(Path(ours("config")).glob("*.yaml")) + list(workflow.overwrite_configfiles))
@@ -46,8 +49,12 @@ rule science:
         ),
 
 
+onsuccess:
+    at_exit(workflow, failed=False)
+
+
 onerror:
-    repeat_at_exit(workflow)
+    at_exit(workflow, failed=True)
 
 
 include: "workflow/rules/keys.smk"

@@ -61,6 +61,12 @@ def test_the_first_screen_has_every_study_its_ratio_its_proof_and_the_ledger(fin
     assert {"ledger-told", "ledger-recorded", "ledger-lacking"} & shown_tables(page)
 
 
+def test_the_end_of_a_run_has_the_words_of_the_first_screen(finished):
+    page = words(first_screen(page_of(finished)))
+    (row,) = pd.read_csv(finished.folder / "results/headlines.csv").astype(str).to_dict("records")
+    assert all(row[key] in page for key in ("title", "workload", "ratio", "proof")), row
+
+
 def test_a_slowdown_is_printed_as_one(finished):
     page = page_after(finished, verdict="more", measured=0.5, low=0.45, high=0.55, reason=None)
     ratios = fold(page, "engression-ratios")

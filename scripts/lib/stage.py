@@ -30,8 +30,10 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": 1 << 30,
     "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
 }
+# Where a job's words go beside its log; unset, to where it was called (scripts/spine/terminal.py).
+SCREEN = "ISOSPEED_SCREEN"
 # What a rule says after `shell:`; `params.job` is made by scripts/spine/keys.py.
-CALL = "python -m {module} {{params.job:q}} 2> >(tee {{log:q}} >&2)"
+CALL = "python -m {module} {{params.job:q}} 2> >(tee {{log:q}} >&${{{{" + SCREEN + ":-2}}}})"
 
 
 def call(module: str, environment: str = "") -> str:

@@ -1,26 +1,58 @@
-"""What went wrong, as the last lines of a run: Snakemake's own end says only that something did."""
+"""The last lines of a run: what went wrong and where, or where the page is and what it says."""
 
 import atexit
+import csv
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 MOST = 8  # failed jobs that are told
+TAIL = 12  # lines of the log before the last one
 PROGRESS = re.compile(r"\d\d:\d\d:\d\d ")  # with which a line of a job's log begins
 
 
-def repeat_at_exit(workflow: Any) -> None:
-    """Say why the failed jobs of a run failed, once Snakemake has said all."""
-    failed = getattr(workflow.scheduler, "failed", ())
-    jobs = [job for one in failed for job in (one if one.is_group() else [one])]
-    told = [(job.rule.name, Path(path)) for job in jobs for path in job.log]
-    atexit.register(lambda: print(last_words(told), file=sys.stderr, flush=True))
+def at_exit(workflow: Any, failed: bool) -> None:
+    """Say how a run ended, once Snakemake has said all."""
+    if failed:
+        jobs = [
+            job for one in workflow.scheduler.failed for job in (one if one.is_group() else [one])
+        ]
+        text = last_words([(job.rule.name, Path(path)) for job in jobs for path in job.log])
+    else:
+        text = page_words(workflow.dag.jobs)
+    if text:
+        atexit.register(lambda: print(text, file=sys.stderr, flush=True))
+
+
+def page_words(jobs: Iterable[Any]) -> str:
+    """Where the page is, and what it says first; nothing if none of the jobs makes it."""
+    for job in jobs:
+        if job.rule.name == "report" and Path(job.output.headlines).exists():
+            with open(job.output.headlines, encoding="utf-8", newline="") as file:
+                return "\n".join(
+                    [*told(list(csv.DictReader(file))), f"Page: {Path(job.output.page).absolute()}"]
+                )
+    return ""
+
+
+def told(rows: Sequence[dict[str, str]]) -> list[str]:
+    """A line for each study of headlines.csv, in columns."""
+    cells = [
+        [row["title"], row["ratio"], row["proof"], row["workload" if row["value"] else "words"]]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+    return ["Cost of the reference over cost of the result:", *lines] if lines else []
 
 
 def last_words(failed: Iterable[tuple[str, Path]]) -> str:
-    """Rule, log and last sentence of each failed job; jobs that say the same are told once."""
+    """Rule, log, its tail and last line of each failed job; those that say the same, once."""
     told: dict[str, list[tuple[str, Path]]] = {}
     for rule, log in sorted(failed):
         told.setdefault(sentence(log), []).append((rule, log))
@@ -28,19 +60,33 @@ def last_words(failed: Iterable[tuple[str, Path]]) -> str:
     for said, jobs in list(told.items())[:MOST]:
         rule, log = jobs[0]
         more = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
-        lines += [f"Failed: {rule} (log: {log}){more}", said]
+        lines += [*tail(log), f"Failed: {rule} (log: {log}){more}", said]
     if len(told) > MOST:
         lines.insert(0, f"{len(told)} different faults, {MOST} of them:")
     return "\n".join(lines)
 
 
+def written(log: Path) -> list[str]:
+    """The lines of a log that are not empty."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    return [line.rstrip() for line in text.split("\n") if line.strip()]
+
+
+def tail(log: Path) -> list[str]:
+    """What stands before the last line of a log and is no progress: the way to a fault."""
+    try:
+        before = [f"  {line}" for line in written(log)[:-1] if not PROGRESS.match(line)]
+    except OSError:
+        return []
+    return ["  ...", *before[-TAIL:]] if len(before) > TAIL else before
+
+
 def sentence(log: Path) -> str:
     """The last line of a job's log, which is its fault; a job that was killed has none."""
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        lines = written(log)
     except OSError:
         return "It left no log."
-    lines = [line.rstrip() for line in lines if line.strip()]
     if not lines or PROGRESS.match(lines[-1]):
         return "It was ended from outside, without a word: out of memory or time, or killed."
     return lines[-1].strip()

@@ -42,6 +42,14 @@ class Bar:
         """The ratio as it is printed; why there is none, if there is none."""
         return ranged(self.value, self.low, self.high) if self.value is not None else "no ratio"
 
+    @property
+    def row(self) -> dict[str, Any]:
+        """The row of headlines.csv."""
+        return {
+            "title": self.title, "workload": self.workload, "value": self.value, "low": self.low,
+            "high": self.high, "ratio": self.ratio, "proof": self.badge, "words": self.words,
+        }  # fmt: skip
+
 
 def bar(chapter: Chapter) -> Bar:
     """What the figure shows of a study."""
@@ -117,11 +125,12 @@ def note(axes: Axes, at: tuple[float, float], text: str, **style: Any) -> None:
 
 @dataclass(frozen=True)
 class Overview:
-    """Values of the first screen; `drawings`: the figure for wide and for narrow windows.
+    """Values of the first screen; `drawings`: `bars` as figure for wide and for narrow windows.
 
     `made`: date, processor, platform, commit and state of the tree of the measurements.
     """
 
+    bars: Sequence[Bar]
     drawings: Mapping[str, Drawing]
     ledger: Ledger
     made: Mapping[str, Any]
@@ -160,4 +169,4 @@ def overview(chapters: Sequence[Chapter], ledger: Ledger) -> Overview:
     if len(contended) == len(chapters) > 1:
         contended = ["all studies"]
     tables = origins(chapters), times(chapters)
-    return Overview(drawings, ledger, made, limits, contended, *tables)
+    return Overview(bars, drawings, ledger, made, limits, contended, *tables)

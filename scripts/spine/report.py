@@ -1,4 +1,7 @@
-"""One self-contained page from the tables of all studies: report.html (words: workflow/report/)."""
+"""One self-contained page from the tables of all studies: report.html (words: workflow/report/).
+
+What its first screen says of every study is in headlines.csv as well.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +16,12 @@ from scripts.lib.files import replacing
 from scripts.lib.job import JOB
 from scripts.lib.page import records, shown
 from scripts.lib.stage import ALLOCATOR, stage
-from scripts.lib.table_files import read_frame
+from scripts.lib.table_files import read_frame, write_csv
 from scripts.lib.workers import CALL_S
 from scripts.lib.yaml_files import LOADER
 from scripts.spine.chapters import Chapter, chapter
 from scripts.spine.claims import ledger
-from scripts.spine.overview import overview
+from scripts.spine.overview import Overview, overview
 
 PARTS = ("figures", "method", "folds", "defects")  # macros of a study's template
 
@@ -60,29 +63,35 @@ def chapter_page(env: Environment, folder: Path, one: Chapter) -> Markup:
     return Markup(env.get_template("chapter.html").render(**told, own=parts, question=asked))
 
 
-def written(folder: Path, chapters: list[Chapter], claims: list[dict[str, Any]]) -> str:
+def written(folder: Path, chapters: list[Chapter], first: Overview) -> str:
     """The whole page."""
     env = environment(folder)
-    studies: Mapping[str, Any] = {one.study: one.told for one in chapters}
-    first = overview(chapters, ledger(claims, studies))
     parts = [(one, chapter_page(env, folder, one)) for one in chapters]
     return env.get_template("page.html").render(
         chapters=parts, overview=first, ledger=first.ledger, allocator=ALLOCATOR
     )
 
 
+def first_screen(chapters: list[Chapter], claims: list[dict[str, Any]]) -> Overview:
+    """What the page opens with."""
+    studies: Mapping[str, Any] = {one.study: one.told for one in chapters}
+    return overview(chapters, ledger(claims, studies))
+
+
 def main(
     spec: list, template: Path, ratios: Path, ledger: Path, peers: Path, tables: list[Path],
-    chapters: list[Path], page: Path,
+    chapters: list[Path], page: Path, headlines: Path,
 ) -> None:  # fmt: skip
     compared, others = read_frame(ratios), read_frame(peers)
     told = []
     for one in spec:
         named = {path.stem: path for path in of_study(tables, one["study"])}
         told.append(chapter(one, compared, others, named, of_study(chapters, one["study"])))
-    text = written(template.parent, told, records(read_frame(ledger)))
+    first = first_screen(told, records(read_frame(ledger)))
+    text = written(template.parent, told, first)
     with replacing(page) as temporary:
         temporary.write_text(text, encoding="utf-8")
+    write_csv(headlines, [one.row for one in first.bars])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ WORDS = ["macros.html", "chapter.html", "page.css", "page.js"]
 WORDS += expand("{study}.{end}", study=STUDIES, end=["html", "faults.yaml"])
 WORDS = [path for name in WORDS if exists(path := ours(f"workflow/report/{name}"))]
 
+# Tables that every study has.
+TABLES = ["runs.parquet", "measurements.parquet", "summary.csv", "jobs.csv", "agreement.csv"]
+
 
 # A second each: on a cluster they stay where Snakemake runs.
 localrules:
@@ -151,17 +154,11 @@ rule report:
         ratios="<results>/ratios.csv",
         ledger="<results>/ledger.csv",
         peers="<results>/peers.csv",
-        tables=expand(
-            "<results>/{study}/{table}",
-            study=STUDIES,
-            table=[
-                *("runs.parquet", "measurements.parquet"),
-                *("summary.csv", "jobs.csv", "agreement.csv"),
-            ],
-        ),
+        tables=expand("<results>/{study}/{table}", study=STUDIES, table=TABLES),
         chapters=[path for s in STUDIES for path in STUDY[s].chapter],
     output:
         page="<results>/report.html",
+        headlines="<results>/headlines.csv",
     params:
         code=stamps("scripts/spine/report.py", *CHAPTERS),
         spec=canonical([STUDY[s].page() for s in STUDIES]),

@@ -71,8 +71,8 @@ def check_laws(section: Any) -> None:
     named = {"engression.axes.law": section.axes.law}
     named |= {f"engression.measure.workloads.{name}.law": loads[name].law or () for name in loads}
     for where, laws in named.items():
-        for name in laws:
-            check_member(name, [*LAWS, *section.own], where)
+        for i, name in enumerate(laws):
+            check_member(name, [*LAWS, *section.own], f"{where}[{i}]")
     for load in loads.values():
         for name in load.law or section.axes.law if load.rounds else ():
             sizes[name] = [*sizes.get(name, []), *(load.n or section.axes.n)]

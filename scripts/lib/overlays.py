@@ -108,6 +108,8 @@ def _fit(section: Values, overlay: Any, place: Place, whole: Any, off: Values | 
     value = node[key]
     if value is None or any(node.get(name) == 0 for name in SWITCHES):
         return {}
+    if whole == [] and off is None:
+        return {}  # which nothing fits: the checks say what is wrong with it
     if isinstance(whole, int):
         changes = {key: min(value, whole)}
     elif isinstance(value, list):

@@ -310,5 +310,7 @@ def test_an_unknown_law_of_a_workload_is_told_with_what_there_is():
     config = deepcopy(shipped()["engression"])
     config["measure"]["workloads"]["whole"]["law"] = ["normall"]
     section = read_settings(two_stage_section(two_stage("engression")), config, "engression")
-    with pytest.raises(ConfigError, match=r"whole\.law\[0\] is 'normall' \(did you mean 'normal'\?\)"):
+    with pytest.raises(
+        ConfigError, match=r"whole\.law\[0\] is 'normall' \(did you mean 'normal'\?\)"
+    ):
         two_stage("engression").module.check(section)

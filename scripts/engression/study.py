@@ -12,7 +12,6 @@ from scripts.engression.settings import Options, Settings
 from scripts.lib.config import check_member
 from scripts.lib.own_study import (
     ConfigError,
-    Failed,
     Limit,
     Model,
     Unit,
@@ -146,21 +145,9 @@ def cdist(unit: Unit) -> "Fit":
     return fit(unit, fit_autograd, cdist_loss)
 
 
-def descended(unit: Unit, estimator: Any) -> "Fit":
-    """Trained by an estimator of the gradient; Failed where its covariance has no root."""
-    from torch.linalg import LinAlgError
-
-    from scripts.engression.models.descent import descend
-    from scripts.engression.models.fit import fit
-
-    try:
-        return fit(unit, descend, estimator)
-    except LinAlgError as error:
-        raise Failed(str(error)) from None
-
-
 @implementation
 def exact(unit: Unit) -> "Fit":
+    from scripts.engression.models.descent import descended
     from scripts.engression.models.exact import GroupedGradient
 
     return descended(unit, GroupedGradient)
@@ -168,6 +155,7 @@ def exact(unit: Unit) -> "Fit":
 
 @implementation
 def pooled(unit: Unit) -> "Fit":
+    from scripts.engression.models.descent import descended
     from scripts.engression.models.pooled import PooledGradient
 
     return descended(unit, PooledGradient)
@@ -175,6 +163,7 @@ def pooled(unit: Unit) -> "Fit":
 
 @implementation
 def projected(unit: Unit) -> "Fit":
+    from scripts.engression.models.descent import descended
     from scripts.engression.models.projected import ProjectedGradient
 
     return descended(unit, ProjectedGradient)
@@ -182,6 +171,7 @@ def projected(unit: Unit) -> "Fit":
 
 @implementation
 def spread_twice(unit: Unit) -> "Fit":
+    from scripts.engression.models.descent import descended
     from scripts.engression.models.wrong import SpreadTwice
 
     return descended(unit, SpreadTwice)
@@ -189,6 +179,7 @@ def spread_twice(unit: Unit) -> "Fit":
 
 @implementation
 def unit_noise(unit: Unit) -> "Fit":
+    from scripts.engression.models.descent import descended
     from scripts.engression.models.wrong import UnitNoise
 
     return descended(unit, UnitNoise)
@@ -197,12 +188,9 @@ def unit_noise(unit: Unit) -> "Fit":
 @implementation
 def official(unit: Unit) -> "Official":
     """The package engression with the study's widths, batches, step size and epochs."""
-    from scripts.engression.models.peers import fit_official
+    from scripts.engression.models.peers import fit_official, sizes
 
-    net, train = unit.settings.net, unit.settings.train
-    own = {"num_layer": net.hidden_layers + 1, "hidden_dim": net.hidden}
-    own |= {"noise_dim": net.noise_dim, "add_bn": False, "standardize": False, "lr": train.lr}
-    return fit_official(unit, **own, num_epochs=train.max_epochs, batch_size=train.batch)
+    return fit_official(unit, **sizes(unit))
 
 
 @implementation

@@ -8,7 +8,6 @@ the file, or against MOST, first. Nothing is ever unpickled.
 import codecs
 import csv
 import gzip
-import io
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -72,36 +71,37 @@ def content(path: str | Path, expected: str = "a file", fault: str = "cannot be 
 
 def text(path: str | Path, fault: str = "cannot be read", expected: str = "text in UTF-8") -> str:
     """A text file in UTF-8, with or without a byte order mark; line ends as they are."""
-    found = content(path, expected, fault)
-    with io.BytesIO(found) as stream:
-        _check_utf8(stream, path, fault)
-    return found.decode("utf-8-sig")
+    try:
+        return content(path, expected, fault).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _no_utf8(error, path, fault) from None
 
 
 def check_utf8(path: str | Path, fault: str = "cannot be read") -> None:
     """LoadError that names the line unless all bytes of a file are UTF-8, wherever they stand."""
     check_file(path)
+    decoder, lines = codecs.getincrementaldecoder("utf-8")(), 0
     with foreign(path, fault), Path(path).open("rb") as stream:
-        _check_utf8(stream, path, fault)
+        while True:
+            block = stream.read(CHUNK)
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                # Bytes that the decoder kept of the block before hold no line end.
+                raise _no_utf8(error, path, fault, lines) from None
+            if not block:
+                return
+            lines += block.count(b"\n")
 
 
-def _check_utf8(stream: IO[bytes], path: str | Path, fault: str) -> None:
-    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
-    while True:
-        block = stream.read(CHUNK)
-        try:
-            decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
-            # Bytes that the decoder kept of the block before hold no line end.
-            line += error.object[: error.start].count(b"\n")
-            byte = error.object[error.start]
-            raise LoadError(
-                f"{path}: {fault} (line {line} has the byte 0x{byte:02x}, which is no UTF-8); "
-                "save it as UTF-8."
-            ) from None
-        if not block:
-            return
-        line += block.count(b"\n")
+def _no_utf8(error: UnicodeDecodeError, path: str | Path, fault: str, lines: int = 0) -> LoadError:
+    """Which line of a file has which byte that is no UTF-8; `lines` end before what was decoded."""
+    line = 1 + lines + error.object[: error.start].count(b"\n")
+    byte = error.object[error.start]
+    return LoadError(
+        f"{path}: {fault} (line {line} has the byte 0x{byte:02x}, which is no UTF-8); "
+        "save it as UTF-8."
+    )
 
 
 def parsed_json(words: str, where: str | Path, fault: str, expected: str) -> Any:

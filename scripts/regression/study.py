@@ -178,6 +178,7 @@ def reference(unit: Unit) -> "Fit":
 
 @implementation
 def exact(unit: Unit) -> "Fit":
+    from scripts.engression.models.descent import descended
     from scripts.engression.models.exact import GroupedGradient
 
     return descended(unit, GroupedGradient)
@@ -185,6 +186,7 @@ def exact(unit: Unit) -> "Fit":
 
 @implementation
 def projected(unit: Unit) -> "Fit":
+    from scripts.engression.models.descent import descended
     from scripts.engression.models.projected import ProjectedGradient
 
     return descended(unit, ProjectedGradient)
@@ -192,22 +194,10 @@ def projected(unit: Unit) -> "Fit":
 
 @implementation
 def pools_given(unit: Unit) -> "Fit":
+    from scripts.engression.models.descent import descended
     from scripts.regression.wrong import PoolsGiven
 
     return descended(unit, PoolsGiven)
-
-
-def descended(unit: Unit, estimator: Any) -> "Fit":
-    """Trained by an estimator of the gradient; Failed where its covariance has no root."""
-    from torch.linalg import LinAlgError
-
-    from scripts.engression.models.descent import descend
-    from scripts.engression.models.fit import fit
-
-    try:
-        return fit(unit, descend, estimator)
-    except LinAlgError as error:
-        raise Failed(str(error)) from None
 
 
 @implementation
@@ -227,12 +217,10 @@ def median_regression(unit: Unit) -> "Fit":
 @implementation
 def official(unit: Unit) -> "Official":
     """The package engression with the study's widths, batches, step size and epochs."""
+    from scripts.engression.models.peers import sizes
     from scripts.regression.peers import fit_official
 
-    net, train = unit.settings.net, unit.settings.train
-    own = {"num_layer": net.hidden_layers + 1, "hidden_dim": net.hidden}
-    own |= {"noise_dim": net.noise_dim, "add_bn": False, "standardize": False, "lr": train.lr}
-    return fit_official(unit, **own, num_epochs=train.max_epochs, batch_size=train.batch)
+    return fit_official(unit, **sizes(unit))
 
 
 @implementation

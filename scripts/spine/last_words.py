@@ -53,16 +53,16 @@ def told(rows: Sequence[dict[str, str]]) -> list[str]:
 
 def last_words(failed: Iterable[tuple[str, Path]]) -> str:
     """Rule, log, its tail and last line of each failed job; those that say the same, once."""
-    told: dict[str, list[tuple[str, Path]]] = {}
+    alike: dict[str, list[tuple[str, Path]]] = {}
     for rule, log in sorted(failed):
-        told.setdefault(sentence(log), []).append((rule, log))
+        alike.setdefault(sentence(log), []).append((rule, log))
     lines = []
-    for said, jobs in list(told.items())[:MOST]:
+    for said, jobs in list(alike.items())[:MOST]:
         rule, log = jobs[0]
         more = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
         lines += [*tail(log), f"Failed: {rule} (log: {log}){more}", said]
-    if len(told) > MOST:
-        lines.insert(0, f"{len(told)} different faults, {MOST} of them:")
+    if len(alike) > MOST:
+        lines.insert(0, f"{len(alike)} different faults, {MOST} of them:")
     return "\n".join(lines)
 
 

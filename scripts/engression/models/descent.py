@@ -4,10 +4,20 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.linalg import LinAlgError
 
-from scripts.engression.models.fit import EARLY_EPOCHS, History, Problem, Trained
+from scripts.engression.models.fit import EARLY_EPOCHS, Fit, History, Problem, Trained, fit
 from scripts.engression.models.stopping import Patience
 from scripts.lib.fused_adam import fused_adam
+from scripts.lib.own_study import Failed, Unit
+
+
+def descended(unit: Unit, estimator: Callable[[Problem, torch.Tensor], Any]) -> Fit:
+    """Trained by an estimator of the gradient; Failed where its covariance has no root."""
+    try:
+        return fit(unit, descend, estimator)
+    except LinAlgError as error:
+        raise Failed(str(error)) from None
 
 
 def descend(problem: Problem, estimator: Callable[[Problem, torch.Tensor], Any]) -> Trained:

@@ -44,6 +44,16 @@ class Official:
         return final | {"n_epochs": self.n_epochs} | scored(unit, self.sample)
 
 
+def sizes(unit: Unit) -> dict[str, Any]:
+    """Options of the package for the study's widths, batches, step size and epochs."""
+    net, train = unit.settings.net, unit.settings.train
+    return {
+        "num_layer": net.hidden_layers + 1, "hidden_dim": net.hidden, "noise_dim": net.noise_dim,
+        "add_bn": False, "standardize": False, "lr": train.lr, "num_epochs": train.max_epochs,
+        "batch_size": train.batch,
+    }  # fmt: skip
+
+
 def fit_official(unit: Unit, **options: Any) -> Official:
     """Train the package's network on the unit's sample, without a covariate.
 

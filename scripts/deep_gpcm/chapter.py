@@ -7,7 +7,6 @@ from scripts.deep_gpcm.outcome.ladder_charts import COINCIDE
 from scripts.lib.numerals import (
     MISSING,
     fixed,
-    is_missing,
     percent,
     plus_minus,
     ranged,
@@ -15,13 +14,12 @@ from scripts.lib.numerals import (
     span,
     tiny,
 )
-from scripts.lib.page_study import Finding, Said, Told
+from scripts.lib.page_study import Finding, Said, Told, verdict
 from scripts.lib.page_tables import Badge, Column, Row, Table, entry, number, text
 
 COUNTED = 0.001  # nats by which an NLL differs from that of the answers if padding is scored
 # Arms that compute the same model in another way are shown by their distance from the reference.
 SAME_MODEL = ("reference", "truth", "implementation", "control")
-VERDICTS = {"less": "costs less", "more": "costs more: a slowdown"}
 
 
 def result_of(told: Told) -> str:
@@ -172,11 +170,8 @@ def agrees(row: Row) -> Any:
 def ladder(told: Told) -> Table:
     """What each implementation costs a step, and how far its losses are from the reference's."""
 
-    def verdict(row: Row) -> str:
-        if row["verdict"] is None:
-            return MISSING
-        words = VERDICTS.get(row["verdict"], row["verdict"])
-        return words if is_missing(row["reason"]) else f"{words}: {row['reason']}"
+    def concluded(row: Row) -> str:
+        return MISSING if row["verdict"] is None else verdict(row)
 
     columns = [
         entry("workload", lambda row: told.workload(row["workload"])), told.naming("contestant"),
@@ -186,7 +181,7 @@ def ladder(told: Told) -> Table:
         number("A/A interval", lambda row: span(row["noise_low"], row["noise_high"])),
         entry("agreement", agrees),
         number("largest difference of a loss", "max_loss_difference", tiny),
-        number("steps", "common_steps"), text("verdict", verdict),
+        number("steps", "common_steps"), text("verdict", concluded),
     ]  # fmt: skip
     best = result_of(told)
     return told.table("ladder", columns, marked=lambda row: row["arm"] == best)

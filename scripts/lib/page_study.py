@@ -10,6 +10,20 @@ from typing import Any
 from scripts.lib.page_tables import Column, Name, Row, Table, entry, text
 from scripts.lib.sections import in_words
 
+# Verdicts of a ratio that may be printed, in words.
+VERDICTS = {"less": "costs less", "more": "costs more", "no difference found": None}
+
+
+def verdict(row: Row) -> str:
+    """The verdict of a comparison, with its reason; a slowdown is called one.
+
+    A row of no quantity is about time.
+    """
+    words = VERDICTS.get(row["verdict"]) or row["verdict"]
+    if row["verdict"] == "more" and row.get("quantity", "fit_s").endswith("_s"):
+        words += ": a slowdown"
+    return f"{words}: {row['reason']}" if row.get("reason") else words
+
 
 @dataclass(frozen=True)
 class Told:

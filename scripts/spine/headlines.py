@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scripts.lib.numerals import ranged, span
-from scripts.lib.page_study import Told
+from scripts.lib.page_study import VERDICTS, Told, verdict
 from scripts.lib.page_tables import Row
 from scripts.spine.proofs import Proof, proof_of
 
@@ -15,17 +15,7 @@ QUANTITIES = {
     "rss_mb": "resident memory",
     "tensor_peak_mb": "peak of living tensors",
 }
-# Verdicts of a ratio that may be printed, in words.
-VERDICTS = {"less": "costs less", "more": "costs more", "no difference found": None}
 HEADLINE = ("fit_s", "tensor_peak_mb")
-
-
-def verdict(row: Row) -> str:
-    """The verdict of a comparison, with its reason; a slowdown is called one."""
-    words = VERDICTS.get(row["verdict"]) or row["verdict"]
-    if row["verdict"] == "more" and row["quantity"].endswith("_s"):
-        words += ": a slowdown"
-    return f"{words}: {row['reason']}" if row.get("reason") else words
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from scripts.lib.page_study import Told
 from scripts.lib.page_tables import Badge, Row
+from scripts.lib.stats import all_of
 
 WORDS = {
     "reference": "is the reference",
@@ -14,6 +15,7 @@ WORDS = {
     "passes": "same answer",
     "protocol": "another protocol",
 }
+STATES = {True: "passes", False: "fails", None: "undecided"}  # by what all tests came to
 TONES = {"passes": "good", "reference": "good", "fails": "bad"}
 
 
@@ -78,9 +80,7 @@ def proof_of(told: Told, twins: Sequence[Row], arm: str, strata: str, part: str 
         return Proof("untested")
     tests = [row["passed"] for row in rows if row["test"] != "reported"]
     level = rows[0]["level"]
-    state = "fails" if False in tests else "undecided" if None in tests else "passes"
-    if level == "protocol":
-        state = "protocol"
+    state = "protocol" if level == "protocol" else STATES[all_of(*tests)]
     places = list(dict.fromkeys(row["where"] for row in rows if row.get("where")))
     tested = sum(bool(row["twin"]) for row in cells)
     axes = [] if part else told.axes[:-1]

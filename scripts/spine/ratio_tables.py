@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scripts.lib.numerals import MISSING, ranged, span
-from scripts.lib.page_study import Told
+from scripts.lib.page_study import VERDICTS, Told, verdict
 from scripts.lib.page_tables import Column, Name, Row, Table, number, text
-from scripts.spine.headlines import QUANTITIES, VERDICTS, verdict
+from scripts.spine.headlines import QUANTITIES
 
 Pair = dict[str, Row]  # comparisons of two contestants by quantity
 

@@ -8,6 +8,7 @@ from snakemake.utils import min_version
 from scripts.lib.faults import ConfigError
 from scripts.lib.root import ours
 from scripts.lib.yaml_files import check_files
+from scripts.spine.forkserver import start
 from scripts.spine.last_words import at_exit
 from scripts.spine.terminal import speak
 
@@ -47,6 +48,10 @@ rule science:
                 f"{RESULTS}/{{study}}/{{table}}.csv", study=STUDIES, table=["summary", "agreement"]
             )
         ),
+
+
+onstart:
+    start(workflow)
 
 
 onsuccess:

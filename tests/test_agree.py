@@ -9,6 +9,7 @@ import pytest
 from pyarrow import csv
 
 from scripts.lib.agreement import Declared, agree, check_metric, verdicts
+from scripts.lib.comparison import equality
 from scripts.lib.power import power
 from scripts.lib.sections import Agreement, Claim
 from scripts.lib.stats import paired_interval
@@ -302,3 +303,15 @@ def test_bits_that_no_common_processor_computed_are_undecided():
 def test_other_levels_hold_on_any_processor():
     rule = IDENTICAL | {"level": "rounding", "close": {"loss": 1e-6}}
     assert set(agreement(on_two_processors(0.0, of_arm=2), rule)["n_pairs"]) == {20}
+
+
+def test_what_was_not_tested_has_neither_passed_nor_failed():
+    rule = {"level": "equivalent", "min_pairs": 4, "equivalent": {"mmd": 0.5}}
+    few = runs(pairs=3)
+    alone = few[few["arm"] == "ref"]
+    others = pd.concat([alone, few[few["arm"] == "new"].assign(rep=lambda rows: rows["rep"] + 9)])
+    for table in (few, others):
+        assert verdict(table, rule)[0] is None
+        assert equality(agreement(table, rule), "new").verdict == "undecided"
+    # A unit that only one side finished is a difference, of however many pairs.
+    assert verdict(runs(pairs=3, arm_status="failed"), rule)[0] is False

@@ -8,7 +8,7 @@ import pandas as pd
 from scripts.lib.accuracy import as_accurate, distance
 from scripts.lib.power import POWER, needed_pairs
 from scripts.lib.sections import RELATIVE, Agreement, Claim
-from scripts.lib.stats import paired_interval, passes
+from scripts.lib.stats import all_of, paired_interval, passes
 from scripts.lib.typed import Model
 
 
@@ -139,10 +139,9 @@ def agree_where(both: pd.DataFrame, claim: Claim, declared: Declared) -> list[Ro
     enough = len(both) >= claim.min_pairs
     note = f"{len(both)} pairs, {claim.min_pairs} needed; {unequal} units with unequal status"
     rows = [{"metric": "pairs", "test": "counted", "n_pairs": len(both), "note": note}]
-    rows[0] |= {"passed": enough and unequal == 0}
+    rows[0] |= {"passed": False if unequal else True if enough else None}
     if apart:
         rows[0]["note"] += f"; {apart} left out, whose sides ran on different processors"
-        rows[0]["passed"] = rows[0]["passed"] if enough else None
     cell = declared.axes[:-1]
     for test, margins in claim.tests().items() if enough else ():
         for metric, margin in margins.items():
@@ -156,7 +155,7 @@ def agree_where(both: pd.DataFrame, claim: Claim, declared: Declared) -> list[Ro
             needed = needed_pairs(test, of_lists=of_lists, factor=declared.agreement.factor)
             rows.append(decided(row, needed))
     if enough and claim.level != "protocol" and len(rows) == 1:
-        rows[0] |= {"passed": False, "note": "none of the declared tests applies here"}
+        rows[0] |= {"passed": None, "note": "none of the declared tests applies here"}
     for metric in claim.reported if len(both) else ():
         if has(both, metric):
             rows.append(check_metric(both, metric, "reported", np.nan, cell))
@@ -172,7 +171,7 @@ def agree(runs: pd.DataFrame, arm: str, declared: Declared) -> list[Row]:
     label = {"arm": arm, "level": claim.level}
     both = pairs(runs, arm, declared.reference, declared.axes)
     if both.empty:
-        nothing = {"metric": "pairs", "test": "counted", "n_pairs": 0, "passed": False}
+        nothing = {"metric": "pairs", "test": "counted", "n_pairs": 0, "passed": None}
         return [label | nothing | {"where": "all", "note": "no unit that both arms computed"}]
     if declared.truth:
         true = runs[runs["arm"] == declared.truth]
@@ -190,21 +189,23 @@ def rows_at(agreement: pd.DataFrame, where: str) -> pd.DataFrame:
     return agreement[agreement["where"].str.endswith(f" = {where}")] if where else agreement
 
 
-def verdicts(agreement: pd.DataFrame, where: str = "") -> dict[str, tuple[bool, str]]:
+def verdicts(agreement: pd.DataFrame, where: str = "") -> dict[str, tuple[bool | None, str]]:
     """(passed, reason) per arm from its agreement rows, or only those at one of the strata.
 
-    What is undecided is not shown, so it does not pass.
+    None where tests are undecided and none fails: the arm is not shown to agree, nor to differ.
     """
     out = {}
     for arm, rows in rows_at(agreement, where).groupby("arm", sort=False):
         tested = rows[rows["test"] != "reported"]
-        failed = tested[tested["passed"].astype(str) != "True"].fillna({"note": ""})
+        outcomes = [{"True": True, "False": False}.get(str(passed)) for passed in tested["passed"]]
+        failed = tested[[passed is not True for passed in outcomes]].fillna({"note": ""})
         reasons = [
             f"{row.metric} ({row.test}) at {row.where}: "
             + ("outside the margin" if not row.note else row.note)
             for row in failed.itertuples()
         ]
         if (rows["level"] == "protocol").any():
+            outcomes.append(False)
             reasons.append("it is another protocol, which is never a speed-up")
-        out[arm] = (not reasons, "; ".join(reasons))
+        out[arm] = all_of(*outcomes), "; ".join(reasons)
     return out

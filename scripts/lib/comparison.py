@@ -14,6 +14,7 @@ CACHED = "cached: no work done"
 NOT_MEASURED = "not measured here"
 NO_DIFFERENCE = "no difference found"
 TOO_NOISY = "this machine is too noisy for this row"
+UNDECIDED = "undecided"
 # Where the baseline over its own twin is outside, the machine's noise is no floor but an effect.
 GATE = (0.9, 1.1)
 # Half-width of an interval, on the log scale, from which on further rounds sharpen nothing.
@@ -177,8 +178,8 @@ def equality(agreement: pd.DataFrame, arm: str) -> Comparison:
     rows = agreement[agreement["arm"] == arm]
     if rows.empty:
         return Comparison(NOT_MEASURED, f"the arm {arm} was not run")
-    passed, reason = verdicts(rows)[arm]
-    return Comparison("equal" if passed else "unequal", reason)
+    outcome, reason = verdicts(rows)[arm]
+    return Comparison({True: "equal", False: "unequal", None: UNDECIDED}[outcome], reason)
 
 
 def protocol_change(agreement: pd.DataFrame, arm: str) -> Comparison:
@@ -218,7 +219,7 @@ def verdict_on_claim(comparison: Comparison, claimed: float | None, kind: str) -
     `holds` if the interval reaches the claim or lies beyond it, `holds partly` if the effect has
     the claimed direction but is smaller, `false` if it has the other one.
     """
-    if comparison.verdict in (NOT_MEASURED, CACHED, TOO_NOISY):
+    if comparison.verdict in (NOT_MEASURED, CACHED, TOO_NOISY, UNDECIDED):
         return comparison.verdict
     if kind == "equality":
         return "holds" if comparison.verdict == "equal" else "false"

@@ -15,6 +15,7 @@ LINE = {
     "holds partly": ("holds in part", "hold in part"),
     "false": ("is false", "are false"),
     "no difference found": ("shows no difference", "show no difference"),
+    "undecided": ("is undecided", "are undecided"),
     "other": ("has no ratio", "have no ratio"),
     "open": ("is open", "are open"),
 }

@@ -1,0 +1,41 @@
+"""`python` in a job's shell while a run goes: `-m module ...` as a copy of the run's server.
+
+scripts/spine/forkserver.py writes it beside its socket, with a first line that names the Python.
+What it is not called for, and what the server does not take, is Python as usual. It imports little,
+as every job pays for it.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+
+
+def main() -> None:
+    words = sys.argv[1:]
+    server = socket.socket(socket.AF_UNIX)
+    try:
+        server.connect(os.path.join(os.path.dirname(sys.argv[0]), "socket"))
+    except OSError:
+        words_as_usual(words)
+    if words[:1] != ["-m"]:
+        words_as_usual(words)
+    text = json.dumps([words[1:], os.getcwd(), dict(os.environ)]).encode()
+    socket.send_fds(server, [len(text).to_bytes(8, "big")], [0, 1, 2])
+    server.sendall(text)
+    if not (pid := int.from_bytes(server.recv(4), "big")):
+        words_as_usual(words)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: os.kill(pid, number))
+    ended = server.recv(4)
+    status = int.from_bytes(ended, "big", signed=True) if ended else 1
+    # A shell says so of a process that a signal ended.
+    os._exit(status if status >= 0 else 128 - status)
+
+
+def words_as_usual(words: list[str]) -> None:
+    os.execv(sys.executable, [sys.executable, *words])
+
+
+main()

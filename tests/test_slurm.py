@@ -219,3 +219,17 @@ def test_a_measurement_is_alone_on_its_node(project):
     project.make("results/engression/measurements.parquet")
     notes = read_metadata(project.results / "measurements.parquet")
     assert notes["node_is_shared"] is False
+
+
+def test_the_whole_workflow_is_one_job_of_one_node(tmp_path):
+    project = Project(copy_code(tmp_path / "project"))
+    options = ["--wait", "--cpus-per-task", "2", "--mem", "4G", "--time", "10"]
+    job = ["profiles/one_node/job", "--configfile", project.tiny]
+    of_snakemake = os.environ | {"SNAKEMAKE": SNAKEMAKE}
+    done = subprocess.run(
+        ["sbatch", *options, *job], cwd=project.folder, env=of_snakemake, timeout=300, check=False
+    )
+    said = "".join(path.read_text() for path in project.folder.glob("slurm-*.out"))
+    assert done.returncode == 0, said
+    assert (project.folder / "results/report.html").exists()
+    assert project.jobs() == {}

@@ -11,6 +11,7 @@ from scripts.lib.comparison import CACHED, NOT_MEASURED
 from scripts.lib.faults import ConfigError
 from scripts.lib.records import COMPARED, FOUND, beside, newest, read_record
 from scripts.lib.root import ROOT
+from scripts.lib.table_files import read_metadata
 from scripts.lib.yaml_files import LOADER
 from scripts.spine.ledger import OF_ANSWERS, Told, complete, listed, pairs_behind
 from scripts.spine.record import keep
@@ -200,16 +201,23 @@ def test_the_record_of_a_run_has_what_the_run_measured_and_is_read_as_one(finish
     ledger.loc[of, ["verdict", "date", "machine"]] = ["holds", "2026-01-01", "Abacus, Wood"]
     ledger.to_csv(run / "ledger.csv", index=False)
     folder = keep(run, "tiny", records)
-    assert folder.name == "2026-01-01-tiny"
+    made = read_metadata(run / "engression/measurements.parquet")["date"]
+    assert folder.name == f"{made}-tiny"
     (row,) = read_record(folder / "ledger.csv")
     assert (row["id"], row["faster"], row["verdict"]) == ("ENG-2", "source_cdist", "holds")
     assert sorted(path.name for path in folder.iterdir()) == [
-        "README.md", "engression_agreement.csv", "engression_measurements.parquet", "ledger.csv",
+        "README.md", "engression_agreement.csv", "engression_jobs.csv",
+        "engression_measurements.parquet", "engression_summary.csv", "ledger.csv", "peers.csv",
+        "ratios.csv",
     ]  # fmt: skip
     with pytest.raises(ConfigError, match="never written over"):
         keep(run, "tiny", records)
     with pytest.raises(ConfigError, match=r"has no ledger\.csv"):
         keep(run / "engression", "other", records)
+    ledger[:0].to_csv(run / "ledger.csv", index=False)
+    folder = keep(run, "without_claims", records)
+    assert not (folder / "ledger.csv").exists()
+    assert (folder / "ratios.csv").read_bytes() == (run / "ratios.csv").read_bytes()
 
 
 CLAIMED = [{"study": "a"}, {"study": "a"}, {"study": "b"}]

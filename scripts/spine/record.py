@@ -1,12 +1,14 @@
-"""Keep what a run found of the claims, with the evidence: `make record RUN=... NAME=...`.
+"""Keep what a run found, with the evidence: `make record RUN=... NAME=...`.
 
-Writes results/records/<date>-<name>/: `ledger.csv` (scripts/lib/records.py), each study's
-agreement and measurements, and a README.md with commits and machines, to be completed by hand.
+Writes results/records/<date>-<name>/: `ledger.csv` with the claims that were measured, if there are
+any about the studies of the run (scripts/lib/records.py), ratios, peers, each study's agreement,
+summary, jobs and measurements, and a README.md with commits and machines, to be completed by hand.
 """
 
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,13 +18,14 @@ from scripts.lib.records import COLUMNS, Row
 from scripts.lib.root import ROOT
 from scripts.lib.table_files import read_metadata, write_frame
 
-EVIDENCE = ("agreement.csv", "measurements.parquet")
+OF_RUN = ("ratios.csv", "peers.csv")
+OF_STUDY = ("agreement.csv", "summary.csv", "jobs.csv", "measurements.parquet")
 README = """# {title}, {date}
 
 Made by `make record` from `{run}`; nothing in it is edited by hand.
 
-* `ledger.csv`: {claims} claims that the run measured, by id.
-* `<study>_agreement.csv`, `<study>_measurements.parquet`: what the verdicts follow from.
+* Claims that the run measured, by id in `ledger.csv`: {claims}.
+* The other tables are as the run wrote them; those of a study have its name in front.
 
 | study | commit | uncommitted changes | machine |
 |---|---|---|---|
@@ -40,31 +43,36 @@ def keep(run: Path, name: str, records: Path) -> Path:
     """Write the record of a finished run and return its folder; ConfigError if it cannot be."""
     if not (run / "ledger.csv").is_file():
         raise ConfigError(f"{run}: has no ledger.csv; name the results folder of a finished run.")
-    rows = measured_rows(pd.read_csv(run / "ledger.csv"))
-    if rows.empty:
+    ledger = pd.read_csv(run / "ledger.csv")
+    rows = measured_rows(ledger) if len(ledger) else ledger
+    if rows.empty and len(ledger):
         raise ConfigError(f"{run}/ledger.csv: the run measured no claim, so there is no record.")
-    folder = records / f"{rows['date'].max()}-{name}"
+    studies = sorted(path.parent for path in run.glob("*/measurements.parquet"))
+    made = {study.name: read_metadata(study / "measurements.parquet") for study in studies}
+    date = max(about["date"] for about in made.values())
+    folder = records / f"{date}-{name}"
     if folder.exists():
         raise ConfigError(f"{folder}: exists; a record is never written over, choose a name.")
     folder.mkdir(parents=True)
-    write_frame(folder / "ledger.csv", rows)
-    studies = sorted(path.parent for path in run.glob("*/measurements.parquet"))
+    if len(rows):
+        write_frame(folder / "ledger.csv", rows)
+    for file in OF_RUN:
+        shutil.copyfile(run / file, folder / file)
     for study in studies:
-        for file in EVIDENCE:
+        for file in OF_STUDY:
             shutil.copyfile(study / file, folder / f"{study.name}_{file}")
-    machines = "\n".join(_machine(study) for study in studies)
-    told: Row = {"title": name.replace("_", " ").capitalize(), "date": rows["date"].max()}
+    told: Row = {"title": name.replace("_", " ").capitalize(), "date": date}
+    machines = "\n".join(_machine(study, about) for study, about in made.items())
     told |= {"run": run, "claims": len(rows), "machines": machines}
     (folder / "README.md").write_text(README.format(**told), encoding="utf-8")
     return folder
 
 
-def _machine(study: Path) -> str:
+def _machine(study: str, made: dict[str, Any]) -> str:
     """A study's line of the record's README."""
-    made = read_metadata(study / "measurements.parquet")
     changed = "yes" if made["dirty"] else "no"
     machine = f"{made['processor']}, {made['platform']}"
-    return f"| {study.name} | `{made['commit'][:12]}` | {changed} | {machine} |"
+    return f"| {study} | `{made['commit'][:12]}` | {changed} | {machine} |"
 
 
 if __name__ == "__main__":

@@ -118,8 +118,11 @@ def test_the_bounds_of_the_median_hold_for_any_distribution():
         assert np.mean([high >= centre for _, high in bounds]) >= 0.94
 
 
-def test_a_curve_of_another_length_or_without_numbers_is_infinitely_far():
+def test_a_curve_that_ends_before_the_truth_or_has_no_number_is_infinitely_far():
     assert distance([1.0, 2.0], [1.0, 4.0]) == pytest.approx(np.sqrt(2))
     assert distance(3.0, 1.0) == 2
     for found in ([1.0], [], [1.0, np.nan], [1.0, np.inf]):
         assert distance(found, [1.0, 2.0]) == np.inf
+    # The truth may be computed for the first steps alone.
+    assert distance([1.0, 2.0, 9.0], [1.0, 4.0]) == distance([1.0, 2.0], [1.0, 4.0])
+    assert distance([1.0], []) == np.inf

@@ -271,6 +271,18 @@ def test_accuracy_is_undecided_without_the_truth_of_enough_units():
     assert "undecided: 0 pairs, 5 needed" in verdict(diverged, ACCURATE)[1]
 
 
+def test_beside_a_reference_that_is_no_distance_from_the_truth_no_arm_is_accurate():
+    table = rounded(1.0)
+    of_reference = table["arm"] == "ref"
+    cut = table["losses"].where(~of_reference, table["losses"].str[:4])
+    passed, reason = verdict(table.assign(losses=cut), ACCURATE)
+    assert passed is None
+    assert "undecided: 0 pairs, 5 needed" in reason
+    # Of a truth of the first steps alone these are compared, and the difference is found.
+    short = table["losses"].where(table["arm"] != "truth", table["losses"].str[:4])
+    assert verdict(table.assign(losses=short), ACCURATE)[0] is False
+
+
 IDENTICAL = {"level": "identical", "min_pairs": 3, "close": {"loss": 0.0}}
 
 

@@ -39,10 +39,12 @@ class Accuracy(NamedTuple):
 def distance(found: object, truth: object) -> float:
     """Root mean square over the entries of a metric; infinite where either side has none.
 
-    A list (a curve) has many entries, a number one. Sides of unequal length, and entries that are
-    no numbers, are infinitely far apart.
+    A list (a curve) has many entries, a number one. It is compared as far as the truth goes, which
+    may be computed for the first steps alone. One that ends before, and an entry that is no number,
+    are infinitely far.
     """
     a, b = np.atleast_1d(found).astype(float), np.atleast_1d(truth).astype(float)
+    a = a[: len(b)]
     if a.shape != b.shape or not a.size:
         return np.inf
     apart = float(np.sqrt(np.mean((a - b) ** 2)))

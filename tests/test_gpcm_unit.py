@@ -72,6 +72,16 @@ def test_losses_are_told_of_every_step_and_the_first_in_the_row(epochs):
     assert found.histories["loss"] == pytest.approx(means.tolist(), rel=1e-12)
 
 
+def test_where_epochs_are_few_steps_an_arm_of_ten_epochs_has_as_many_first_losses():
+    short, long = (
+        trained_unit(arm("fused", epochs=epochs, batch=1000), fold(), UNIT).row
+        for epochs in (10, 30)
+    )
+    assert len(short["early_losses"]) == 10
+    assert long["early_losses"] == short["early_losses"]
+    assert long["n_steps"] == 30
+
+
 def test_the_first_loss_is_that_of_the_network_before_its_first_step():
     data = fold(train=6)
     loss = trained_unit(arm("reference", epochs=1), data, UNIT).row["early_losses"]

@@ -19,7 +19,9 @@ from scripts.lib.run_rows import run_row
 from scripts.lib.training_job import unit_key, unit_seed
 
 Columns = dict[str, Any]
-EARLY_STEPS = 20  # at which losses are compared: before rounding has grown
+# At which losses are compared: before rounding has grown, and of all arms those of the same steps,
+# though some train for fewer epochs.
+EARLY_STEPS, EARLY_EPOCHS = 20, 10
 
 
 class Unit(NamedTuple):
@@ -40,7 +42,8 @@ def row_of(job: GpcmJob, unit: list, fold: Fold, fitted: Fit) -> Columns:
     row |= {"n_epochs": len(fitted.history), "n_steps": len(fitted.losses)}
     row |= {"n_answers": fitted.n_answers, "n_test": len(fold.parts["test"].question)}
     row |= {"n_parameters": sum(p.numel() for p in fitted.net.parameters())}
-    return row | {"early_losses": fitted.losses[:EARLY_STEPS]}
+    early = min(EARLY_STEPS, EARLY_EPOCHS * len(fitted.losses) // max(len(fitted.history), 1))
+    return row | {"early_losses": fitted.losses[:early]}
 
 
 def item_parameters(

@@ -12,7 +12,7 @@ from scripts.lib.page import records
 from scripts.lib.page_figures import drawing
 from scripts.lib.page_study import Said, Told
 from scripts.spine.chapters import Chapter
-from scripts.spine.proofs import Proof
+from scripts.spine.proofs import Controls, Proof
 from scripts.spine.report import chapter_page, environment
 
 FOLDER = ROOT / "workflow/report"
@@ -45,7 +45,8 @@ def chapter_of(study: Told, figures: Mapping[str, str] | None = None) -> Chapter
     }
     return Chapter(
         told=study, title="A title", baseline="reference", findings=found.findings,
-        alarms=found.alarms, headline=None, headlines=[], proof=Proof("untested"), controls=(0, 0),
+        alarms=found.alarms, headline=None, headlines=[], proof=Proof("untested"),
+        controls=Controls(),
         refused={}, contended=False, load={}, jobs={}, measured_s=0.0, sources={},
         tables=empty | {"reading": study.reading()} | found.tables, ratios={}, figures=drawn,
         panels=[], limits=found.limits, facts=found.facts,

@@ -1,6 +1,8 @@
 """Agreement: what passes, what fails, and that nothing is concluded from too little."""
 
 import io
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -271,16 +273,33 @@ def test_accuracy_is_undecided_without_the_truth_of_enough_units():
     assert "undecided: 0 pairs, 5 needed" in verdict(diverged, ACCURATE)[1]
 
 
-def test_beside_a_reference_that_is_no_distance_from_the_truth_no_arm_is_accurate():
-    table = rounded(1.0)
-    of_reference = table["arm"] == "ref"
-    cut = table["losses"].where(~of_reference, table["losses"].str[:4])
-    passed, reason = verdict(table.assign(losses=cut), ACCURATE)
+def with_losses(table: pd.DataFrame, losses: Callable[[str, np.ndarray], Any]) -> pd.DataFrame:
+    """The units with other curves, by arm."""
+    rows = table[["arm", "losses"]].itertuples(index=False)
+    return table.assign(losses=[losses(*row) for row in rows])
+
+
+def cut(table: pd.DataFrame, **length: int) -> pd.DataFrame:
+    """The units with shorter curves, by arm."""
+    return with_losses(table, lambda arm, curve: curve[: length.get(arm)])
+
+
+@pytest.mark.parametrize("length", [{"truth": 4}, {"ref": 4}, {"ref": 4, "truth": 4, "new": 4}])
+def test_a_curve_is_compared_as_far_as_truth_and_reference_go(length):
+    assert verdict(cut(rounded(1e-7), **length), ACCURATE) == (True, "")
+    assert verdict(cut(rounded(1.0), **length), ACCURATE)[0] is False
+
+
+def test_an_arm_whose_curve_ends_before_is_not_accurate():
+    assert verdict(cut(rounded(1e-7), new=4), ACCURATE)[0] is False
+
+
+@pytest.mark.parametrize("lost", [lambda curve: [], lambda curve: curve * np.nan])
+def test_beside_a_reference_that_is_no_distance_from_the_truth_no_arm_is_accurate(lost):
+    table = with_losses(rounded(1.0), lambda arm, curve: lost(curve) if arm == "ref" else curve)
+    passed, reason = verdict(table, ACCURATE)
     assert passed is None
     assert "undecided: 0 pairs, 5 needed" in reason
-    # Of a truth of the first steps alone these are compared, and the difference is found.
-    short = table["losses"].where(table["arm"] != "truth", table["losses"].str[:4])
-    assert verdict(table.assign(losses=short), ACCURATE)[0] is False
 
 
 IDENTICAL = {"level": "identical", "min_pairs": 3, "close": {"loss": 0.0}}

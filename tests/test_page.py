@@ -25,7 +25,7 @@ from scripts.spine.claims import ledger
 from scripts.spine.headlines import Headline, headlines, refused
 from scripts.spine.limits import limits
 from scripts.spine.overview import Bar, ratios, reach
-from scripts.spine.proofs import Proof, controls_found, proof_of
+from scripts.spine.proofs import Controls, Proof, controls_of, proof_of
 
 ABOUT = [
     {"name": "reference", "role": "reference", "about": "Slow.", "claims": False},
@@ -109,9 +109,11 @@ def test_a_proof_names_the_cells_where_nothing_was_tested():
 
 def test_a_wrong_twin_is_found_if_one_of_its_tests_fails():
     rows = [checked("wrong", True), checked("wrong", False), checked("fast", False)]
-    assert controls_found(study(*rows)) == (1, 1)
-    assert controls_found(study(checked("wrong", True))) == (0, 1)
-    assert controls_found(study(checked())) == (0, 0)
+    assert controls_of(study(*rows)) == Controls(found=["wrong"], passed=[], undecided=[])
+    assert controls_of(study(checked("wrong", True))).passed == ["wrong"]
+    few = [checked("wrong", True), checked("wrong", None)]
+    assert controls_of(study(*few)).undecided == ["wrong"]
+    assert controls_of(study(checked())).tried == 0
 
 
 def compared(faster: str = "fast", **more) -> dict[str, dict]:

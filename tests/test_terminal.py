@@ -136,8 +136,10 @@ def test_who_asks_for_other_words_or_for_other_machines_has_those_of_snakemake(a
 
 ROWS = [
     {"title": "A study", "ratio": "8.60 (6.80 to 11.7)", "proof": "agrees (equivalent)",
+     "controls": "1 of 1",
      "value": "8.6", "workload": "training", "words": "costs less"},
-    {"title": "B", "ratio": "no ratio", "proof": "fails", "value": "", "workload": "training",
+    {"title": "B", "ratio": "no ratio", "proof": "fails", "controls": "",
+     "value": "", "workload": "training",
      "words": "not comparable: it failed"},
 ]  # fmt: skip
 
@@ -145,8 +147,8 @@ ROWS = [
 def test_the_end_has_the_ratios_of_the_page_with_their_proof_in_columns(tmp_path):
     assert told(ROWS) == [
         "Cost of the reference over cost of the result:",
-        "A study  8.60 (6.80 to 11.7)  agrees (equivalent)  training",
-        "B        no ratio             fails                not comparable: it failed",
+        "A study  8.60 (6.80 to 11.7)  agrees (equivalent)  1 of 1  training",
+        "B        no ratio             fails                        not comparable: it failed",
     ]
     assert told([]) == []
 

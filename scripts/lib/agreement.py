@@ -88,8 +88,12 @@ def check_accuracy(both: pd.DataFrame, metric: str, resolution: float, agreement
     both = both[both["status_truth"] == "ok"]
 
     def distances(side: str) -> np.ndarray:
-        sides = zip(both[f"{metric}_{side}"], both[f"{metric}_truth"], strict=True)
-        return np.array([distance(*pair) for pair in sides])
+        names = [f"{metric}_{side}", f"{metric}_truth", f"{metric}_ref"]
+        # A curve is compared as far as truth and reference go, each of which may be shorter.
+        return np.array(
+            [distance(found, truth[: np.size(reference)] if np.ndim(truth) else truth)
+             for found, truth, reference in both[names].itertuples(index=False)]
+        )  # fmt: skip
 
     arm, reference = distances("arm"), distances("ref")
     # Beside a reference that cannot be compared with the truth any arm would look accurate.

@@ -23,9 +23,10 @@ from scripts.lib.table_files import read_frame, read_metadata
 from scripts.spine import common_tables, ratio_tables
 from scripts.spine.headlines import Headline, cost_told, headlines, refused
 from scripts.spine.limits import limits
-from scripts.spine.proofs import Proof, controls_found, proof_of
+from scripts.spine.proofs import Controls, Proof, controls_of, proof_of
 
 STAMPED = ("runs", "measurements")  # tables whose provenance the page names
+TOO_WEAK = "the tests are too weak"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Chapter:
     """What the page says of one study; `tables` and `figures` by the names that templates use.
 
     `headline` stands for the study on the first screen; `headlines` has that of every workload.
-    `controls`: wrong twins that were found, of how many. `jobs` and `load` are of the whole study.
+    `controls`: what the tests made of wrong twins. `jobs` and `load` are of the whole study.
     """
 
     told: Told
@@ -44,7 +45,7 @@ class Chapter:
     headline: Headline | None
     headlines: Sequence[Headline]
     proof: Proof
-    controls: tuple[int, int]
+    controls: Controls
     refused: Mapping[str, str]
     contended: bool
     load: Mapping[str, float]
@@ -82,7 +83,7 @@ class Chapter:
     @property
     def controls_told(self) -> str:
         """How many of the arms that are wrong on purpose its tests found."""
-        found, tried = self.controls
+        found, tried = len(self.controls.found), self.controls.tried
         return f"Tests found {found} of {tried} arms that are wrong on purpose." if tried else ""
 
     @property
@@ -165,7 +166,12 @@ def chapter(
     load = measured["load_before"].agg(["min", "max"]).to_dict() | {"cores": cores}
     contended = load["max"] > cores
     head = chosen(found, spec["headline"] or spec["phases_of"])
-    controls = controls_found(told)
+    controls = controls_of(told)
+    if head and controls.passed:
+        twins_passed = ", ".join(told.name(arm) for arm in controls.passed)
+        head = head.without(
+            f"the tests are too weak: {twins_passed}, wrong on purpose, passes them"
+        )
     sources = {tables[name].name: read_metadata(tables[name]) for name in STAMPED}
     seconds = phase_seconds(measured, spec["phases_of"], spec["phases"])
     by_cell = nested(of_arm, axes[:-1], "metric")
@@ -204,15 +210,19 @@ def chapter(
     )  # fmt: skip
 
 
-def alarms(head: Headline | None, contended: bool, controls: tuple[int, int]) -> list[Alarm]:
+def alarms(head: Headline | None, contended: bool, controls: Controls) -> list[Alarm]:
     """What makes a measurement or a proof doubtful."""
     found = []
     if contended:
         text = "Other work was running: times are too long and too variable."
         found.append(Alarm("contended", text))
-    if controls[0] != controls[1]:
-        text = f"Of {controls[1]} arms that are wrong on purpose the tests found {controls[0]}."
-        found.append(Alarm("the tests are too weak", text))
+    tried = f"Of {controls.tried} arms that are wrong on purpose the tests found "
+    if controls.passed:
+        text = f"{tried}{len(controls.found)}, and {len(controls.passed)} passed all of them."
+        found.append(Alarm(TOO_WEAK, text))
+    elif controls.undecided:
+        text = f"{tried}{len(controls.found)}; for the others there are too few pairs."
+        found.append(Alarm("few pairs", text))
     if head and head.contradicts_noise:
         text = (
             "The interval of the reference against itself does not hold 1: this machine is uneven."

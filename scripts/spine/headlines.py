@@ -1,7 +1,7 @@
 """Ratios of a study's baseline to its result, each with its proof, or words in its place."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scripts.lib.numerals import ranged, span
 from scripts.lib.page_study import VERDICTS, Told, verdict
@@ -35,6 +35,10 @@ class Headline:
     noise: tuple[float, float] | None = None
     rounds: int | None = None
     effect: bool = False  # whether a difference was found
+
+    def without(self, words: str) -> "Headline":
+        """The same without a ratio, and why."""
+        return replace(self, value=None, low=None, high=None, effect=False, words=words)
 
     @property
     def contradicts_noise(self) -> bool:

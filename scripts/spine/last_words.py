@@ -39,8 +39,9 @@ def page_words(jobs: Iterable[Any]) -> str:
 
 def told(rows: Sequence[dict[str, str]]) -> list[str]:
     """A line for each study of headlines.csv, in columns."""
+    names = ("title", "ratio", "proof", "controls")
     cells = [
-        [row["title"], row["ratio"], row["proof"], row["workload" if row["value"] else "words"]]
+        [*(row[name] for name in names), row["workload" if row["value"] else "words"]]
         for row in rows
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

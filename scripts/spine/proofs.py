@@ -87,10 +87,33 @@ def proof_of(told: Told, twins: Sequence[Row], arm: str, strata: str, part: str 
     return Proof(state, level, places, tested, len(cells), gaps(cells, axes))
 
 
-def controls_found(told: Told) -> tuple[int, int]:
-    """How many of the wrong twins that were tested fail somewhere, as they must; of how many."""
-    tested = {row["arm"] for row in told.agreement} & set(told.with_role("control"))
-    found = {
-        row["arm"] for row in told.agreement if row["arm"] in tested and row["passed"] is False
-    }
-    return len(found), len(tested)
+@dataclass(frozen=True)
+class Controls:
+    """Wrong twins that were held to the tests, by name: those that failed one, as they must, those
+    that passed all, and those that are undecided."""
+
+    found: Sequence[str] = ()
+    passed: Sequence[str] = ()
+    undecided: Sequence[str] = ()
+
+    @property
+    def tried(self) -> int:
+        """How many there were."""
+        return len(self.found) + len(self.passed) + len(self.undecided)
+
+    @property
+    def words(self) -> str:
+        """What they say of the tests, in a few words."""
+        if not self.tried:
+            return "no wrong twin tried"
+        return f"{len(self.found)} of {self.tried} wrong twins found"
+
+
+def controls_of(told: Told) -> Controls:
+    """What the tests made of the wrong twins."""
+    outcomes: dict[bool | None, list[str]] = {False: [], True: [], None: []}
+    for arm in told.with_role("control"):
+        rows = [row for row in told.agreement if row["arm"] == arm and row["test"] != "reported"]
+        if rows:
+            outcomes[all_of(*(row["passed"] for row in rows))].append(arm)
+    return Controls(outcomes[False], outcomes[True], outcomes[None])

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -135,14 +136,13 @@ def test_what_has_another_environment_is_python_as_usual(server, other):
     assert server.called("-c", text).stdout.strip() == str(os.getpid())
 
 
-def test_after_the_run_a_copy_goes_on_to_its_end_and_no_other_begins(tmp_path):
+def test_the_end_of_a_run_ends_its_copies_and_leaves_nothing(tmp_path):
     server = Running(tmp_path)
-    slow = server.module("slow", "import time; time.sleep(1); print('whole')")
-    client = server.begin("-m", slow)
-    time.sleep(0.5)
+    client, copy = server.waiting(tmp_path)
     server.process.stdin.close()
-    assert client.communicate(timeout=60)[0] == "whole\n"
-    assert client.returncode == 0
+    client.communicate(timeout=60)
+    assert client.returncode == 128 + signal.SIGKILL
+    assert not copy.is_running()
     assert server.process.wait(60) == 0
     assert not server.place.exists()
 
@@ -155,6 +155,25 @@ def test_what_snakemake_gives_a_job_of_one_thread_is_the_usual_environment(tmp_p
     given = dict(entry.split("=", 1) for entry in told.read_text().rstrip("\0").split("\0"))
     assert Call([], "", given, []).is_usual(usual(os.environ))
     assert not Call([], "", given, []).is_usual(os.environ)
+
+
+def test_a_killed_run_leaves_no_job_behind(fresh):
+    run = fresh.start("science", config=fresh.overlay(eval="{test_draws: 3000000}", block="2"))
+
+    def copies() -> list[psutil.Process]:
+        with suppress(psutil.ZombieProcess):  # it ended while one looked
+            family = psutil.Process(run.pid).children(recursive=True)
+            servers = [one for one in family if "scripts.spine.forkserver" in one.cmdline()]
+            return [copy for one in servers for copy in one.children()]
+        return []
+
+    fresh.wait_for_units(1)
+    until(copies)
+    jobs, units = copies(), fresh.trained()
+    run.kill()
+    run.wait()
+    psutil.wait_procs(jobs, timeout=60)
+    assert fresh.trained() == units
 
 
 def test_a_run_with_copies_makes_the_rows_of_one_without(fresh, tmp_path, monkeypatch):

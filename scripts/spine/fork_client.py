@@ -22,9 +22,14 @@ def main() -> None:
     if words[:1] != ["-m"]:
         words_as_usual(words)
     text = json.dumps([words[1:], os.getcwd(), dict(os.environ)]).encode()
-    socket.send_fds(server, [len(text).to_bytes(8, "big")], [0, 1, 2])
-    server.sendall(text)
-    if not (pid := int.from_bytes(server.recv(4), "big")):
+    pid = 0
+    try:
+        socket.send_fds(server, [len(text).to_bytes(8, "big")], [0, 1, 2])
+        server.sendall(text)
+        pid = int.from_bytes(server.recv(4), "big")
+    except OSError:  # it has just ended
+        pass
+    if not pid:
         words_as_usual(words)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: os.kill(pid, number))

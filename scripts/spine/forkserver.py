@@ -136,9 +136,13 @@ def received(client: socket.socket) -> Call:
 
 
 class Server:
-    """Forks for each client until standard input ends, and tells it how its copy ended."""
+    """Forks for each client until standard input ends, and tells it how its copy ended.
+
+    The end of a run, also of one that was killed, is the end of its copies.
+    """
 
     def __init__(self, folder: Path):
+        self.copies: set[int] = set()
         self.events = selectors.DefaultSelector()
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(str(folder / "socket"))
@@ -156,7 +160,9 @@ class Server:
         return None
 
     def close(self) -> None:
-        """The run has ended: nobody calls any more."""
+        """The run has ended: nobody calls any more, or wants what a killed run had begun."""
+        for pid in self.copies:
+            os.kill(pid, signal.SIGKILL)
         self.events.unregister(sys.stdin)
         self.events.unregister(self.socket)
 
@@ -177,10 +183,12 @@ class Server:
             os.close(stream)
         if not copied:
             return client.close()
+        self.copies.add(pid)
         ended = os.pidfd_open(pid)
 
         def reap() -> None:
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            self.copies.discard(pid)
             with suppress(OSError):
                 client.sendall(status.to_bytes(4, "big", signed=True))
             self.events.unregister(ended)

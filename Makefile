@@ -11,7 +11,7 @@ CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 run: $(READY)  ## all studies, measurement and report: results/report.html
 	$(VENV)/bin/snakemake --cores all
 
-quick: $(READY)  ## a few units through every stage, in a minute: results/quick/report.html
+quick: $(READY)  ## a few units through every stage, in two minutes: results/quick/report.html
 	$(VENV)/bin/snakemake --cores all --configfile config/quick.yaml
 
 test: $(READY)  ## the specification
@@ -58,6 +58,7 @@ audit:  ## known faults of the pinned packages; fails where the registry has no 
 $(READY): requirements.lock
 	@test ! -L $(VENV) || { echo "$(VENV) is a link to another environment, which would be emptied; remove the link."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "isospeed needs Python 3.11 or newer; name one with: make PYTHON=python3.12 run")'
+	@echo "Installing into $(VENV): 2 GB, some minutes."
 	$(PYTHON) -m venv --clear $(VENV)
 	$(if $(CUDA),,$(cpu_torch))
 	{ command -v uv > /dev/null && uv pip install --quiet --python $(VENV)/bin/python --requirement requirements.lock; } || \

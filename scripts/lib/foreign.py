@@ -22,6 +22,7 @@ SMALL = 64 * 2**20  # bytes of files that are looked through at each start of Sn
 CHUNK = 2**24  # bytes of text that are looked at at a time
 GZIP = b"\x1f\x8b"
 POINTER = b"version https://git-lfs.github.com/spec/"  # what a clone without git-lfs has of a file
+OTHER_MARKS = ";\t|"  # with which other programs separate the columns of a table
 
 
 @contextmanager
@@ -132,11 +133,18 @@ def csv_rows(path: str | Path, needed: Iterable[str], fault: str, expected: str)
     return rows
 
 
+def mark_told(found: list[str]) -> str:
+    """What to do about the one column of a table whose columns another mark than ours separates."""
+    other = [mark for mark in OTHER_MARKS if len(found) == 1 and mark in found[0]]
+    return f" (separate them by commas, not by {other[0]!r})" if other else ""
+
+
 def check_columns(found: list[str], needed: Iterable[str], where: str, expected: str) -> None:
     """LoadError unless each needed column is there once: of two, readers take any."""
     for column in needed:
         if column not in found:
-            raise LoadError(f"{where}: has no column {column!r}; expected {expected}.")
+            remedy = mark_told(found)
+            raise LoadError(f"{where}: has no column {column!r}; expected {expected}{remedy}.")
         if found.count(column) > 1:
             raise LoadError(
                 f"{where}: has the column {column!r} {found.count(column)} times; expected it once."

@@ -48,7 +48,9 @@ def graded(
         found = cast(values, pa.float64(), pa.bool_()).cast(pa.float64()).to_numpy()
     except CastError as error:
         said = f"{where(error.row)} has response {values[error.row].as_py()!r}"
-        raise LoadError(f"{said}; expected whole numbers.") from error
+        raise LoadError(
+            f"{said}; expected whole numbers (leave out rows without an answer)."
+        ) from error
     broken, far = found != np.floor(found), np.abs(found) > MOST_CODE
     if broken.any():
         remedy = "expected whole numbers; number the grades, such as 0, 0.5, 1 as 0, 1, 2"

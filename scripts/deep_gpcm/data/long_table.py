@@ -21,11 +21,10 @@ from scripts.deep_gpcm.data.responses import (
 )
 from scripts.deep_gpcm.options import LongTable
 from scripts.lib.faults import LoadError
-from scripts.lib.foreign import check_file, check_utf8, foreign
+from scripts.lib.foreign import check_file, check_utf8, foreign, mark_told
 from scripts.lib.foreign_tables import check_plain, footer, validated
 
 UNTIMED = "none"
-OTHER_MARKS = ";\t|"
 # What programs write for a missing value, in any case of letters.
 MISSING = ("nan", "na", "n/a", "<na>", "nat", "null", "none", "#n/a")
 ROLES = ("student", "time", "item", "response")
@@ -133,11 +132,9 @@ def _read_parquet(path: str, wanted: dict[str, str]) -> pa.Table:
 def _check_columns(found: list[str], wanted: dict[str, str], path: str) -> None:
     for role, name in wanted.items():
         if name not in found:
-            other = [mark for mark in OTHER_MARKS if len(found) == 1 and mark in found[0]]
-            remedy = f" (separate them by commas, not by {other[0]!r})" if other else ""
             raise LoadError(
                 f"{path}: has no column {name!r} for the {role}; its columns are: "
-                f"{', '.join(found) or 'none'}{remedy}."
+                f"{', '.join(found) or 'none'}{mark_told(found)}."
             )
         if found.count(name) > 1:
             raise LoadError(
@@ -162,7 +159,8 @@ def _check_present(
     rows = {role: row for role, row in absent.items() if row is not None}
     if rows:
         role = min(rows, key=rows.get)
-        raise LoadError(f"{where(rows[role])} has no {role} (column {wanted[role]!r}).")
+        remedy = "; leave out rows without an answer" if role == "response" else ""
+        raise LoadError(f"{where(rows[role])} has no {role} (column {wanted[role]!r}){remedy}.")
 
 
 def _check_names(columns: dict[str, pa.Array], wanted: dict[str, str], where: Where) -> None:

@@ -150,7 +150,7 @@ def test_a_job_over_its_time_goes_on_where_it_was(project, local):
     assert done.returncode == 0, done.stderr[-3000:]
     assert "TIMEOUT" in done.stdout + done.stderr
     assert [row for row in project.rows() if row["rep"] < 6] == local.rows()
-    assert len(list((project.results / "units").rglob("*.json"))) == 480
+    assert len(list((project.results / "units/antithetic").rglob("*.json"))) == 480
 
 
 def test_the_jobs_of_a_lost_node_run_elsewhere(project, local):

@@ -12,6 +12,8 @@ from typing import Any
 from scripts.lib.job import JOB
 from scripts.lib.root import ROOT
 
+NO_COMMIT = "not a git checkout"
+
 
 def _git(*words: str) -> str:
     try:
@@ -86,9 +88,14 @@ def node_is_shared() -> bool:
 def commit() -> dict[str, Any]:
     """Commit of this repository, with a flag whether files that it tracks were edited since."""
     return {
-        "commit": _git("rev-parse", "HEAD") or "not a git checkout",
+        "commit": _git("rev-parse", "HEAD") or NO_COMMIT,
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }
+
+
+def shortened(commit: str) -> str:
+    """A commit as it is told."""
+    return commit if commit == NO_COMMIT else commit[:12]
 
 
 @cache

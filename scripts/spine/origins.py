@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from scripts.lib.page_tables import Column, Row, Table, entry, number, text
+from scripts.lib.provenance import shortened
 from scripts.spine.chapters import Chapter
 
 
@@ -13,7 +14,7 @@ def origins(chapters: Sequence[Chapter]) -> Table:
         for file, made in chapter.sources.items():
             versions = ", ".join(f"{name} {is_}" for name, is_ in made["versions"].items())
             state = "changed since the commit (dirty)" if made["dirty"] else "clean"
-            key = made["processor"], made["platform"], made["commit"][:12], state, versions
+            key = made["processor"], made["platform"], shortened(made["commit"]), state, versions
             row = rows.setdefault(key, dict(zip(KEYS, key, strict=True)) | {"tables": []})
             row["tables"].append(f"{chapter.study}/{file}")
     columns = [

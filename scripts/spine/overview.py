@@ -14,6 +14,7 @@ from scripts.lib.figures import FIRST, INK, SECOND, STYLE, inline_svg
 from scripts.lib.numerals import ranged, span
 from scripts.lib.page_figures import Drawing, drawing
 from scripts.lib.page_tables import Table
+from scripts.lib.provenance import shortened
 from scripts.spine.chapters import Chapter
 from scripts.spine.claims import Ledger
 from scripts.spine.origins import origins, times
@@ -103,7 +104,11 @@ def ratios(bars: Sequence[Bar], narrow: bool = False) -> str:
             note(axes, (1.02, at + 0.3), one.controls, fontsize=8)
         aa = f", A/A {span(*one.noise)}" if one.noise else ""
         told.append(f"{one.title}, {one.workload}: {one.ratio}{aa}, {one.badge}, {one.controls}")
-    names = ["\n".join([*textwrap.wrap(one.title, 18), f"({one.workload})"]) for one in bars]
+    places = [f"({one.workload})" if one.workload else "" for one in bars]
+    names = [
+        "\n".join([*textwrap.wrap(one.title, 18), place]).strip()
+        for one, place in zip(bars, places, strict=True)
+    ]
     axes.set_yticks(range(len(bars)), ["" for _ in bars] if narrow else names)
     axes.tick_params(axis="y", length=0)
     ticks = [tick for tick in TICKS if low <= tick <= high]
@@ -159,6 +164,7 @@ def overview(chapters: Sequence[Chapter], ledger: Ledger) -> Overview:
     }
     sources = [source for chapter in chapters for source in chapter.sources.values()]
     made = max(sources, key=lambda source: source["date"]) if sources else {}
+    made = made | {"commit": shortened(made.get("commit", ""))}
     machines = dict.fromkeys(f"{s['processor']}, {s['platform']}" for s in sources)
     devices = {row["device"] for c in chapters for row in c.tables["units"].rows}
     limits = [

@@ -14,6 +14,7 @@ import pandas as pd
 
 from scripts.lib.comparison import CACHED, NOT_MEASURED
 from scripts.lib.faults import ConfigError
+from scripts.lib.provenance import shortened
 from scripts.lib.records import COLUMNS, Row
 from scripts.lib.root import ROOT
 from scripts.lib.table_files import read_metadata, write_frame
@@ -72,7 +73,7 @@ def _machine(study: str, made: dict[str, Any]) -> str:
     """A study's line of the record's README."""
     changed = "yes" if made["dirty"] else "no"
     machine = f"{made['processor']}, {made['platform']}"
-    return f"| {study} | `{made['commit'][:12]}` | {changed} | {machine} |"
+    return f"| {study} | `{shortened(made['commit'])}` | {changed} | {machine} |"
 
 
 if __name__ == "__main__":

@@ -145,7 +145,8 @@ class Root(Model):
     )
     seed: int = setting("Root of every random stream.", ge=0, le=LARGEST)
     device: Device = setting(
-        "Where arms that can compute on a GPU do: cuda, cpu, or auto, a GPU where there is one."
+        "Where arms that can compute on a GPU do: cuda, cpu, or auto, a GPU where there is one.",
+        default="auto",
     )
     pathvars: PathVars = setting("Folders that rules name in angle brackets.")
 

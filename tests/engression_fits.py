@@ -10,6 +10,7 @@ from scripts.engression.models.fit import Fit, Problem
 from scripts.engression.models.network import initial, layer_widths
 from scripts.engression.settings import Options, Train
 from scripts.lib.config import read_settings
+from scripts.lib.implementations import stack_of
 from scripts.lib.own_study import Unit
 from scripts.lib.timing import Phases
 from scripts.lib.typed import Model
@@ -62,7 +63,13 @@ def trained(trainer: str, n: int, dtype: torch.dtype, law: str = "normal", **cha
     """A fit on the sample and the streams of the unit (law, n, 0)."""
     unit = unit_of(law, n, 0, **changes)
     unit.data["x"] = torch.from_numpy(unit.data["x"]).to(dtype).numpy()
-    return STUDY.implementations[trainer](unit)
+    return answer(trainer, unit)
+
+
+def answer(trainer: str, unit: Unit) -> Fit:
+    """What an implementation returns for a unit, by itself or as a stack of one."""
+    function = STUDY.implementations[trainer]
+    return function([unit])[0] if stack_of(function) else function(unit)
 
 
 def problem(flat: torch.Tensor, noise: torch.Generator, train: Train, options: Options) -> Problem:

@@ -135,6 +135,8 @@ def test_profiles_keep_the_settings_of_the_default_one(profile):
     # Here a fault ends the run, as somebody waits for it; there the night's other jobs are made.
     assert read["default"].pop("keep-going") is False
     assert read[profile]["keep-going"] is True
+    # The GPUs of this machine are not those of a cluster, which gives out its own.
+    assert read["default"].pop("resources") == {"gpu": 1}
     assert read[profile] == read[profile] | read["default"]
 
 

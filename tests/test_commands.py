@@ -42,9 +42,10 @@ HERE = [
     "python -m tests.conclusions results other/results",
 ]
 IN_A_CLONE = ["make unpack ARCHIVE=results.tar.gz", "make unpack ARCHIVE=..."]
-# An hour, and another processor: what would run is planned.
+# An hour, other hardware: what would run is planned.
 PLANNED = [
     "snakemake --cores all --configfile config/paper.yaml",
+    "snakemake --cores all --resources gpu=4",
     "ATEN_CPU_CAPABILITY=avx2 MKL_CBWR=AVX2 OPENBLAS_CORETYPE=Haswell NUMBA_CPU_NAME=haswell "
     "snakemake --cores all",
 ]

@@ -23,6 +23,7 @@ from tests.engression_fits import (
     STUDY,
     TRAINERS,
     WIDTHS,
+    answer,
     largest_difference,
     losses,
     simulate,
@@ -160,7 +161,7 @@ def test_early_steps_take_early_draws():
 @TRAINERS
 def test_the_phases_add_up_to_the_time_of_the_fit(trainer):
     unit = unit_of("normal", 20, 0, m=4, max_epochs=3)
-    STUDY.implementations[trainer](unit)
+    answer(trainer, unit)
     cost = unit.phases.columns()
     phases = [seconds for name, seconds in cost.items() if name not in ("fit_s", "cpu_s")]
     assert sum(phases) == pytest.approx(cost["fit_s"], rel=1e-6)

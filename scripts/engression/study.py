@@ -12,6 +12,7 @@ from scripts.engression.settings import Options, Settings
 from scripts.lib.config import check_member
 from scripts.lib.own_study import (
     ConfigError,
+    Failed,
     Limit,
     Model,
     Unit,
@@ -60,7 +61,7 @@ class Axes(Model):
 
 # Options that every implementation reads, and those of single ones.
 EVERYWHERE = {"precision", "epochs"}
-PROJECTED = ("projected", "spread_twice", "unit_noise")
+PROJECTED = ("projected", "stacked", "spread_twice", "unit_noise")
 READ = {"pooled": {"draws_per_point"}} | {name: set(Options.model_fields) for name in PROJECTED}
 
 
@@ -167,6 +168,19 @@ def projected(unit: Unit) -> "Fit":
     from scripts.engression.models.projected import ProjectedGradient
 
     return descended(unit, ProjectedGradient)
+
+
+def sample_shape(unit: Unit) -> tuple[int, ...]:
+    """What units of one stack have in common."""
+    return unit.data["x"].shape
+
+
+@implementation(devices=("cpu", "cuda"), stack=sample_shape)
+def stacked(units: list[Unit]) -> "list[Fit | Failed]":
+    """Projected, for units with samples of one shape at once."""
+    from scripts.engression.models.stacked_fit import fit_stack
+
+    return fit_stack(units)
 
 
 @implementation

@@ -33,7 +33,8 @@ def pairs(runs: pd.DataFrame, arm: str, reference: str, axes: list[str]) -> pd.D
 
 
 def of_one_processor(both: pd.DataFrame) -> pd.DataFrame:
-    """Pairs whose sides ran with the same instructions: between processors bits differ anyway."""
+    """Pairs whose sides ran with the same instructions, on the CPU or on one model of GPU: between
+    processors bits differ anyway."""
     sides = ["instruction_set_arm", "instruction_set_ref"]
     return both[both[sides[0]] == both[sides[1]]] if set(sides) <= set(both) else both
 

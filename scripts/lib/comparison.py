@@ -103,10 +103,12 @@ def in_gate(noise: float) -> bool:
 
 
 def kind_of(slower: pd.DataFrame, faster: pd.DataFrame) -> str:
-    """What differs between the contestants: implementation, processes, threads or a mixture."""
+    """What differs between the contestants: implementation, processes, threads, hardware, or
+    several of these."""
     a, b = slower.iloc[0], faster.iloc[0]
     names = [("arm", "implementation"), ("workers", "processes"), ("threads", "threads")]
-    differing = [name for column, name in names if a[column] != b[column]]
+    names += [("device", "hardware")]
+    differing = [name for column, name in names if a.get(column) != b.get(column)]
     return " and ".join(differing) or "nothing (A/A)"
 
 
@@ -120,6 +122,8 @@ def refusal(
     a, b = slower.iloc[0], faster.iloc[0]
     if len(set(slower["round"]) & set(faster["round"])) < 2:
         return "one round only (n = 1): no interval can be given"
+    if a.get("device") != b.get("device"):
+        return f"one ran on {a['device']}, the other on {b['device']}: a ratio would be hardware's"
     cores = [row["threads"] * row["workers"] for row in (a, b)]
     if a["arm"] != b["arm"] and a["threads"] != b["threads"] and cores[0] != cores[1]:
         return f"thread counts differ ({a['threads']} and {b['threads']})"

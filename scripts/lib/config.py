@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError
 
+from scripts.lib.devices import Device
 from scripts.lib.faults import ConfigError
 from scripts.lib.root import ROOT
 from scripts.lib.sentences import hint, place, told, use, violation
@@ -143,6 +144,10 @@ class Root(Model):
         "Studies to run, in the order of the report."
     )
     seed: int = setting("Root of every random stream.", ge=0, le=LARGEST)
+    device: Device = setting(
+        "Where arms that can compute on a GPU do: cuda, cpu, or auto, a GPU where there is one.",
+        default="auto",
+    )
     pathvars: PathVars = setting("Folders that rules name in angle brackets.")
 
 

@@ -5,19 +5,45 @@ others (scripts/lib/code.py, `only`), so that an edit of one reruns the arms tha
 """
 
 from collections import defaultdict
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable)
 _KNOWN: dict[str, dict[str, Callable]] = defaultdict(dict)
 
 
-def implementation(function: F) -> F:
-    """Declare a function of a module's top level as an implementation, by its name."""
-    _KNOWN[function.__module__][function.__name__] = function
-    return function
+def implementation(
+    function: F | None = None,
+    *,
+    devices: Sequence[str] = ("cpu",),
+    stack: Callable[[Any], Hashable] | None = None,
+) -> Any:
+    """Declare a function of a module's top level as an implementation, by its name.
+
+    `@implementation`, or with what is said of it: `devices` that it can compute on, cpu and cuda
+    (it finds its own as `unit.device`); `stack`: it takes a list of units at once, for which this
+    function of a unit is equal, and returns their answers in their order. An answer may be the
+    Failed that the unit alone would have raised.
+    """
+
+    def declare(function: F) -> F:
+        function.devices, function.stack = tuple(devices), stack
+        _KNOWN[function.__module__][function.__name__] = function
+        return function
+
+    return declare(function) if function else declare
 
 
 def implementations(module: str) -> dict[str, Callable]:
     """Those of an imported module, in its order."""
     return dict(_KNOWN[module])
+
+
+def devices_of(function: Callable) -> tuple[str, ...]:
+    """Devices that an implementation can compute on."""
+    return getattr(function, "devices", ("cpu",))
+
+
+def stack_of(function: Callable) -> Callable[[Any], Hashable] | None:
+    """What units that an implementation takes together have in common; None: one at a time."""
+    return getattr(function, "stack", None)

@@ -20,8 +20,9 @@ Such a study is one module and one YAML file. The module has
     check(section)   raises ConfigError for values that do not go together (may be left out)
 
 and its implementations, functions of a unit that `@implementation` declares: they return what
-`evaluate` takes, or the metrics themselves. Snakemake reads the module, so what is slow to import
-is imported where it is used.
+`evaluate` takes, or the metrics themselves. `@implementation(stack=..., devices=...)` declares one
+that takes several units at once, or can compute on a GPU (scripts/lib/implementations.py).
+Snakemake reads the module, so what is slow to import is imported where it is used.
 """
 
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ import numpy as np
 from scripts.lib.faults import ConfigError
 from scripts.lib.implementations import implementation
 from scripts.lib.overlays import Limit, at
-from scripts.lib.seeds import numpy_rng
+from scripts.lib.seeds import key64, numpy_rng, stream
 from scripts.lib.timing import Phases
 from scripts.lib.typed import Model, Share, Text, setting, values
 
@@ -54,7 +55,8 @@ class Unit:
     """One row of the study: `labels` by axis, what is set, its data and its random streams.
 
     `settings` and `options` are the study's own models. A stream is addressed by the root seed, the
-    labels and a name, so that arms share it and neither block nor order changes it.
+    labels and a name, so that arms share it and neither block nor order changes it. `phases` is
+    the clock, which the units of a stack share; `device` where PyTorch shall compute, cpu or cuda.
     """
 
     study: str
@@ -64,6 +66,7 @@ class Unit:
     options: Any = None
     data: dict[str, np.ndarray] = field(default_factory=dict)
     phases: Phases = field(default_factory=Phases)
+    device: str = "cpu"
 
     def __getitem__(self, axis: str) -> Any:
         """The label of an axis: unit["rep"]."""
@@ -77,6 +80,10 @@ class Unit:
     def rng(self, name: str) -> np.random.Generator:
         """NumPy generator (PCG64) on the unit's stream of this name."""
         return numpy_rng(*self.key, name)
+
+    def counter_key(self, name: str) -> int:
+        """Key of the unit's counter-based draws of this name (scripts/lib/counter_rng.py)."""
+        return key64(stream(*self.key, name))
 
     def torch_rng(self, name: str) -> "torch.Generator":
         """PyTorch CPU generator on the unit's stream of this name."""

@@ -71,7 +71,8 @@ def facts(content: bytes, only: frozenset[str] | None = None) -> dict:
 def _is_implementation(node: ast.stmt) -> bool:
     """Whether a statement is a function that scripts/lib/implementations.py decorates."""
     decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else ()
-    return any(getattr(decorator, "id", "") == "implementation" for decorator in decorators)
+    named = [getattr(decorator, "func", decorator) for decorator in decorators]
+    return any(getattr(name, "id", "") == "implementation" for name in named)
 
 
 def _without_others(tree: ast.Module, only: frozenset[str]) -> ast.Module:

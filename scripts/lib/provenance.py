@@ -1,14 +1,16 @@
-"""Where a file's numbers come from: commit, versions and processor, never hosts, users or paths."""
+"""Where a file's numbers come from: commit, versions and hardware, never hosts, users or paths."""
 
 import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from scripts.lib.devices import gpu
 from scripts.lib.job import JOB
 from scripts.lib.root import ROOT
 
@@ -60,10 +62,22 @@ def processor() -> str:
     return _cpuinfo().get("model name") or platform.processor() or platform.machine()
 
 
-def instruction_set() -> str:
-    """Digest of the CPU's maker and instructions, by which libraries choose their code, so bits."""
+def instruction_set(device: str = "cpu") -> str:
+    """Digest of the CPU's maker and instructions, by which libraries choose their code, so bits.
+
+    Of what a GPU computed, of the GPU's model too.
+    """
     known = [_cpuinfo().get(name, "") for name in ("vendor_id", "flags", "Features")]
+    known += [gpu()[key] for key in ("gpu", "capability")] if device == "cuda" else []
     return hashlib.sha256("|".join([platform.machine(), *known]).encode()).hexdigest()[:12]
+
+
+def of_devices(devices: Iterable[str]) -> dict[str, Any]:
+    """What the provenance of a table has otherwise, or beside, where a GPU computed some of it."""
+    if "cuda" not in devices:
+        return {}
+    told = {"processor": f"{gpu()['gpu']}, {processor()}"}
+    return told | {"instruction_set": instruction_set("cuda"), "gpu": gpu()}
 
 
 def today() -> str:

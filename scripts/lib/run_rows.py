@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from scripts.lib.faults import ContractError
 from scripts.lib.job import JOB
+from scripts.lib.provenance import of_devices
 from scripts.lib.table_files import read_table, same_keys, write_table
 from scripts.lib.training_job import TrainingJob
 
@@ -47,16 +48,17 @@ def run_row(
     """The columns that the run row of every study begins with; `cost` has what was timed."""
     row = {"study": job.study, "arm": job.arm, **dict(zip(axes, unit, strict=True)), "seed": seed}
     row |= {"status": status, "fit_s": None, "cpu_s": None}
-    return row | {"threads": JOB.threads, "device": "cpu"} | cost
+    return row | {"threads": JOB.threads, "device": job.device} | cost
 
 
 def write_runs(path: str | Path, rows: list[dict], axes: list[str], **metadata: Any) -> None:
     """Check run rows against the contract and write them, with the CPU time of the process so far
-    and the job's specification.
+    and the job's specification; those of a GPU with what is known of it.
 
     A row that lacks a metric of another row (a failed unit) gets a null there.
     """
     check_rows(rows, axes, str(path))
+    metadata |= of_devices(row["device"] for row in rows)
     write_table(path, same_keys(rows), job_cpu_s=time.process_time(), spec=JOB.spec, **metadata)
 
 

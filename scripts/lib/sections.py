@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from scripts.lib.devices import Device
 from scripts.lib.overlays import Limit
 from scripts.lib.typed import Label, Model, Name, Text, Unique, setting
 
@@ -206,6 +207,10 @@ class StudySettings(Model):
     )
     only: Annotated[Unique[Name], Field(min_length=1)] | None = setting(
         "Arms that run, with those that they are compared with or wait for; all, if left out.",
+        default=None,
+    )
+    device: Device | None = setting(
+        "Where arms that can compute on a GPU do; as the key of all studies says, if left out.",
         default=None,
     )
     arms: dict[Name, Arm] = setting("Implementations of the unit, by name.", min_length=1)

@@ -22,6 +22,11 @@ def seed63(sequence: np.random.SeedSequence) -> int:
     return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
+def key64(sequence: np.random.SeedSequence) -> int:
+    """64-bit integer of a stream: the key of its counter-based draws (counter_rng.py)."""
+    return int(sequence.generate_state(1, np.uint64)[0])
+
+
 def numpy_rng(root: int, *labels: str | int) -> np.random.Generator:
     """NumPy generator (PCG64) on the stream of these labels."""
     return np.random.Generator(np.random.PCG64(stream(root, *labels)))

@@ -11,9 +11,13 @@ class Phases:
 
     def __init__(self):
         self.seconds: dict[str, float] = defaultdict(float)
+        self._name = ""
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the clocks, which run from the making on, once more."""
         self.wall_start = self._last = time.perf_counter()
         self.cpu_start = time.process_time()
-        self._name = ""
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()

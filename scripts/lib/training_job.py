@@ -11,6 +11,7 @@ class TrainingJob(Model):
 
     `units` has the labels of each, in the order of the study's axes; `seed` is the root of all
     random streams. `package`: the other package that a peer calls, with its version; else "".
+    `device`: where it computes, cpu or cuda.
     """
 
     study: str
@@ -18,6 +19,7 @@ class TrainingJob(Model):
     seed: int
     units: list[Any]
     package: str = ""
+    device: str = "cpu"
 
 
 def unit_key(job: TrainingJob, unit: Sequence) -> tuple:

@@ -17,13 +17,13 @@ def unit_folder(spec: TrainingJob) -> Path | None:
     """Where the running job keeps its units: a folder named for all that they have in common.
 
     That is the specification but for its `units`, the code, the versions of packages, the threads
-    and the instructions of the processor, which decide in what order sums are taken. None where no
-    job runs.
+    and the instructions of the processor, and the GPU where there is one, which decide in what
+    order sums are taken. None where no job runs.
     """
     if not JOB.results:
         return None
     shared = spec.model_dump(mode="json", exclude={"units"})
-    name = digest(shared, JOB.code, computing_versions(), JOB.threads, instruction_set())
+    name = digest(shared, JOB.code, computing_versions(), JOB.threads, instruction_set(spec.device))
     return Path(JOB.results, spec.study, "units", spec.arm, name)
 
 
@@ -44,12 +44,22 @@ def finished(
         if folder is None:
             yield compute(unit)
             continue
-        labels = "_".join(str(label) for label in unit)
-        path = folder / f"{labels}-{data(unit)}.json"
+        path = _path(folder, unit, data)
         if (result := _read(path)) is None:
             _write(path, compute(unit))
             result = _read(path)
         yield result
+
+
+def unfinished(units: list[list], folder: Path | None, data: Callable[[list], str]) -> list[list]:
+    """The units that `finished` would compute: all of them without a folder."""
+    return [u for u in units if folder is None or _read(_path(folder, u, data)) is None]
+
+
+def _path(folder: Path, unit: list, data: Callable[[list], str]) -> Path:
+    """Where the result of a unit is kept."""
+    labels = "_".join(str(label) for label in unit)
+    return folder / f"{labels}-{data(unit)}.json"
 
 
 def _write(path: Path, result: dict) -> None:

@@ -51,6 +51,12 @@ def threads_alone(workflow: Any, plan: Iterable[PlannedWorkload]) -> int:
     return max((entry.workers * entry.threads for entry in entries), default=1)
 
 
+def gpus(plan: Iterable[PlannedWorkload]) -> int:
+    """GPUs of a measurement: one, if a contestant computes on it."""
+    jobs = [entry.job for workload in plan for entry in workload.contestants]
+    return int(any(getattr(job, "device", "cpu") == "cuda" for job in jobs))
+
+
 def megabytes(paths: Iterable[str]) -> float:
     """Size of files in 10^6 bytes; what is yet to be made is no size, as Snakemake expects."""
     return sum(os.path.getsize(path) for path in paths) / 1e6

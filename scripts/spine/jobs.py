@@ -11,6 +11,7 @@ from scripts.lib.config import JOBS, UNITS, check_member, check_size, read_setti
 from scripts.lib.contract import Study, check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.lib.foreign import marks
+from scripts.lib.implementations import devices_of
 from scripts.lib.packages import package_of
 from scripts.lib.plan import measurement_plan
 from scripts.lib.sentences import told
@@ -50,6 +51,11 @@ class Jobs:
         """The implementation that an arm calls."""
         return self.section.arms[arm].implementation or arm
 
+    def device(self, arm: str) -> str:
+        """Where an arm's jobs compute: where the section says, if its implementation can."""
+        able = devices_of(self.study.implementations[self.called(arm)])
+        return self.section.device if self.section.device in able else "cpu"
+
     def arm_blocks(self) -> list[tuple[str, str]]:
         """(arm, block) of every job that has at least one unit, in the order of the arms."""
         pairs = product(self.section.arms, self.blocks)
@@ -82,6 +88,7 @@ class Jobs:
             seed=self.seed,
             units=units,
             package=package_of(self.section, arm),
+            device=self.device(arm),
             implementation=self.called(arm),
             imports=imports(self.study.script, self.called(arm)),
             settings=self.settings(changes, at),

@@ -7,7 +7,8 @@ alone (the busiest process's), `cpu_s` the CPU time of training over all process
 and `major_faults` their page faults, `rss_mb` the sum of their peak resident sets. Starting
 processes and their first, unmeasured calls are in none. `where` is the part of the study whose
 agreement counts for the workload, "" for all parts; `attempt` is 2 where the workload was measured
-again because the first time the baseline and its twin differed too much.
+again because the first time the baseline and its twin differed too much. `device` is what a
+contestant computed on; those of two devices have no ratio.
 """
 
 import logging
@@ -21,7 +22,7 @@ import pandas as pd
 
 from scripts.lib.comparison import half_width, is_precise, noisy_quantities, ratios_of
 from scripts.lib.plan import Call, PlannedWorkload, turns
-from scripts.lib.provenance import node_is_shared, today
+from scripts.lib.provenance import node_is_shared, of_devices, today
 from scripts.lib.stage import stage
 from scripts.lib.table_files import same_keys, write_table
 from scripts.lib.typed import Model
@@ -72,6 +73,7 @@ def measurement(call: Call, timed: Timed) -> Row:
     traced = [part.tensor_peak_mb for part in parts] if call.trace_memory else []
     return {
         **{name: getattr(call, name) for name in labels},
+        "device": rows[0].get("device", "cpu"),
         "wall_s": timed.wall_s / times,
         "fit_s": max(sum(row["fit_s"] or 0.0 for row in part.rows) for part in parts) / times,
         "cpu_s": sum(row["cpu_s"] or 0.0 for row in rows) / times,
@@ -138,7 +140,8 @@ def main(spec: MeasureJob, inputs: Inputs, measurements: Path) -> None:
         contestants = Contestants(servers, inputs)
         rows = [row for workload in spec.plan for row in measure(workload, contestants)]
     rows = same_keys([{"study": spec.study} | row for row in rows])
-    write_table(measurements, rows, date=today(), node_is_shared=node_is_shared())
+    found = of_devices(row["device"] for row in rows)
+    write_table(measurements, rows, date=today(), node_is_shared=node_is_shared(), **found)
 
 
 if __name__ == "__main__":

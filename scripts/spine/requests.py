@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from snakemake.exceptions import ResourceValidationError
 
-from scripts.lib.config import read_settings
+from scripts.lib.config import Root, read_settings
 from scripts.lib.contract import Study, check_contract, check_measured
+from scripts.lib.devices import chosen
 from scripts.lib.faults import ConfigError
 from scripts.lib.overlays import fitted, sentence
 from scripts.lib.packages import left_out, missing, set_aside, without
 from scripts.lib.plan import PlannedWorkload
 from scripts.lib.sections import StudySettings
 from scripts.spine.cluster import threads_alone
+
+S = TypeVar("S", bound=StudySettings)
 
 
 def overlay(workflow: Any, study: str) -> Any:
@@ -27,16 +30,19 @@ def asked(
     study: Callable[[StudySettings, int, bool], Study],
     section: Any,
     own: Any,
-    seed: int,
+    root: Root,
     active: bool,
+    here: bool,
 ) -> tuple[StudySettings, Study, list[str]]:
     """The section of a study as this call asks for it, the Study, and what has to be said of them.
 
-    `own` is the overlay's part of the section. ConfigError or LoadError, of one sentence, for what
-    cannot be. What is left out is checked all the same: a section is right or wrong everywhere.
+    `own` is the overlay's part of the section; `here`: jobs run on this machine. ConfigError or
+    LoadError, of one sentence, for what cannot be. What is left out is checked all the same: a
+    section is right or wrong everywhere.
     """
+    seed = root.seed
     values, changed = fitted(section, own, model.limits)
-    settings = read_settings(model, values, name)
+    settings = placed(read_settings(model, values, name), name, root, active and here)
     aside = set_aside(settings, name)
     absent = {arm: needed for arm, needed in missing(settings).items() if arm not in aside}
     if absent or aside:
@@ -47,6 +53,16 @@ def asked(
     check_contract(found)
     said = [told, sentence(name, changed) if changed else ""]
     return settings, found, [words for words in said if words and active]
+
+
+def placed(settings: S, name: str, root: Root, here: bool) -> S:
+    """The section with the device that its key, or that of all studies, comes to on this machine.
+
+    ConfigError where that is a GPU which is not there, if jobs of the study run `here`.
+    """
+    where = "device" if settings.device is None else f"{name}.device"
+    device = chosen(settings.device or root.device, where, here)
+    return settings.model_copy(update={"device": device})
 
 
 def threads_of_measurement(workflow: Any, study: Study, plan: list[PlannedWorkload]) -> int:

@@ -1,14 +1,15 @@
 """Train the units of one arm and block of a study of two stages: runs/{arm}/{block}.parquet.
 
 One row a unit, and the study's further tables beside it. Finished units are kept under units/ and
-reused by a job that needs them again.
+reused by a job that needs them again. An implementation that takes a stack of units gets all of the
+job that go together and are not finished.
 """
 
 import contextlib
 import importlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,29 +17,63 @@ from typing import Any
 import numpy as np
 
 from scripts.lib.faults import ContractError
-from scripts.lib.own_study import Failed
+from scripts.lib.implementations import stack_of
+from scripts.lib.own_study import Failed, Unit
 from scripts.lib.progress import progress
 from scripts.lib.run_rows import STATUSES, run_row, write_runs
 from scripts.lib.spec import array_digest
 from scripts.lib.stage import stage
 from scripts.lib.table_files import write_table
+from scripts.lib.timing import Phases
 from scripts.lib.training_job import unit_seed
-from scripts.lib.units import finished, unit_folder
+from scripts.lib.units import finished, unfinished, unit_folder
 from scripts.spine.load import read_data
 from scripts.spine.two_stage import TrainJob, TwoStage, two_stage, unit_of
 
 Arrays = dict[str, np.ndarray]
+Result = dict[str, Any]  # {"row": run row, <table>: its rows}
 NUMBERS = ("number", "share", "flag")
 
 
-def train_unit(study: TwoStage, job: TrainJob, labels: list, data: Arrays) -> dict[str, Any]:
+def train_unit(study: TwoStage, job: TrainJob, labels: list, data: Arrays) -> Result:
     """{"row": run row, <table>: its rows} of one unit; a failed one has no metrics."""
-    unit = unit_of(study, job, labels, data=data)
+    return train_together(study, job, [(labels, data)])[0]
+
+
+def train_together(
+    study: TwoStage, job: TrainJob, chosen: Sequence[tuple[list, Arrays]]
+) -> list[Result]:
+    """Results of units, as labels and data, that the implementation takes together, or of one.
+
+    Each of several has an equal share of their time: `fit_s`, `cpu_s` and the phases are what a
+    unit costs in such a stack, and it would cost more alone.
+    """
+    phases = Phases()
+    units = [
+        unit_of(study, job, labels, data=data, phases=phases, device=job.device)
+        for labels, data in chosen
+    ]
+    function = study.implementations[job.implementation]
+    phases.begin()
+    try:
+        answers = function(units) if stack_of(function) else [function(*units)]
+    except Failed as error:
+        answers = [error] * len(units)
+    phases.end()
+    cost = {name: seconds / len(units) for name, seconds in phases.columns().items()}
+    pairs = zip(units, answers, strict=True)
+    return [result_of(study, job, unit, answer, cost) for unit, answer in pairs]
+
+
+def result_of(
+    study: TwoStage, job: TrainJob, unit: Unit, answer: Any, cost: dict[str, float]
+) -> Result:
+    """Row and tables of a unit, from what an implementation returned or why it could not."""
+    labels = list(unit.labels.values())
     row = run_row(job, study.axes, labels, unit_seed(job, labels))
     try:
-        answer = study.implementations[job.implementation](unit)
-        unit.phases.end()
-        cost = unit.phases.columns()
+        if isinstance(answer, Failed):
+            raise answer
         start = time.perf_counter()
         found = study.evaluate(unit, answer)
     except Failed as error:
@@ -87,14 +122,49 @@ def import_first(names: Iterable[str]) -> None:
                 break
 
 
-def dealt_by_joblib(job: TrainJob, arrays: dict[tuple, Arrays]) -> Callable[[list], dict[str, Any]]:
+def stacks(
+    study: TwoStage, job: TrainJob, units: list[list], arrays: dict[tuple, Arrays]
+) -> list[list[list]]:
+    """The units that are computed together, by their labels; each alone, if none are."""
+    alike = stack_of(study.implementations[job.implementation])
+    if alike is None:
+        return [[labels] for labels in units]
+    found: dict[Any, list[list]] = {}
+    for labels in units:
+        unit = unit_of(study, job, labels, data=arrays[tuple(labels)])
+        found.setdefault(alike(unit), []).append(labels)
+    return list(found.values())
+
+
+def by_stack(
+    study: TwoStage, job: TrainJob, units: list[list], arrays: dict[tuple, Arrays]
+) -> Callable[[list], Result]:
+    """What computes a unit: at the first that is wanted of a stack, all of its units are.
+
+    `units` are those that are to be computed: what is finished already is in no stack.
+    """
+    stack = {tuple(u): group for group in stacks(study, job, units, arrays) for u in group}
+    done: dict[tuple, Result] = {}
+
+    def compute(labels: list) -> Result:
+        key = tuple(labels)
+        if key not in done:
+            group = stack.get(key, [labels])
+            found = train_together(study, job, [(u, arrays[tuple(u)]) for u in group])
+            done.update(zip(map(tuple, group), found, strict=True))
+        return done.pop(key)
+
+    return compute
+
+
+def dealt_by_joblib(job: TrainJob, arrays: dict[tuple, Arrays]) -> Callable[[list], Result]:
     """A peer of our own processes: at the first unit that is wanted all are computed by joblib.
 
     Its processes are forked, so that, as in ours, the imports are paid already.
     """
-    done: dict[tuple, dict[str, Any]] = {}
+    done: dict[tuple, Result] = {}
 
-    def compute(labels: list) -> dict[str, Any]:
+    def compute(labels: list) -> Result:
         from joblib import Parallel, delayed
 
         if not done:
@@ -106,26 +176,27 @@ def dealt_by_joblib(job: TrainJob, arrays: dict[tuple, Arrays]) -> Callable[[lis
     return compute
 
 
-def _alone(job: TrainJob, labels: list, data: Arrays) -> dict[str, Any]:
+def _alone(job: TrainJob, labels: list, data: Arrays) -> Result:
     return train_unit(two_stage(job.study), job, labels, data)
 
 
-def results(job: TrainJob, data: Path) -> Iterator[dict[str, Any]]:
+def results(job: TrainJob, data: Path) -> Iterator[Result]:
     """Row and tables of each unit of the job, from disk where it is finished already."""
     study = two_stage(job.study)
     arrays = read_data(data, study.axes)
     import_first(job.imports)
 
-    def compute(labels: list) -> dict[str, Any]:
-        return train_unit(study, job, labels, arrays[tuple(labels)])
-
-    if job.processes > 1:
-        compute = dealt_by_joblib(job, arrays)
-
     def fingerprint(labels: list) -> str:
         return array_digest(*arrays[tuple(labels)].values())
 
-    done = finished(job.units, compute, unit_folder(job), fingerprint)
+    kept = unit_folder(job), fingerprint
+    if job.processes > 1:
+        compute = dealt_by_joblib(job, arrays)
+    else:
+        stacked = stack_of(study.implementations[job.implementation])
+        units = unfinished(job.units, *kept) if stacked else job.units
+        compute = by_stack(study, job, units, arrays)
+    done = finished(job.units, compute, *kept)
     return progress(done, len(job.units), job.arm)
 
 
@@ -137,8 +208,8 @@ def run(job: dict[str, Any], inputs: dict[str, list[Path]]) -> list[dict[str, An
     told = TrainJob.model_validate(job)
     study, arrays = two_stage(told.study), measured_data(told.study, *inputs["data"])
     import_first(told.imports)
-    units = ((labels, arrays[tuple(labels)]) for labels in told.units)
-    return [train_unit(study, told, labels, data)["row"] for labels, data in units]
+    compute = by_stack(study, told, told.units, arrays)
+    return [compute(labels)["row"] for labels in told.units]
 
 
 @cache

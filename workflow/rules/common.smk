@@ -14,7 +14,7 @@ from scripts.lib.provenance import instruction_set
 from scripts.lib.root import ours
 from scripts.lib.spec import canonical
 from scripts.lib.stage import call, put_this_python_first
-from scripts.spine.cluster import megabytes, request
+from scripts.spine.cluster import gpus, megabytes, on_cluster, request
 from scripts.spine.jobs import Jobs, announced
 from scripts.spine.keys import Keys
 from scripts.spine.requests import asked, overlay, threads_of_measurement
@@ -40,7 +40,9 @@ def announce(name, model, study):
     active = name in STUDIES
     try:
         values = section_of(config, name), overlay(workflow, name)
-        section, STUDY[name], said = asked(name, model, study, *values, ROOT.seed, active)
+        section, STUDY[name], said = asked(
+            name, model, study, *values, ROOT, active, here=not on_cluster(workflow)
+        )
     except (ConfigError, LoadError) as error:
         raise WorkflowError(str(error)) from None
     for sentence in said:

@@ -41,6 +41,7 @@ for NAME in two_stage_studies(config["studies"]):
         resources:
             mem_mb=1000,
             runtime=60,
+            gpu=lambda w, JOBS=JOBS: int(JOBS.device(w.arm) == "cuda"),
         params:
             code=lambda w, JOBS=JOBS: JOBS.stamps(w.arm),
             spec=lambda w, JOBS=JOBS: canonical(JOBS.train(w.arm, w.block)),

@@ -36,9 +36,9 @@ def cdist_loss(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 
 @functools.cache
-def rank_weights(count: int, dtype: torch.dtype) -> torch.Tensor:
+def rank_weights(count: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """2r - 1 - count for the ranks r = 1..count."""
-    return torch.arange(1 - count, count, 2, dtype=dtype)
+    return torch.arange(1 - count, count, 2, dtype=dtype, device=device)
 
 
 def lengths(vectors: torch.Tensor, several: bool) -> torch.Tensor:
@@ -67,7 +67,7 @@ def within(y: torch.Tensor, antithetic: bool = False) -> tuple[torch.Tensor, tor
         total, slope = lengths(gaps, True).sum((1, 2)) / 2, directions(gaps, True).sum(2)
     else:
         ordered, order = torch.sort(y, dim=1)
-        weight = rank_weights(m, y.dtype)
+        weight = rank_weights(m, y.dtype, y.device)
         total = torch.mv(ordered, weight)
         slope = torch.empty_like(y).scatter_(1, order, weight.expand_as(y))
     if not antithetic:
@@ -115,7 +115,7 @@ def pooled_gradient(x: torch.Tensor, y: torch.Tensor, antithetic: bool = False):
     x_above = torch.searchsorted(ordered, x_sorted, right=True).to(y.dtype)
     x_above.mul_(2 / count).sub_(1)
     term1 = float(torch.dot(y_above, ordered)) / count + float(torch.dot(x_above, x_sorted)) / batch
-    weight = rank_weights(count, y.dtype)
+    weight = rank_weights(count, y.dtype, y.device)
     pair_sum = 2 * float(torch.dot(weight, ordered))
     others = count - (2 if antithetic else 1)  # draws that a draw is paired with
     slope = y_above.sub_(weight, alpha=1 / others).div_(count)
@@ -139,3 +139,37 @@ def pooled_in_space(x: torch.Tensor, y: torch.Tensor, antithetic: bool):
     term1, term2 = float(lengths(gaps, True).mean()), 2 * float(total) / (count * others)
     gradient = directions(gaps, True).mean(1).sub_(slope[0], alpha=1 / others).div_(count)
     return term1 - 0.5 * term2, term1, term2, gradient
+
+
+def stacked_pooled_gradient(x: torch.Tensor, y: torch.Tensor, antithetic: bool = False):
+    """`pooled_gradient` of each unit of a stack: x (U, B), y (U, N), or (U, B, d) and (U, N, d).
+
+    Returns loss, term1, term2 of each as (U, 3), on the device of y, and the gradient, as y.
+    """
+    count = y.shape[1]
+    if x.ndim == 3:
+        total, slope, others = within(y, antithetic)
+        gaps = y.unsqueeze(2) - x.unsqueeze(1)
+        term1 = lengths(gaps, True).mean((1, 2))
+        gradient = directions(gaps, True).mean(2).sub_(slope, alpha=1 / others).div_(count)
+    else:
+        batch, others = x.shape[1], count - (2 if antithetic else 1)
+        x_sorted = torch.sort(x).values
+        ordered, order = torch.sort(y)
+        y_above = torch.searchsorted(x_sorted, ordered).to(y.dtype).mul_(2 / batch).sub_(1)
+        x_above = torch.searchsorted(ordered, x_sorted, right=True).to(y.dtype)
+        x_above.mul_(2 / count).sub_(1)
+        term1 = (y_above * ordered).sum(1) / count + (x_above * x_sorted).sum(1) / batch
+        weight = rank_weights(count, y.dtype, y.device)
+        total = (ordered * weight).sum(1)
+        slope = y_above.sub_(weight, alpha=1 / others).div_(count)
+        gradient = torch.empty_like(y).scatter_(1, order, slope)
+        if antithetic:
+            half = count // 2
+            gap = y[:, :half] - y[:, half:]
+            total = total - gap.abs().sum(1)
+            sign = gap.sign_().div_(others * count)
+            gradient[:, :half] += sign
+            gradient[:, half:] -= sign
+    term2 = 2 * total / (count * others)
+    return torch.stack([term1 - 0.5 * term2, term1, term2], 1), gradient

@@ -15,8 +15,8 @@ import torch
 import triton
 import triton.language as tl
 
-# Cells of the memory that a program keeps. With the adjoint they fit the registers of four warps (96
-# a thread in float32, 144 in float64), so that a multiprocessor has room for five programs.
+# Cells of the memory that a program keeps. With the adjoint they fit the registers of four warps,
+# 96 a thread in float32, 144 in float64: a multiprocessor has room for five programs.
 CELLS = 1024
 # Rows depend on nothing that is computed: those of the next answers are on their way meanwhile.
 STAGES = tl.constexpr(3)

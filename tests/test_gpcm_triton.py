@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -101,6 +102,16 @@ for kernel, fixed in (
 def test_both_passes_compile_for_a_gpu(tmp_path):
     told = {"TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", COMPILED], cwd=ROOT, env=os.environ | told, check=True)
+
+
+def test_a_run_that_switches_the_arm_on_has_the_reference_s_losses(fresh_gpcm):
+    arms = "{triton: {train: {epochs: 2}, run: {folds: 2}}}"
+    fresh_gpcm.science(config=fresh_gpcm.overlay(arms=arms, only="[triton]"))
+    rows = {(row["arm"], row["fold"]): row for row in fresh_gpcm.rows() if row["data"] == "small"}
+    for fold in range(2):
+        mine, other = (np.array(rows[arm, fold]["early_losses"]) for arm in ("triton", "reference"))
+        assert len(mine) > 3
+        assert np.abs(mine - other).max() <= 1e-6
 
 
 def test_a_sequence_s_reads_and_gradients_are_the_same_bits_in_any_batch():

@@ -6,7 +6,7 @@ CUDA ?= $(if $(wildcard $(VENV)/ready-cuda),1)
 READY := $(VENV)/ready$(if $(CUDA),-cuda)
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: run quick test histories slow slurm lint peers study record schemas pack unpack audit lock clean
+.PHONY: run quick test histories slow slurm lint peers gpu study record schemas pack unpack audit lock clean
 
 run: $(READY)  ## all studies, measurement and report: results/report.html
 	$(VENV)/bin/snakemake --cores all
@@ -33,6 +33,9 @@ lint: $(READY)
 
 peers: $(READY)  ## other packages to compare with; arms whose package is missing are left out
 	$(VENV)/bin/pip install --quiet --constraint requirements.lock --requirement requirements-peers.lock
+
+gpu: $(READY)  ## what arms for a GPU call: Triton, whose interpreter proves them on a CPU
+	$(VENV)/bin/pip install --quiet --constraint requirements.lock --requirement requirements-gpu.lock
 
 study: $(READY)  ## begin a study of your own: make study NAME=my_study
 	$(VENV)/bin/python -m scripts.spine.new_study "$(NAME)"
@@ -93,6 +96,10 @@ lock:  ## newest versions that pyproject.toml allows, tried in an environment of
 	.venv-lock/bin/pip install --quiet --constraint requirements.lock --group peers
 	(echo '# What the group `peers` adds to requirements.lock, pinned; made by `make lock`.'; \
 	 .venv-lock/bin/pip freeze --exclude isospeed | sed 's/+cpu//' | grep -vxFf requirements.lock) > requirements-peers.lock
+	.venv-lock/bin/pip install --quiet --constraint requirements.lock --group gpu
+	(echo '# What the group `gpu` adds to requirements.lock, pinned; made by `make lock`.'; \
+	 .venv-lock/bin/pip freeze --exclude isospeed | sed 's/+cpu//' | grep -vxFf requirements.lock -f requirements-peers.lock) \
+	  > requirements-gpu.lock
 	rm -r .venv-lock
 
 clean:  ## results and caches, not the environment and not the records

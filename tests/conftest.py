@@ -14,6 +14,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.project import ROOT, Project, copy_code
 
+# Kernels for a GPU are interpreted, here and in the jobs that tests start. Read when Triton is
+# imported, which importing PyTorch does not; tests on a device say otherwise.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 
 class ByFile(LoadScopeScheduling):
     """The tests of a file run in one process, which makes its fixtures once, but for `spread`."""

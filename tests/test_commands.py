@@ -50,7 +50,10 @@ PLANNED = [
     "snakemake --cores all",
 ]
 # What they install, or ask of the network, depends on the day: their recipes are read by make.
-RECIPES = ["make run CUDA=1", "make peers", "make audit", "make slurm", "make record", "make study"]
+RECIPES = [
+    *("make run CUDA=1", "make peers", "make gpu", "make audit", "make slurm", "make record"),
+    "make study",
+]
 # By file that executes them: with words of the command, or of how it is called there.
 ELSEWHERE = {
     ".ci/run": {
@@ -77,6 +80,9 @@ ELSEWHERE = {
     "tests/test_how_to_own_data.py": {
         f"snakemake --cores all --configfile {name}.yaml": f"{name}"
         for name in ("responses", "tasks")
+    },
+    "tests/test_gpcm_triton.py": {
+        "TRITON_INTERPRET=1 snakemake --cores all science --configfile mine.yaml": ".science("
     },
     "tests/test_how_to_overlays.py": {
         "snakemake --cores all --configfile mine.yaml": "BLOCKS",

@@ -4,10 +4,11 @@ import pytest
 import yaml
 
 from scripts.deep_gpcm.jobs import Jobs, study
-from scripts.deep_gpcm.settings import Section, check
+from scripts.deep_gpcm.settings import Section, check, check_interpreter
 from scripts.lib.code import ROOT
 from scripts.lib.config import read_settings
 from scripts.lib.contract import check_contract
+from scripts.lib.faults import ConfigError
 from tests.mistakes import assert_refused
 
 STUDY = "deep_gpcm"
@@ -47,6 +48,11 @@ CHANGES = {
         "did you mean 'optimizer'?",
     ),
     "unknown memory": ({"arms.fused.memory": "fuse"}, "memory is 'fuse'", "did you mean 'fused'?"),
+    "a memory of a package that the arm does not name": (
+        {"arms.function.memory": "triton"},
+        "arms.function.memory is triton",
+        "package: triton",
+    ),
     "neither network nor model": (
         {"arms.mine": {"about": "Mine.", "role": "peer", "memory": "fused"}},
         "arms.mine",
@@ -158,6 +164,17 @@ def test_the_configuration_that_ships_is_faultless():
 def test_a_change_for_the_worse_is_one_sentence(mistake):
     changes, place, remedy = CHANGES[mistake]
     assert_refused(CONFIG, changes, checked, place, remedy)
+
+
+def test_kernels_for_a_gpu_on_a_cpu_are_one_sentence_before_any_job_unless_interpreted(monkeypatch):
+    arms = CONFIG["arms"] | {"triton": CONFIG["arms"]["triton"] | {"run": {"folds": 5}}}
+    off, on = (read_settings(Section, CONFIG | {"arms": x}, STUDY) for x in (CONFIG["arms"], arms))
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    check_interpreter(on)
+    monkeypatch.delenv("TRITON_INTERPRET")
+    check_interpreter(off)
+    with pytest.raises(ConfigError, match=r"arms.triton.memory is triton.* TRITON_INTERPRET=1"):
+        check_interpreter(on)
 
 
 OWN = {"kind": "generated", "students": 9, "questions": 4, "categories": 3, "lengths": [2, 9]}

@@ -8,46 +8,13 @@ from scripts.deep_gpcm.models.batches import packed, padded
 from scripts.deep_gpcm.models.choices import memory_of
 from scripts.deep_gpcm.models.memory import fused
 from scripts.lib.torch_rng import torch_rng
+from tests.gpcm_memories import TRITON, apart, graded, rows, slow
 from tests.gpcm_networks import DOUBLE, SINGLE, gap
 
-EXACT = ("loop", "function", "fused")
+EXACT = ("loop", "function", "fused", TRITON)
+WITH_GRADIENTS = ("function", "fused", TRITON)
 WITH_CHUNKS = ("function", "fused")
 BATCHES = [(11, 11, 11), (13, 1, 7), (13, 1, 7, 0), (0, 5, 0, 0, 3), (1, 1), (16, 17, 32, 33)]
-
-
-def rows(lengths, n=3, d=4, scale=1.0, dtype=DOUBLE, seed=0) -> list[torch.Tensor]:
-    """w, e, a of all answers, and m0, in the ranges that the model gives them."""
-    rng, s = torch_rng(seed, "rows"), sum(lengths)
-    logits = [scale * torch.randn(s, size, generator=rng, dtype=dtype) for size in (n, d, d)]
-    m0 = torch.randn(n, d, generator=rng, dtype=dtype)
-    return [logits[0].softmax(1), logits[1].sigmoid(), logits[2].tanh(), m0]
-
-
-def slow(w, e, a, m0, lengths) -> np.ndarray:
-    """The recurrence, an answer, a slot and a cell at a time."""
-    w, e, a, m0 = (x.numpy() for x in (w, e, a, m0))
-    reads, row = np.zeros_like(a), 0
-    for length in lengths:
-        memory = m0.copy()
-        for _ in range(length):
-            for n in range(len(m0)):
-                for d in range(m0.shape[1]):
-                    reads[row, d] += w[row, n] * memory[n, d]
-                    gate = 1 - w[row, n] * e[row, d]
-                    memory[n, d] = memory[n, d] * gate + w[row, n] * a[row, d]
-            row += 1
-    return reads
-
-
-def graded(memory: str, inputs: list, lengths, **options) -> tuple[torch.Tensor, list]:
-    """Reads, and the gradient of a weighted sum of them for each input."""
-    leaves = [x.clone().requires_grad_() for x in inputs]
-    reads = memory_of(memory)(*leaves, torch.tensor(lengths), **options)
-    weight = torch.randn(reads.shape, generator=torch_rng(7), dtype=DOUBLE).to(reads.dtype)
-    found = torch.autograd.grad((reads * weight).sum(), leaves, allow_unused=True)
-    zeros = [torch.zeros_like(x) for x in leaves]
-    gradients = [z if g is None else g for g, z in zip(found, zeros, strict=True)]
-    return reads.detach(), gradients
 
 
 @pytest.mark.parametrize("lengths", BATCHES)
@@ -66,7 +33,7 @@ def test_control_a_wrong_memory_has_other_reads(memory):
 
 
 @pytest.mark.parametrize("lengths", BATCHES)
-@pytest.mark.parametrize("memory", WITH_CHUNKS)
+@pytest.mark.parametrize("memory", WITH_GRADIENTS)
 def test_gradients_are_those_of_autograd_through_the_loop(memory, lengths):
     expected = graded("loop", rows(lengths), lengths)[1]
     for mine, other in zip(graded(memory, rows(lengths), lengths)[1], expected, strict=True):
@@ -131,7 +98,7 @@ def test_one_slot_is_a_running_average_by_hand(memory):
     assert gap(found, torch.stack([m0[0], second, third])) <= 1e-15
 
 
-@pytest.mark.parametrize("memory", WITH_CHUNKS)
+@pytest.mark.parametrize("memory", WITH_GRADIENTS)
 def test_gates_that_round_to_zero_do_no_harm_in_single_precision(memory):
     lengths = (60, 35)
     inputs = rows(lengths, n=5, d=8, scale=40, dtype=SINGLE)
@@ -141,12 +108,6 @@ def test_gates_that_round_to_zero_do_no_harm_in_single_precision(memory):
         reads, gradients = graded(name, inputs, lengths)
         assert apart(reads, exact[0]) <= 2e-7
         assert max(map(apart, gradients, exact[1])) <= 5e-7
-
-
-def apart(found: torch.Tensor, exact: torch.Tensor) -> float:
-    """Largest difference in units of the largest exact value; infinite if one is not a number."""
-    worst = gap(found.double(), exact) / float(exact.abs().max())
-    return worst if found.isfinite().all() else np.inf
 
 
 def test_control_a_form_that_divides_by_the_gates_breaks_there():
@@ -197,7 +158,7 @@ def test_memories_are_kept_for_gradients_only(monkeypatch):
     assert chunks == [(fused.CHUNK, 4), (0, 0)]
 
 
-@pytest.mark.parametrize("memory", WITH_CHUNKS)
+@pytest.mark.parametrize("memory", WITH_GRADIENTS)
 def test_under_autocast_the_memory_is_in_single_precision(memory):
     *gates, m0 = rows((9, 4), dtype=SINGLE)
     coarse = [x.bfloat16() for x in gates]
@@ -214,3 +175,26 @@ def test_padding_puts_zeros_behind_each_sequence_and_is_undone():
     wide = padded(numbers, lengths)
     assert wide[:, :, 0].tolist() == [[1, 3, 0], [0, 0, 0], [5, 7, 9]]
     assert torch.equal(packed(wide, lengths), numbers)
+
+
+@pytest.mark.parametrize("memory", ["loop", "function", TRITON])
+def test_sequences_of_several_folds_start_from_memories_of_their_own(memory):
+    lengths = (5, 1, 7)
+    *gates, m0 = rows(lengths)
+    starts = torch.randn(3, *m0.shape, generator=torch_rng(5), dtype=DOUBLE)
+    reads, gradients = graded(memory, [*gates, starts], lengths)
+    cuts = zip(*(x.split(lengths) for x in gates), starts, strict=True)
+    alone = [slow(*cut, [length]) for cut, length in zip(cuts, lengths, strict=True)]
+    assert gap(reads, torch.from_numpy(np.concatenate(alone))) <= 1e-14
+    expected = graded("loop", [*gates, starts], lengths)[1]
+    assert max(map(gap, gradients, expected)) <= 1e-13
+
+
+@pytest.mark.parametrize("memory", ["loop", "function"])
+def test_a_scan_computes_where_its_tensors_are(memory):
+    """On a device that has shapes and no numbers, and refuses tensors of the CPU."""
+    leaves = [x.to("meta").requires_grad_() for x in rows((5, 1, 7))]
+    reads = memory_of(memory)(*leaves, torch.tensor((5, 1, 7)))
+    gradients = torch.autograd.grad(reads.sum(), leaves)
+    assert {x.device.type for x in (reads, *gradients)} == {"meta"}
+    assert [x.shape for x in gradients] == [x.shape for x in leaves]

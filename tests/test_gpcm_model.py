@@ -11,6 +11,7 @@ from scripts.deep_gpcm.models.choices import evaluation
 from scripts.deep_gpcm.models.loss import total
 from scripts.deep_gpcm.models.network import Network, log_probability
 from scripts.lib.torch_rng import torch_rng
+from tests.gpcm_memories import TRITON
 from tests.gpcm_networks import (
     DOUBLE,
     EMBEDDINGS,
@@ -30,6 +31,7 @@ WAYS = [
     ("tables", "loop"),
     ("tables", "function"),
     ("tables", "fused"),
+    pytest.param(("tables", "triton"), marks=TRITON.marks),
 ]
 OPTIONS = [
     *(("embedding", name) for name in EMBEDDINGS),

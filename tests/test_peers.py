@@ -112,6 +112,23 @@ def test_what_is_left_out_is_checked_all_the_same(nothing_installed):
         read(config, "engression")
 
 
+def test_an_implementation_may_need_a_package_and_who_is_off_is_not_called_left_out(
+    nothing_installed,
+):
+    def told(**changes) -> list[str]:
+        config = shipped()
+        config["deep_gpcm"]["arms"]["triton"] |= changes.get("arm", {})
+        config["deep_gpcm"]["measure"]["workloads"]["step_t49"] |= changes.get("workload", {})
+        found = read(config)
+        assert "triton" not in found["GPCM"].arms
+        arms = found["STUDY"]["deep_gpcm"].left_out.partition("left out ")[2].partition(", as ")[0]
+        return arms.split(", ")
+
+    assert told() == ["girth"]
+    assert told(arm={"run": {"folds": 5}}) == ["triton", "girth"]
+    assert told(workload={"contestants": ["fused", "triton"]}) == ["triton", "girth"]
+
+
 def test_another_version_of_a_package_is_another_job(monkeypatch):
     jobs = Jobs(STUDY, section(), 42)
     ours, theirs = (jobs.train(arm, "reps-000-003") for arm in ("antithetic", "official"))
@@ -126,7 +143,7 @@ def test_another_version_of_a_package_is_another_job(monkeypatch):
 @pytest.mark.parametrize(
     ("arm", "changes", "said"),
     [
-        ("exact", {"package": "numpy"}, "arms.exact.package is for the role peer only"),
+        ("reference", {"package": "numpy"}, "package is for the role peer and implementation only"),
         ("exact", {"beside": "reference"}, "arms.exact.beside is for the role peer only"),
         ("official", {"beside": "official"}, "arms.official.beside is 'official'"),
         ("official", {"beside": "antitetic"}, "arms.official.beside is 'antitetic'"),

@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.deep_gpcm.options import KNOWING, DataSource, Irtorch
-from scripts.deep_gpcm.settings import Classical, Folds, GpcmWorkload, Section, Steps, check
+from scripts.deep_gpcm.settings import (
+    Classical,
+    Folds,
+    GpcmWorkload,
+    Section,
+    Steps,
+    check,
+    check_interpreter,
+)
 from scripts.deep_gpcm.specs import (
     AXES,
     STUDY,
@@ -196,6 +204,7 @@ def study(section: Section, seed: int, active: bool) -> Study:
     known |= {"values": {"data": section.active, "fold": range(section.fold_count)}}
     if not active:
         return Study(**known, phases=PHASES)
+    check_interpreter(section)
     for name in section.active:
         fingerprint(section.sources[name])
     jobs = Jobs(section, seed)

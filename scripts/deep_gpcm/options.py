@@ -7,7 +7,7 @@ from pydantic import Field
 from scripts.lib.typed import Betas, Model, Text, setting
 
 Evaluation = Literal["stepwise", "hoisted", "tables"]
-Memory = Literal["loop", "function", "fused", "no_erase", "first_memory"]
+Memory = Literal["loop", "function", "fused", "triton", "no_erase", "first_memory"]
 Heads = Literal["eager", "compiled", "int8"]
 Loader = Literal["lists", "resident"]
 Step = Literal["module", "fused"]

@@ -1,5 +1,6 @@
 """What config/deep_gpcm.yaml may hold: keys with meaning and bounds, and what goes together."""
 
+import os
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -256,10 +257,30 @@ def _check_network(where: str, section: Section, arm: GpcmArm) -> None:
     own = {key: getattr(arm, key) for key in COMPUTED}
     own = {key: value for key, value in own.items() if value != GpcmArm.model_fields[key].default}
     check_idle(own, READ[arm.evaluation], where, f"with the evaluation {arm.evaluation}")
+    if arm.memory == "triton" and arm.package != "triton":
+        raise ConfigError(
+            f"Config: {where}.memory is triton, which not every environment has; say so by "
+            "package: triton."
+        )
     changes = differing(arm.train, section.train)
     if arm.loader != "lists":
         read = changes.keys() - {"workers"}
         check_idle(changes, read, f"{where}.train", f"with the loader {arm.loader}")
+
+
+def check_interpreter(section: Section) -> None:
+    """Raise ConfigError where a kernel for a GPU would run on the CPU without being interpreted."""
+    for name, arm in section.arms.items():
+        if arm.memory == "triton" and not (section.idle(name) or interpreted()):
+            raise ConfigError(
+                f"Config: {STUDY}.arms.{name}.memory is triton, whose kernels are for a GPU; with "
+                "TRITON_INTERPRET=1 in the environment Triton interprets them on this CPU, slowly."
+            )
+
+
+def interpreted() -> bool:
+    """Whether Triton is told to interpret kernels, not to compile them."""
+    return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "on", "y", "yes")
 
 
 def _check_sizes(section: Section) -> None:

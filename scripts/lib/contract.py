@@ -8,7 +8,17 @@ from scripts.lib.config import JOBS, LETTERS, UNITS, check_member, check_size
 from scripts.lib.faults import ConfigError
 from scripts.lib.packages import package_of
 from scripts.lib.plan import PlannedWorkload
-from scripts.lib.sections import RELATIVE, TESTS, Arm, Claim, Report, StudySettings, Workload, twin
+from scripts.lib.sections import (
+    OPTIONAL,
+    RELATIVE,
+    TESTS,
+    Arm,
+    Claim,
+    Report,
+    StudySettings,
+    Workload,
+    twin,
+)
 from scripts.lib.spec import canonical
 
 # Kinds of metrics (number, share, flag, list, label) that a test or table can be about. Shares lie
@@ -30,7 +40,7 @@ class Study:
     scripts that it may run; `plan`: makes what is measured; `kernel`: the folder of compiled code.
     `drawn`: tables from which draw.py makes the figures, by name.
     `chapter`: further tables (CSV) and figures (JSON of SVG texts) of its chapter. `left_out`: the
-    peers that are left out, and why, in a sentence.
+    arms that are left out, and why, in a sentence.
     """
 
     name: str
@@ -125,13 +135,14 @@ def _check_roles(at: str, settings: StudySettings) -> None:
 
 
 def _check_peer(where: str, settings: StudySettings, arm: Arm) -> None:
-    """A peer stands beside an arm of ours; no other arm stands beside one or has a package."""
+    """A peer stands beside an arm of ours; what may be missing is no arm that others rest on."""
     if arm.role == "peer":
-        ours = [name for name, other in settings.arms.items() if other.role != "peer"]
+        ours = [name for name in settings.arms if name not in settings.optional()]
         check_member(arm.beside or settings.reference, ours, f"{where}.beside")
-    for key in ("package", "beside"):
-        if arm.role != "peer" and getattr(arm, key) is not None:
-            raise ConfigError(f"Config: {where}.{key} is for the role peer only; take it out.")
+    for key, roles in {"package": OPTIONAL, "beside": ("peer",)}.items():
+        if arm.role not in roles and getattr(arm, key) is not None:
+            told = " and ".join(roles)
+            raise ConfigError(f"Config: {where}.{key} is for the role {told} only; take it out.")
 
 
 def _check_metrics(
@@ -159,15 +170,16 @@ def _check_measure(where: str, settings: StudySettings) -> None:
     for name, workload in measure.workloads.items():
         named |= {f"{where}.workloads.{name}.baseline": settings.baseline_of(workload)}
     ways = [*settings.arms, *measure.contestants]
-    peers = {name for name, entry in contestants.items() if entry.arm in settings.with_role("peer")}
+    optional = settings.optional()
+    optional = {name for name, entry in contestants.items() if entry.arm in optional}
     for key, baseline in named.items():
         if twin(baseline) in ways:
             raise ConfigError(
                 f"Config: {where} has a contestant {twin(baseline)}, which is the name of the twin "
                 f"of {baseline}; the twin takes part by itself, so leave it out."
             )
-        # A peer may be missing, and a workload with it would be about nobody.
-        check_member(baseline, [name for name in ways if name not in peers], key)
+        # Their package may be missing, and a workload with it would be about nobody.
+        check_member(baseline, [name for name in ways if name not in optional], key)
 
 
 def _check_report(where: str, study: Study, report: Report, kinds: dict[str, str]) -> None:

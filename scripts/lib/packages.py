@@ -9,6 +9,9 @@ from scripts.lib.faults import ConfigError
 from scripts.lib.sections import StudySettings
 
 S = TypeVar("S", bound=StudySettings)
+INSTALLED_BY = (
+    "`make peers` installs what arms are compared by, `make gpu` what those for a GPU call"
+)
 
 
 def installed(package: str) -> str:
@@ -20,7 +23,7 @@ def installed(package: str) -> str:
 
 
 def package_of(settings: StudySettings, arm: str) -> str:
-    """The package that an arm calls, with its version: "engression 1.1.0"; "" if there is none.
+    """An arm's `package` with its version: "engression 1.1.0"; "" if it names none.
 
     It is in the specification of the arm's jobs: another version computes them again.
     """
@@ -29,8 +32,8 @@ def package_of(settings: StudySettings, arm: str) -> str:
 
 
 def missing(settings: StudySettings) -> dict[str, str]:
-    """Peers whose package is not installed, with its name."""
-    packages = {name: settings.arms[name].package for name in settings.with_role("peer")}
+    """Arms whose package is not installed, with its name."""
+    packages = {name: settings.arms[name].package for name in settings.optional()}
     return {
         name: package for name, package in packages.items() if package and not installed(package)
     }
@@ -69,18 +72,18 @@ def set_aside(settings: StudySettings, study: str) -> list[str]:
         if name in absent:
             raise ConfigError(
                 f"Config: {study}.only has {name}, whose package {absent[name]} is not installed; "
-                "`make peers` installs what other packages are compared by."
+                f"{INSTALLED_BY}."
             )
     return [name for name in settings.arms if name not in settings.kept()]
 
 
 def left_out(study: str, absent: dict[str, str]) -> str:
-    """The sentence for peers that are left out; "" if there are none."""
+    """The sentence for arms that are left out; "" if there are none."""
     if not absent:
         return ""
     packages = list(dict.fromkeys(absent.values()))
     verb = "are" if len(packages) > 1 else "is"
     return (
         f"{study}: left out {', '.join(absent)}, as {', '.join(packages)} {verb} not installed; "
-        "`make peers` installs what other packages are compared by."
+        f"{INSTALLED_BY}."
     )

@@ -22,6 +22,8 @@ TESTS = ("accurate", "close", "at_most", "equivalent", "not_worse", "not_better"
 RELATIVE = {"equivalent": (True, True), "not_worse": (False, True), "not_better": (True, False)}
 # Roles that take part in a workload which names nobody.
 MEASURED = ("reference", "result", "implementation", "peer")
+# Roles of arms that may call a package which is not everywhere: no other arm rests on these.
+OPTIONAL = ("peer", "implementation")
 CALLED = "What the report calls it; its name in words, if left out."
 
 
@@ -63,7 +65,8 @@ class Arm(Model):
         "What it claims against the reference, or against the arm of `beside`.", default=None
     )
     package: Text | None = setting(
-        "Of a peer: the package that it calls; where that is not installed, the arm is left out.",
+        "Of a peer or an implementation: the package that it calls and not every environment has; "
+        "where that is not installed, the arm is left out.",
         default=None,
     )
     beside: Name | None = setting(
@@ -278,6 +281,19 @@ class StudySettings(Model):
     def beside(self, peer: str) -> str:
         """The arm against which a peer's claim is tested, and beside which it is shown."""
         return self.arms[peer].beside or self.reference
+
+    def optional(self) -> list[str]:
+        """Arms that may be left out for want of a package."""
+        return [name for name, arm in self.arms.items() if arm.role == "peer" or arm.package]
+
+    def idle(self, name: str) -> bool:
+        """Whether an arm is switched off (a limit of its `run` is 0) and is not measured either."""
+        run = getattr(self.arms[name], "run", None)
+        limits = [limit for limit in vars(run).values() if type(limit) is int] if run else []
+        loads = [load for load in self.measure.workloads.values() if load.rounds]
+        measured = {one for load in loads for one in self.taking_part(load)}
+        ways = [way for way, entry in self.contestants.items() if entry.arm == name]
+        return 0 in limits and measured.isdisjoint(ways)
 
     def kept(self) -> list[str]:
         """Arms that run, if `only` names some: these, and whom they cannot do without.

@@ -45,10 +45,11 @@ def asked(
     settings = placed(read_settings(model, values, name), name, root, active and here)
     aside = set_aside(settings, name)
     absent = {arm: needed for arm, needed in missing(settings).items() if arm not in aside}
+    # Who is off anyway misses nothing.
+    told = left_out(name, {arm: needed for arm, needed in absent.items() if not settings.idle(arm)})
     if absent or aside:
         check_contract(study(settings, seed, False))
         settings = without(settings, [*absent, *aside])
-    told = left_out(name, absent)
     found = replace(study(settings, seed, active), left_out=told)
     check_contract(found)
     said = [told, sentence(name, changed) if changed else ""]

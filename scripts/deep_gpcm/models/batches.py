@@ -10,23 +10,26 @@ from scripts.deep_gpcm.options import Training
 
 
 def places(lengths: torch.Tensor) -> torch.Tensor:
-    """Where each row stands in the flattened padded batch (B * T), T the longest; int64 (S,)."""
-    longest = int(lengths.max())
+    """Where each row stands in the flattened padded batch (B * T), T the longest; int64 (S,).
+
+    On the device of `lengths`.
+    """
+    longest, device = int(lengths.max()), lengths.device
     starts = lengths.cumsum(0) - lengths
-    shift = torch.arange(len(lengths)) * longest - starts
-    return torch.arange(int(lengths.sum())) + shift.repeat_interleave(lengths)
+    shift = torch.arange(len(lengths), device=device) * longest - starts
+    return torch.arange(int(lengths.sum()), device=device) + shift.repeat_interleave(lengths)
 
 
 def padded(rows: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Rows (S, F) of sequences one after the other as (B, T, F), zeros behind each sequence."""
     size = (len(lengths), int(lengths.max()), *rows.shape[1:])
     flat = rows.new_zeros(size[0] * size[1], *rows.shape[1:])
-    return flat.index_copy(0, places(lengths), rows).view(size)
+    return flat.index_copy(0, places(lengths).to(rows.device), rows).view(size)
 
 
 def packed(batch: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """The rows (S, F) of a padded batch (B, T, F)."""
-    return batch.flatten(0, 1).index_select(0, places(lengths))
+    return batch.flatten(0, 1).index_select(0, places(lengths).to(batch.device))
 
 
 @dataclass

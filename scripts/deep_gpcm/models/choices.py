@@ -79,21 +79,28 @@ def tables(memory: str, heads: str) -> Forward:
 
 @implementation
 def loop_memory() -> MemoryRead:
-    from scripts.deep_gpcm.models.memory.autograd import memory_read
+    from scripts.deep_gpcm.models.memory.scan import read_by_autograd
 
-    return memory_read
+    return read_by_autograd
 
 
 @implementation
 def function_memory() -> MemoryRead:
-    from scripts.deep_gpcm.models.memory.function import memory_read
+    from scripts.deep_gpcm.models.memory.scan import read_by_adjoint
 
-    return memory_read
+    return read_by_adjoint
 
 
 @implementation
 def fused_memory() -> MemoryRead:
     from scripts.deep_gpcm.models.memory.fused import memory_read
+
+    return memory_read
+
+
+@implementation
+def triton_memory() -> MemoryRead:
+    from scripts.deep_gpcm.models.memory.triton_scan import memory_read
 
     return memory_read
 

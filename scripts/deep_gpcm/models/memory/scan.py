@@ -1,8 +1,8 @@
-"""The memory read with a backward pass of its own, in torch operations.
+"""The memory read in torch operations on any device: all sequences of the padded batch together.
 
-The adjoint is the same recurrence backwards in time (docs/studies/deep_gpcm.md, Adjoint of the
-memory), so no state has to be kept for autograd: only one in `chunk` is, from which the others are
-computed again.
+Step by step under autograd, which what the other memories read must equal, and with a backward pass
+of its own (docs/studies/deep_gpcm.md, Memory and Adjoint of the memory). Both compute where their
+tensors are; `lengths` may stay on the CPU, where asking for the longest makes no device wait.
 """
 
 import math
@@ -12,6 +12,26 @@ import torch
 from scripts.deep_gpcm.models.batches import packed, padded
 
 
+def read_by_autograd(
+    w: torch.Tensor, e: torch.Tensor, a: torch.Tensor, m0: torch.Tensor, lengths: torch.Tensor
+) -> torch.Tensor:
+    """What each answer reads from the memory before it is written: (S, D).
+
+    Rows are the answers of all sequences, one sequence after the other, `lengths` (B,) of them:
+    attention w (S, N), erase e (S, D), add a (S, D). m0 is where sequences start: (N, D), all from
+    the same memory, or (B, N, D), each from its own, as those of several folds do.
+    """
+    w, e, a = (padded(x, lengths) for x in (w, e, a))
+    memory = m0.expand(len(lengths), *m0.shape[-2:])
+    reads = []
+    for t in range(w.shape[1]):
+        attention = w[:, t].unsqueeze(2)
+        reads.append(torch.bmm(attention.transpose(1, 2), memory).squeeze(1))
+        erase, add = e[:, t].unsqueeze(1), a[:, t].unsqueeze(1)
+        memory = memory * (1 - attention * erase) + attention * add
+    return packed(torch.stack(reads, 1), lengths)
+
+
 def write(memory: torch.Tensor, w: torch.Tensor, e: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
     """The memory (B, N, D) after the write of one step: w (B, N), e (B, D), a (B, D)."""
     change = a.unsqueeze(1) - e.unsqueeze(1) * memory
@@ -19,12 +39,17 @@ def write(memory: torch.Tensor, w: torch.Tensor, e: torch.Tensor, a: torch.Tenso
 
 
 class MemoryRead(torch.autograd.Function):
-    """Reads (B, T, D) of padded w (B, T, N), e and a (B, T, D), m0 (N, D)."""
+    """Reads (B, T, D) of padded w (B, T, N), e and a (B, T, D), m0 (N, D) or (B, N, D).
+
+    The adjoint is the same recurrence backwards in time, so no state has to be kept for autograd:
+    only one in `chunk` is, from which the others are computed again.
+    """
 
     @staticmethod
+    @torch.amp.custom_fwd(device_type="cuda", cast_inputs=torch.float32)
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(ctx, w, e, a, m0, chunk):
-        memory = m0.expand(len(w), *m0.shape)
+        memory = m0.expand(len(w), *m0.shape[-2:])
         reads, kept = torch.empty_like(a), []
         for t in range(w.shape[1]):
             if t % chunk == 0:
@@ -32,10 +57,11 @@ class MemoryRead(torch.autograd.Function):
             torch.bmm(w[:, t].unsqueeze(1), memory, out=reads[:, t].unsqueeze(1))
             memory = write(memory, w[:, t], e[:, t], a[:, t])
         ctx.save_for_backward(w, e, a, *kept)
-        ctx.chunk = chunk
+        ctx.chunk, ctx.start = chunk, m0.shape
         return reads
 
     @staticmethod
+    @torch.amp.custom_bwd(device_type="cuda")
     @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx, grad):
         w, e, a, *kept = ctx.saved_tensors
@@ -56,10 +82,10 @@ class MemoryRead(torch.autograd.Function):
                 change = torch.addcmul(a[:, t].unsqueeze(1), erase, memory, value=-1)
                 d_w[:, t] = torch.addcmul(change.mul_(d_memory), memory, g).sum(2)
                 d_memory = write(d_memory, w[:, t], e[:, t], grad[:, t])
-        return d_w, d_e, d_a, d_memory.sum(0), None
+        return d_w, d_e, d_a, d_memory.sum_to_size(ctx.start), None
 
 
-def memory_read(
+def read_by_adjoint(
     w: torch.Tensor,
     e: torch.Tensor,
     a: torch.Tensor,
@@ -67,7 +93,10 @@ def memory_read(
     lengths: torch.Tensor,
     chunk: int | None = None,
 ) -> torch.Tensor:
-    """As `autograd.memory_read`; keeps one memory in `chunk` steps (default: root of T)."""
+    """As `read_by_autograd`; keeps one memory in `chunk` steps (default: root of T).
+
+    Under autocast the memory is in float32, whatever is read and written.
+    """
     chunk = chunk or math.isqrt(int(lengths.max()) - 1) + 1
     reads = MemoryRead.apply(*(padded(x, lengths) for x in (w, e, a)), m0, chunk)
     return packed(reads, lengths)

@@ -149,6 +149,7 @@ class Root(Model):
         default="auto",
     )
     pathvars: PathVars = setting("Folders that rules name in angle brackets.")
+    note: str = setting("What a reader of the page should know first of this run.", default="")
 
 
 def read_root(config: Mapping[str, Any]) -> Root:

@@ -63,12 +63,12 @@ def chapter_page(env: Environment, folder: Path, one: Chapter) -> Markup:
     return Markup(env.get_template("chapter.html").render(**told, own=parts, question=asked))
 
 
-def written(folder: Path, chapters: list[Chapter], first: Overview) -> str:
-    """The whole page."""
+def written(folder: Path, chapters: list[Chapter], first: Overview, note: str = "") -> str:
+    """The whole page; `note` is what the configuration says of the run."""
     env = environment(folder)
     parts = [(one, chapter_page(env, folder, one)) for one in chapters]
     return env.get_template("page.html").render(
-        chapters=parts, overview=first, ledger=first.ledger, allocator=ALLOCATOR
+        chapters=parts, overview=first, ledger=first.ledger, allocator=ALLOCATOR, note=note
     )
 
 
@@ -79,16 +79,16 @@ def first_screen(chapters: list[Chapter], claims: list[dict[str, Any]]) -> Overv
 
 
 def main(
-    spec: list, template: Path, ratios: Path, ledger: Path, peers: Path, tables: list[Path],
+    spec: dict, template: Path, ratios: Path, ledger: Path, peers: Path, tables: list[Path],
     chapters: list[Path], page: Path, headlines: Path,
 ) -> None:  # fmt: skip
     compared, others = read_frame(ratios), read_frame(peers)
     told = []
-    for one in spec:
+    for one in spec["studies"]:
         named = {path.stem: path for path in of_study(tables, one["study"])}
         told.append(chapter(one, compared, others, named, of_study(chapters, one["study"])))
     first = first_screen(told, records(read_frame(ledger)))
-    text = written(template.parent, told, first)
+    text = written(template.parent, told, first, spec["note"])
     with replacing(page) as temporary:
         temporary.write_text(text, encoding="utf-8")
     write_csv(headlines, [one.row for one in first.bars])

@@ -162,6 +162,6 @@ rule report:
         headlines="<results>/headlines.csv",
     params:
         code=stamps("scripts/spine/report.py", *CHAPTERS),
-        spec=canonical([STUDY[s].page() for s in STUDIES]),
+        spec=canonical({"note": ROOT.note, "studies": [STUDY[s].page() for s in STUDIES]}),
     shell:
         call("spine.report")

@@ -227,6 +227,17 @@ def test_a_drop_is_held_against_the_loss_of_half_of_the_tensors(tables, beyond, 
     assert found.verdict == "falls"
 
 
+@pytest.mark.parametrize(("low", "verdict"), [(0.15, "no better than guessing"), (0.16, "falls")])
+def test_who_tells_no_classes_apart_has_nothing_to_lose(tables, low, verdict):
+    """The larger of chance, 0.1, and the share of the most frequent class, 0.15, is guessing."""
+    grid = tables["grid"].assign(wilson_low=low)
+    alone = tables["drops"].query("contrast == 'all-visual'")
+    (found,) = said(of({**tables, "grid": grid, "drops": alone})).findings
+    full = grid.query("representation == 'ensemble' and layers == 'all'").iloc[0]
+    assert found.verdict == verdict
+    assert (found.value == full["accuracy"]) == (verdict != "falls")
+
+
 def test_other_networks_have_another_part_in_place_of_attn1(tables):
     drops = tables["drops"].assign(
         contrast=tables["drops"]["contrast"].str.replace("visual", "values")

@@ -49,6 +49,8 @@ def findings(told: Told) -> list[Finding]:
     lost, beyond = (rows.get(contrast) for contrast in comparisons(told))
     if not lost:
         return [Finding("Accuracies with and without a part were not compared.", "not compared")]
+    if blind := unskilled(told, name):
+        return [blind]
     moved = (
         "falls" if lost["low"] > 0 else "rises" if lost["high"] < 0 else "is not shown to change"
     )
@@ -66,6 +68,22 @@ def findings(told: Told) -> list[Finding]:
     control = ranged(beyond["drop"], beyond["low"], beyond["high"])
     said += f", {words} a random half of the tensors loses (difference {control}); 95 % intervals."
     return [Finding(said, verdict, lost["drop"], lost["low"], lost["high"])]
+
+
+def unskilled(told: Told, name: str) -> Finding | None:
+    """That a representation tells no classes apart, so that there is nothing to lose."""
+    for row in told.rows("grid"):
+        if (row["representation"], row["layers"], row["share"]) == (name, "all", FULL):
+            low, high = row["wilson_low"], row["wilson_high"]
+            guessed = max(row["chance"], row["majority"])
+            if low <= guessed:
+                accuracy = ranged(row["accuracy"], low, high)
+                said = (
+                    f"With all tensors the accuracy of {told.name(name)}, {accuracy}, is not shown "
+                    f"to be above guessing ({guessed:.3g}), so a part of them has nothing to lose."
+                )
+                return Finding(said, "no better than guessing", row["accuracy"], low, high)
+    return None
 
 
 def grid(told: Told) -> Table:

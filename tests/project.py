@@ -76,7 +76,7 @@ class Project:
         script = (
             "scripts.spine.train" if self.study == "engression" else f"scripts.{self.study}.train"
         )
-        return [child for child in children if script in " ".join(child.cmdline()[:4])]
+        return [child for child in children if script in " ".join(child.cmdline()[:5])]
 
     def jobs(self, *words: str, **options) -> dict[str, int]:
         """Number of jobs by rule that a run would execute now; {} if there is nothing to do."""

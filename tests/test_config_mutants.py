@@ -46,7 +46,7 @@ REASONS = {
     ),
     "switch": (
         ("bool", "switched"),
-        r"(train|contestants|workloads)\.|keep_tensors$|run\.compared$",
+        r"(train|contestants|workloads)\.|keep_tensors$|run\.compared$|options\.antithetic$",
     ),
     "entry less": (("removed",), r"\.\d+$"),
     "entry of names less": (

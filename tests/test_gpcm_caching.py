@@ -54,7 +54,7 @@ def test_an_edit_of_the_classical_model_fits_it_alone(finished_gpcm):
     ("file", "old", "new", "trained"),
     [
         ("models/reference.py", "1 - erased", "1 - 1 * erased", 2),
-        ("models/memory/function.py", "torch.neg(weighted,", "torch.neg(1 * weighted,", 1),
+        ("models/memory/scan.py", "torch.neg(weighted,", "torch.neg(1 * weighted,", 1),
         ("models/choices.py", "0 * e, a, m0", "0 * e, 1 * a, m0", 1),
         ("models/lookup.py", "softplus(both[:, 1]", "softplus(1 * both[:, 1]", 5),
         ("models/fit.py", "loss / rows", "loss / (1 * rows)", TRAINED),

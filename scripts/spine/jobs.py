@@ -231,5 +231,7 @@ def _check_workload(where: str, study: TwoStage, section: Any, workload: Any) ->
             f"change it for all, {study.name}.{key}, or name in DATA of study.py what the data do "
             "depend on."
         )
+    # Also of a workload that is switched off: it is right or wrong everywhere.
+    Jobs(study, section, 0).settings(workload.settings, f"{where}.settings")
     cells = (getattr(workload, axis) or getattr(section.axes, axis) for axis in study.axes[:-1])
     check_rounds(where, workload, math.prod(map(len, cells)))

@@ -253,7 +253,9 @@ def first_job(run: subprocess.Popen) -> psutil.Process | None:
         with contextlib.suppress(psutil.Error):
             for child in psutil.Process(run.pid).children(recursive=True):
                 # A child is a copy of Snakemake until it has become the command that it is to run.
-                if child.cmdline()[1:2] == ["-m"] and child.cmdline()[2].startswith("scripts."):
+                words = child.cmdline()
+                script = words[words.index("-m") + 1] if "-m" in words else ""
+                if script.startswith("scripts.") and script != "scripts.spine.forkserver":
                     return child
         time.sleep(0.05)
     return None

@@ -225,7 +225,7 @@ def test_the_folder_of_units_is_named_for_all_that_can_change_one(monkeypatch):
             assert here != unit_folder(spec)
     for name in ("instruction_set", "computing_versions"):
         with monkeypatch.context() as patched:
-            patched.setattr(f"scripts.lib.units.{name}", lambda: "another")
+            patched.setattr(f"scripts.lib.units.{name}", lambda *device: "another")
             assert here != unit_folder(spec)
 
 

@@ -79,16 +79,16 @@ def tables(memory: str, heads: str) -> Forward:
 
 @implementation
 def loop_memory() -> MemoryRead:
-    from scripts.deep_gpcm.models.memory.scan import read_by_autograd
+    from scripts.deep_gpcm.models.memory.autograd import memory_read
 
-    return read_by_autograd
+    return memory_read
 
 
 @implementation
 def function_memory() -> MemoryRead:
-    from scripts.deep_gpcm.models.memory.scan import read_by_adjoint
+    from scripts.deep_gpcm.models.memory.scan import memory_read
 
-    return read_by_adjoint
+    return memory_read
 
 
 @implementation

@@ -44,7 +44,7 @@ def memory_read(
     lengths: torch.Tensor,
     chunk: int = CHUNK,
 ) -> torch.Tensor:
-    """As `scan.read_by_autograd`, one sequence after the other in one thread.
+    """As `autograd.memory_read`, one sequence after the other in one thread.
 
     A sequence's reads are the same bits in any batch. Gradients keep one memory in `chunk` steps.
     """

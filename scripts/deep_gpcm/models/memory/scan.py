@@ -1,8 +1,7 @@
-"""The memory read in torch operations on any device: all sequences of the padded batch together.
+"""The memory read with a backward pass of its own, in torch operations on any device.
 
-Step by step under autograd, which what the other memories read must equal, and with a backward pass
-of its own (docs/studies/deep_gpcm.md, Memory and Adjoint of the memory). Both compute where their
-tensors are; `lengths` may stay on the CPU, where asking for the longest makes no device wait.
+All sequences of the padded batch go together (docs/studies/deep_gpcm.md, Adjoint of the memory). It
+computes where its tensors are; `lengths` may stay on the CPU.
 """
 
 import math
@@ -10,26 +9,6 @@ import math
 import torch
 
 from scripts.deep_gpcm.models.batches import packed, padded
-
-
-def read_by_autograd(
-    w: torch.Tensor, e: torch.Tensor, a: torch.Tensor, m0: torch.Tensor, lengths: torch.Tensor
-) -> torch.Tensor:
-    """What each answer reads from the memory before it is written: (S, D).
-
-    Rows are the answers of all sequences, one sequence after the other, `lengths` (B,) of them:
-    attention w (S, N), erase e (S, D), add a (S, D). m0 is where sequences start: (N, D), all from
-    the same memory, or (B, N, D), each from its own, as those of several folds do.
-    """
-    w, e, a = (padded(x, lengths) for x in (w, e, a))
-    memory = m0.expand(len(lengths), *m0.shape[-2:])
-    reads = []
-    for t in range(w.shape[1]):
-        attention = w[:, t].unsqueeze(2)
-        reads.append(torch.bmm(attention.transpose(1, 2), memory).squeeze(1))
-        erase, add = e[:, t].unsqueeze(1), a[:, t].unsqueeze(1)
-        memory = memory * (1 - attention * erase) + attention * add
-    return packed(torch.stack(reads, 1), lengths)
 
 
 def write(memory: torch.Tensor, w: torch.Tensor, e: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
@@ -85,7 +64,7 @@ class MemoryRead(torch.autograd.Function):
         return d_w, d_e, d_a, d_memory.sum_to_size(ctx.start), None
 
 
-def read_by_adjoint(
+def memory_read(
     w: torch.Tensor,
     e: torch.Tensor,
     a: torch.Tensor,
@@ -93,7 +72,7 @@ def read_by_adjoint(
     lengths: torch.Tensor,
     chunk: int | None = None,
 ) -> torch.Tensor:
-    """As `read_by_autograd`; keeps one memory in `chunk` steps (default: root of T).
+    """As `autograd.memory_read`; keeps one memory in `chunk` steps (default: root of T).
 
     Under autocast the memory is in float32, whatever is read and written.
     """

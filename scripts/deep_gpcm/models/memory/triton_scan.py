@@ -124,7 +124,7 @@ class MemoryRead(torch.autograd.Function):
 def memory_read(
     w: torch.Tensor, e: torch.Tensor, a: torch.Tensor, m0: torch.Tensor, lengths: torch.Tensor
 ) -> torch.Tensor:
-    """As `scan.read_by_autograd`, in float32 or float64; under autocast in float32.
+    """As `autograd.memory_read`, in float32 or float64; under autocast in float32.
 
     Random: nothing; sums have one order, so a read has the same bits in any batch.
     """

@@ -125,7 +125,7 @@ def test_a_shell_hands_each_job_on_as_it_is(hostile, tmp_path_factory):
     loads = [job["spec"]["source"] for job in jobs if "tensors" in job["output"]]
     wanted = yaml.safe_load((hostile.folder / hostile.tiny).read_text())["lora_ablation"]["sources"]
     assert [source["path"] for source in loads] == [wanted["mine"]["path"]] * 2
-    pages = [job["spec"][0]["title"] for job in jobs if "page" in job["output"]]
+    pages = [job["spec"]["studies"][0]["title"] for job in jobs if "page" in job["output"]]
     assert pages == [HOSTILE[5]]
 
 

@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from scripts.lib.comparison import TIMES, half_width
 from scripts.lib.plan import Call, Planned, PlannedWorkload
 from scripts.lib.stats import paired_ratio
+from scripts.lib.timing import others_running
 from scripts.lib.workers import fork_servers
 from scripts.spine.measure import LEAST, Contestants, measure, rounds
 
@@ -224,3 +227,13 @@ def test_columns_are_of_the_units_computed_once(server):
             assert (row["units"], row["units_ok"], row["n_steps"]) == (2, 2, 2 * 7)
             assert row["fit_s"] == pytest.approx(2 * 0.001)
             assert row["wall_s"] < 0.2
+
+
+def test_a_process_that_computes_is_seen_while_it_does_and_not_for_a_minute_after():
+    one = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=-1)
+    one.stdout.readline()
+    during = others_running()
+    one.kill()
+    one.communicate()
+    assert during >= 1
+    assert any(others_running() < during for _ in range(100))

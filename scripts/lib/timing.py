@@ -1,9 +1,11 @@
 """Clocks: exclusive phases of a loop, CPU seconds, peak memory."""
 
+import os
 import resource
 import sys
 import time
 from collections import defaultdict
+from pathlib import Path
 
 
 class Phases:
@@ -42,3 +44,19 @@ def peak_rss_mb() -> float:
     """Largest resident set of this process so far, in MB (10^6 bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def others_running(looks: int = 5, pause_s: float = 0.01) -> float:
+    """Processes of anybody else that run or wait for a core now, the mean of a few looks.
+
+    The load average would count for a minute what has ended. It is what there is outside Linux.
+    """
+    path = Path("/proc/stat")
+    if not path.exists():
+        return max(os.getloadavg()[0] - 1, 0.0)
+    found = []
+    for _ in range(looks):
+        running = path.read_text(encoding="ascii").partition("procs_running ")[2].split()[0]
+        found.append(int(running) - 1)
+        time.sleep(pause_s)
+    return sum(found) / looks

@@ -27,6 +27,7 @@ from scripts.spine.proofs import Controls, Proof, controls_of, proof_of
 
 STAMPED = ("runs", "measurements")  # tables whose provenance the page names
 TOO_WEAK = "the tests are too weak"
+CONTENDED = 0.5  # processes of others beside a measurement, on average: half a core
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,11 @@ class Chapter:
     @property
     def load_told(self) -> str:
         """How busy the machine was while it was measured."""
-        low, high = plain(self.load["min"]), plain(self.load["max"])
+        usual, most = plain(self.load["mean"]), plain(self.load["max"])
         cores = f"{self.load['cores']} core{'' if self.load['cores'] == 1 else 's'}"
         return (
-            f"Load average before each measured call {low} to {high}, on at most {cores} used at "
-            "once; the load includes the measurement itself."
+            f"Before each measured call {usual} processes of others ran or waited for a core on "
+            f"average, at most {most}; the measurement used at most {cores} at once."
         )
 
     def figure(self, name: str) -> Drawing | None:
@@ -163,8 +164,8 @@ def chapter(
     both, medians = twins(runs, axes, reference), costs(measured)
     found = headlines(told, pairs, medians, both, spec["baseline"], strata)
     cores = int((measured["workers"] * measured["threads"]).max() if len(measured) else 1)
-    load = measured["load_before"].agg(["min", "max"]).to_dict() | {"cores": cores}
-    contended = load["max"] > cores
+    load = measured["others_running"].agg(["mean", "max"]).to_dict() | {"cores": cores}
+    contended = load["mean"] > CONTENDED
     head = chosen(found, spec["headline"] or spec["phases_of"])
     controls = controls_of(told)
     if head and controls.passed:

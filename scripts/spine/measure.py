@@ -12,7 +12,6 @@ contestant computed on; those of two devices have no ratio.
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from scripts.lib.plan import Call, PlannedWorkload, turns
 from scripts.lib.provenance import node_is_shared, of_devices, today
 from scripts.lib.stage import stage
 from scripts.lib.table_files import same_keys, write_table
+from scripts.lib.timing import others_running
 from scripts.lib.typed import Model
 from scripts.lib.workers import Inputs, Process, Timed, fork_servers
 
@@ -54,13 +54,13 @@ class Contestants:
 
     def __call__(self, call: Call) -> list[Row]:
         """Rows of a turn: the contestant's timed calls, everything else idle."""
-        load, server = os.getloadavg()[0], self.servers[call.threads]
+        beside, server = others_running(), self.servers[call.threads]
         who = (call.workload, call.contestant)
         server.ask(call, self.inputs, self.repeats.get(who))
         timed = server.reply()
         self.repeats[who] = timed[0].inner_repeats
         rows = [measurement(call, done) for done in timed]
-        return [row | {"call": i, "load_before": load} for i, row in enumerate(rows, start=1)]
+        return [row | {"call": i, "others_running": beside} for i, row in enumerate(rows, start=1)]
 
 
 def measurement(call: Call, timed: Timed) -> Row:

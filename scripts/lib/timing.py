@@ -56,7 +56,7 @@ def others_running(looks: int = 5, pause_s: float = 0.01) -> float:
         return max(os.getloadavg()[0] - 1, 0.0)
     found = []
     for _ in range(looks):
+        time.sleep(pause_s)
         running = path.read_text(encoding="ascii").partition("procs_running ")[2].split()[0]
         found.append(int(running) - 1)
-        time.sleep(pause_s)
     return sum(found) / looks

@@ -27,7 +27,9 @@ from scripts.spine.proofs import Controls, Proof, controls_of, proof_of
 
 STAMPED = ("runs", "measurements")  # tables whose provenance the page names
 TOO_WEAK = "the tests are too weak"
-CONTENDED = 0.5  # processes of others beside a measurement, on average: half a core
+# Processes of others beside a measurement, on average: a whole core. On an idle machine they are
+# 0.4 to 0.5, the system's own.
+CONTENDED = 1.0
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from scripts.lib.page_tables import Badge, Column, Table, number, text
 from scripts.spine import common_tables, ratio_tables
 from scripts.spine.chapters import chosen, summary_findings
 from scripts.spine.claims import ledger
-from scripts.spine.headlines import Headline, headlines, refused
+from scripts.spine.headlines import Headline, headlines, held_back, refused
 from scripts.spine.limits import limits
 from scripts.spine.overview import Bar, ratios, reach
 from scripts.spine.proofs import Controls, Proof, controls_of, proof_of
@@ -148,6 +148,15 @@ def test_a_headline_has_a_number_only_with_its_proof():
     found = head(pair, checked(passed=False))
     assert found.value is None
     assert reason in found.words
+
+
+def test_where_a_wrong_twin_passes_there_is_no_ratio():
+    found = head(compared(), checked())
+    assert held_back(found, study(), Controls(found=["wrong"])) == found
+    assert held_back(found, study(), Controls(undecided=["wrong"])) == found
+    without = held_back(found, study(), Controls(found=["other"], passed=["wrong"]))
+    assert (without.value, without.low, without.high, without.effect) == (None, None, None, False)
+    assert "wrong" in without.words
 
 
 def test_a_slowdown_and_no_difference_are_called_so():

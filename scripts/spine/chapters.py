@@ -21,12 +21,18 @@ from scripts.lib.root import ROOT
 from scripts.lib.sections import in_words
 from scripts.lib.table_files import read_frame, read_metadata
 from scripts.spine import common_tables, ratio_tables
-from scripts.spine.headlines import Headline, cost_told, headlines, refused
+from scripts.spine.headlines import (
+    TOO_WEAK,
+    Headline,
+    cost_told,
+    headlines,
+    held_back,
+    refused,
+)
 from scripts.spine.limits import limits
 from scripts.spine.proofs import Controls, Proof, controls_of, proof_of
 
 STAMPED = ("runs", "measurements")  # tables whose provenance the page names
-TOO_WEAK = "the tests are too weak"
 # Processes of others beside a measurement, on average: a whole core. On an idle machine they are
 # 0.4 to 0.5, the system's own.
 CONTENDED = 1.0
@@ -170,11 +176,7 @@ def chapter(
     contended = load["mean"] > CONTENDED
     head = chosen(found, spec["headline"] or spec["phases_of"])
     controls = controls_of(told)
-    if head and controls.passed:
-        twins_passed = ", ".join(told.name(arm) for arm in controls.passed)
-        head = head.without(
-            f"the tests are too weak: {twins_passed}, wrong on purpose, passes them"
-        )
+    head = head and held_back(head, told, controls)
     sources = {tables[name].name: read_metadata(tables[name]) for name in STAMPED}
     seconds = phase_seconds(measured, spec["phases_of"], spec["phases"])
     by_cell = nested(of_arm, axes[:-1], "metric")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from scripts.lib.numerals import ranged, span
 from scripts.lib.page_study import VERDICTS, Told, verdict
 from scripts.lib.page_tables import Row
-from scripts.spine.proofs import Proof, proof_of
+from scripts.spine.proofs import Controls, Proof, proof_of
 
 QUANTITIES = {
     "wall_s": "wall time of the whole call",
@@ -16,6 +16,7 @@ QUANTITIES = {
     "tensor_peak_mb": "peak of living tensors",
 }
 HEADLINE = ("fit_s", "tensor_peak_mb")
+TOO_WEAK = "the tests are too weak"
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,6 @@ class Headline:
     noise: tuple[float, float] | None = None
     rounds: int | None = None
     effect: bool = False  # whether a difference was found
-
-    def without(self, words: str) -> "Headline":
-        """The same without a ratio, and why."""
-        return replace(self, value=None, low=None, high=None, effect=False, words=words)
 
     @property
     def contradicts_noise(self) -> bool:
@@ -60,6 +57,15 @@ def headline(row: Row, told: Told, proof: Proof) -> Headline:
     found = row["verdict"] != "no difference found"
     values = {key: row["measured" if key == "value" else key] for key in ("value", "low", "high")}
     return Headline(**base, **values, words=verdict(row), effect=found)
+
+
+def held_back(head: Headline, told: Told, controls: Controls) -> Headline:
+    """The headline, without a ratio if the tests behind its proof let a wrong twin pass."""
+    if not controls.passed:
+        return head
+    wrong = ", ".join(told.name(arm).label for arm in controls.passed)
+    words = f"{TOO_WEAK}: {wrong}, wrong on purpose, passes them"
+    return replace(head, value=None, low=None, high=None, effect=False, words=words)
 
 
 def cost_told(found: Headline | None, told: Told, baseline: str) -> str:

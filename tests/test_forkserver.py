@@ -13,8 +13,8 @@ import pytest
 from snakemake.shell import shell
 
 from scripts.lib.code import ROOT
-from scripts.lib.stage import call
-from scripts.spine.forkserver import THREADS, Call, usual, write_client
+from scripts.lib.stage import THREAD_VARIABLES, call
+from scripts.spine.forkserver import Call, usual, write_client
 from tests.project import Project, copy_code
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it forks on Linux alone")
@@ -148,7 +148,7 @@ def test_the_end_of_a_run_ends_its_copies_and_leaves_nothing(tmp_path):
 
 
 def test_what_snakemake_gives_a_job_of_one_thread_is_the_usual_environment(tmp_path, monkeypatch):
-    for name in THREADS:
+    for name in THREAD_VARIABLES:
         monkeypatch.setenv(name, "7")
     told = tmp_path / "told"
     shell(call("none").partition("python ")[0] + f"env -0 > {told}", threads=1)

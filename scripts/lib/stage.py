@@ -30,6 +30,11 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": 1 << 30,
     "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
 }
+# What Snakemake says of threads to a job, and libraries read when they are loaded.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
+)  # fmt: skip
 # Where a job's words go beside its log; unset, to where it was called (scripts/spine/terminal.py).
 SCREEN = "ISOSPEED_SCREEN"
 # What a rule says after `shell:`; `params.job` is made by scripts/spine/keys.py.

@@ -24,17 +24,11 @@ from typing import Any
 
 from scripts.lib.faults import ContractError
 from scripts.lib.plan import Call
-from scripts.lib.stage import use_threads
+from scripts.lib.stage import THREAD_VARIABLES, use_threads
 from scripts.lib.timing import peak_rss_mb
 
 Inputs = dict[str, list[Path]]
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
 # A timed call lasts as long: it computes its units again and again where once takes less.
 CALL_S = 0.2
 # Of a longer call only the first unit is computed before, unmeasured: the rest make it steady.

@@ -14,33 +14,30 @@ import sys
 
 def main() -> None:
     words = sys.argv[1:]
-    server = socket.socket(socket.AF_UNIX)
+    if words[:1] == ["-m"]:
+        with socket.socket(socket.AF_UNIX) as server:
+            forked(server, words[1:])
+    os.execv(sys.executable, [sys.executable, *words])
+
+
+def forked(server: socket.socket, words: list[str]) -> None:
+    """End as the copy ends that runs a module with its arguments; return if there is none."""
+    text = json.dumps([words, os.getcwd(), dict(os.environ)]).encode()
     try:
         server.connect(os.path.join(os.path.dirname(sys.argv[0]), "socket"))
-    except OSError:
-        words_as_usual(words)
-    if words[:1] != ["-m"]:
-        words_as_usual(words)
-    text = json.dumps([words[1:], os.getcwd(), dict(os.environ)]).encode()
-    pid = 0
-    try:
         socket.send_fds(server, [len(text).to_bytes(8, "big")], [0, 1, 2])
         server.sendall(text)
         pid = int.from_bytes(server.recv(4), "big")
-    except OSError:  # it has just ended
-        pass
+    except OSError:  # it is not ready yet, or has just ended
+        return
     if not pid:
-        words_as_usual(words)
+        return
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: os.kill(pid, number))
     ended = server.recv(4)
     status = int.from_bytes(ended, "big", signed=True) if ended else 1
     # A shell says so of a process that a signal ended.
     os._exit(status if status >= 0 else 128 - status)
-
-
-def words_as_usual(words: list[str]) -> None:
-    os.execv(sys.executable, [sys.executable, *words])
 
 
 main()

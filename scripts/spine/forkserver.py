@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.stage import ALLOCATOR, SCREEN
+from scripts.lib.stage import ALLOCATOR, SCREEN, THREAD_VARIABLES
 from scripts.spine.cluster import on_cluster
 
 # Most jobs need the first ones; they begin as usual until all are there. Numba is none of them, as
@@ -54,11 +54,6 @@ PASSED = {
     "NUMBA_CACHE_DIR",
     SCREEN,
 }
-# What Snakemake says of threads to a job.
-THREADS = (
-    "OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
-)  # fmt: skip
 # Fewer jobs than this are done before the packages are there.
 FEW = 6
 
@@ -95,7 +90,7 @@ def write_client(folder: Path) -> Path:
 def usual(environment: Mapping[str, str]) -> dict[str, str]:
     """What a job of one thread has in this environment."""
     allocator = {name: str(value) for name, value in ALLOCATOR.items()}
-    return {**environment, **allocator, **dict.fromkeys(THREADS, "1")}
+    return {**environment, **allocator, **dict.fromkeys(THREAD_VARIABLES, "1")}
 
 
 @dataclass

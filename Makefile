@@ -6,7 +6,7 @@ CUDA ?= $(if $(wildcard $(VENV)/ready-cuda),1)
 READY := $(VENV)/ready$(if $(CUDA),-cuda)
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: run quick test histories slow slurm lint peers gpu study record schemas pack unpack audit lock clean
+.PHONY: run quick test histories slow slurm lint peers gpu gpu-record study record schemas pack unpack audit lock clean
 
 run: $(READY)  ## all studies, measurement and report: results/report.html
 	$(VENV)/bin/snakemake --cores all
@@ -36,6 +36,12 @@ peers: $(READY)  ## other packages to compare with; arms whose package is missin
 
 gpu: $(READY)  ## what arms for a GPU call: Triton, whose interpreter proves them on a CPU
 	$(VENV)/bin/pip install --quiet --constraint requirements.lock --requirement requirements-gpu.lock
+
+DEVICE ?= cuda
+RECORD ?= results/records/$(shell date +%F)-gpu
+gpu-record: $(READY)  ## on a GPU: parity with the CPU, and every arm beside what the device allows
+	GPU_TEST_DEVICE=$(DEVICE) $(VENV)/bin/pytest --numprocesses 0 -m gpu
+	$(VENV)/bin/python -m tests.gpu.floors $(DEVICE) "$(RECORD)"
 
 study: $(READY)  ## begin a study of your own: make study NAME=my_study
 	$(VENV)/bin/python -m scripts.spine.new_study "$(NAME)"

@@ -51,7 +51,15 @@ PLANNED = [
 ]
 # What they install, or ask of the network, depends on the day: their recipes are read by make.
 RECIPES = [
-    *("make run CUDA=1", "make peers", "make gpu", "make audit", "make slurm", "make record"),
+    *(
+        "make run CUDA=1",
+        "make peers",
+        "make gpu",
+        "make gpu-record",
+        "make audit",
+        "make slurm",
+        "make record",
+    ),
     "make study",
 ]
 # By file that executes them: with words of the command, or of how it is called there.
@@ -60,7 +68,13 @@ ELSEWHERE = {
         "make lint": "make lint",
         "make test": "make test",
     },
-    "Makefile": {"pip install -r requirements.lock": "pip install --quiet --requirement"},
+    "Makefile": {
+        "pip install -r requirements.lock": "pip install --quiet --requirement",
+        "pytest -m gpu": "pytest --numprocesses 0 -m gpu",
+    },
+    "tests/test_on_device.py": {
+        "make gpu-record DEVICE=cpu RECORD=/tmp/gpu": 'floors.main("cpu", tmp_path)',
+    },
     "tests/test_slurm.py": {
         "sbatch profiles/one_node/job": '"sbatch"',
         "sbatch profiles/one_node/job --configfile config/paper.yaml": '"--configfile"',

@@ -14,13 +14,12 @@ import pytest
 
 from scripts.lib import devices, provenance
 from scripts.lib.agreement import of_one_processor
-from scripts.lib.code import ROOT
+from scripts.lib.code import ROOT, device_of
 from scripts.lib.comparison import compare, kind_of
 from scripts.lib.config import read_settings
 from scripts.lib.faults import ConfigError, ContractError
-from scripts.lib.implementations import devices_of, implementation, implementations
 from scripts.lib.parsed import facts
-from scripts.spine.cluster import gpus
+from scripts.spine.cluster import gpus_of
 from scripts.spine.jobs import Jobs
 from scripts.spine.section import two_stage_section
 from scripts.spine.two_stage import two_stage
@@ -168,25 +167,46 @@ def test_a_measurement_asks_for_a_gpu_if_a_contestant_computes_on_it():
         contestants = [SimpleNamespace(job=SimpleNamespace(device=d)) for d in ("cpu", device)]
         return [SimpleNamespace(contestants=contestants)]
 
-    assert gpus(plan("cuda")) == 1
-    assert gpus(plan("cpu")) == 0
-    assert gpus([SimpleNamespace(contestants=[SimpleNamespace(job={})])]) == 0
+    assert gpus_of(plan("cuda")) == 1
+    assert gpus_of(plan("cpu")) == 0
+    assert gpus_of([SimpleNamespace(contestants=[SimpleNamespace(job={})])]) == 0
 
 
-def test_an_implementation_says_what_it_can_and_a_plain_one_is_of_the_cpu():
-    module = test_an_implementation_says_what_it_can_and_a_plain_one_is_of_the_cpu.__module__
+DECLARED = """
+@implementation
+def plain(unit):
+    return {}
 
-    @implementation
-    def plain(unit):
-        return {}
+@implementation(devices=("cpu", "cuda"))
+def able(unit):
+    return {}
 
-    @implementation(devices=("cpu", "cuda"))
-    def able(unit):
-        return {}
+@implementation(stack=len)
+def together(units):
+    return []
+"""
 
-    assert devices_of(plain) == ("cpu",)
-    assert devices_of(able) == ("cpu", "cuda")
-    assert {"plain", "able"} <= implementations(module).keys()
+
+def test_what_an_implementation_can_is_read_from_its_source():
+    can = {"plain": ["cpu"], "able": ["cpu", "cuda"], "together": ["cpu"]}
+    assert facts(DECLARED.encode())["implementations"] == can
+    for script, name, device in (
+        ("scripts/engression/study.py", "stacked", "cuda"),
+        ("scripts/engression/study.py", "projected", "cpu"),
+        ("scripts/tep_bp/unit.py", "stacked", "cuda"),
+        ("scripts/tep_bp/unit.py", "fused", "cpu"),
+    ):
+        assert device_of("cuda", script, name) == device
+        assert device_of("cpu", script, name) == "cpu"
+    choices = "scripts/deep_gpcm/models/choices.py"
+    assert device_of("cuda", choices, "tables", "triton_memory") == "cuda"
+    assert device_of("cuda", choices, "tables", "fused_memory") == "cpu"
+
+
+def test_devices_that_are_not_written_out_are_refused():
+    text = DECLARED.replace('("cpu", "cuda")', "ABLE").encode()
+    with pytest.raises(ConfigError, match=r"^The devices of the implementation able are ABLE; wri"):
+        facts(text)
 
 
 def test_an_edit_of_an_implementation_with_a_call_in_its_decorator_counts_for_its_arms_alone():
@@ -197,7 +217,7 @@ def test_an_edit_of_an_implementation_with_a_call_in_its_decorator_counts_for_it
         ).encode()
 
     first, second = text("units"), text("list(units)")
-    assert facts(first)["implementations"] == ["a", "b"]
+    assert list(facts(first)["implementations"]) == ["a", "b"]
     only = frozenset(["b"])
     assert facts(first, only)["digest"] == facts(second, only)["digest"]
     only = frozenset(["a"])

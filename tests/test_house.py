@@ -100,7 +100,7 @@ def test_a_module_name_has_one_meaning():
     [
         ("engression", 18),
         ("regression", 7),
-        ("lora_ablation", 50),
+        ("lora_ablation", 51),
         ("deep_gpcm", 53),
         ("tep_bp", 66),
     ],

@@ -280,8 +280,8 @@ MISTAKES = {
         "lora_ablation.arms.columns.run is to train cells, but the arm has no trainer.",
     ),
     "comparison of an arm that only trains": (
-        {"prepare": {"arms": ["reference", "stacked"]}},
-        "lora_ablation.prepare.arms has stacked, which neither loads nor computes features.",
+        {"prepare": {"arms": ["reference", "no_decay"]}},
+        "lora_ablation.prepare.arms has no_decay, which neither loads nor computes features.",
     ),
     "comparison of nobody": (
         {"prepare": {"arms": ["reference", "colums"]}},

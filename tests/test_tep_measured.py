@@ -118,9 +118,9 @@ def test_a_stacked_trial_is_charged_the_time_of_its_stack_over_its_trials(inputs
 def test_what_is_timed_is_the_arm_s_training(inputs, monkeypatch):
     stacks, real = Counter(), stacked.fit_stack
 
-    def seen(data, trials, train, solver):
+    def seen(data, trials, train, solver, *device):
         stacks[solver.free, len(trials), len(data.x), train.epochs] += 1
-        return real(data, trials, train, solver)
+        return real(data, trials, train, solver, *device)
 
     monkeypatch.setattr(stacked, "fit_stack", seen)
     for arm in ("stacked", "economy"):

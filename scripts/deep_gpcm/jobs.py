@@ -26,6 +26,7 @@ from scripts.deep_gpcm.specs import (
     TablesJob,
 )
 from scripts.lib.blocks import cut
+from scripts.lib.code import device_of
 from scripts.lib.contract import Study
 from scripts.lib.foreign import marks
 from scripts.lib.packages import package_of
@@ -48,6 +49,7 @@ TABLES = (
     *("scores", "recovery", "points", "calibration", "confusion", "convergence", "categories"),
     *("learning", "reading"),
 )
+CHOICES = f"scripts/{STUDY}/models/choices.py"  # declares the implementations
 COMPILED = ("fused", "no_erase")  # memories that are read by the compiled kernel
 
 
@@ -62,7 +64,7 @@ class Jobs:
     def train(self, arm: str, units: list) -> GpcmJob:
         """What an arm does with these units."""
         section, options = self.section, self.section.arms[arm]
-        return GpcmJob(
+        job = GpcmJob(
             study=STUDY,
             arm=arm,
             seed=self.seed,
@@ -77,6 +79,8 @@ class Jobs:
             model=section.model.model_copy(update=options.model.model_dump(exclude_none=True)),
             train=section.train.model_copy(update=options.train.model_dump(exclude_none=True)),
         )
+        device = device_of(options.device or section.device, CHOICES, *job.implementations())
+        return job.model_copy(update={"device": device})
 
     def _training(self) -> Iterator[tuple[tuple[str, str, int], GpcmJob]]:
         """((arm, data, block), job): some folds of a data set."""

@@ -20,6 +20,7 @@ from scripts.deep_gpcm.models.irt.baselines import learn, learned_from
 from scripts.deep_gpcm.models.loss import predict
 from scripts.deep_gpcm.models.network import Forward, Network
 from scripts.deep_gpcm.specs import MeasuredBaseline, MeasuredJob
+from scripts.lib.devices import settle, torch_device
 from scripts.lib.timing import Phases
 from scripts.lib.torch_rng import torch_rng
 
@@ -35,7 +36,7 @@ def fold_at(path: Path, items: Path, protocol: str) -> Fold:
 def network(job: MeasuredJob, fold: Fold, key: tuple) -> tuple[Network, Forward]:
     """A fresh network and its evaluation."""
     levels, rng = torch.from_numpy(fold.levels), torch_rng(*key, "init")
-    net = Network(job.model, levels, rng, job.train.precision)
+    net = Network(job.model, levels, rng, job.train.precision).to(torch_device(job.device))
     return net, evaluation(job.evaluation, job.memory, job.heads)
 
 
@@ -45,11 +46,12 @@ def step(job: MeasuredJob, fold: Fold, unit: list) -> Columns:
     net, forward = network(job, fold, key)
     update = step_of(job.step, list(net.parameters()), train)
     loader = loader_of(job.loader, fold.parts["train"], train, torch_rng(*key, "shuffle"))
-    batches = list(islice(loader, job.steps))
+    batches = [batch.on(net.device) for batch in islice(loader, job.steps)]
     phases = Phases()
     for batch in batches:
         descend(net, forward, batch, train, phases)
         update(train.lr)
+        settle(net.device)
         phases.lap("optimizer")
     answers = sum(len(batch.question) for batch in batches)
     return {"n_steps": len(batches), "n_answers": answers} | phases.columns()

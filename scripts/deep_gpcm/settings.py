@@ -271,10 +271,17 @@ def _check_network(where: str, section: Section, arm: GpcmArm) -> None:
 def check_interpreter(section: Section) -> None:
     """Raise ConfigError where a kernel for a GPU would run on the CPU without being interpreted."""
     for name, arm in section.arms.items():
-        if arm.memory == "triton" and not (section.idle(name) or interpreted()):
+        kernels = arm.memory == "triton" and not section.idle(name)
+        if kernels and section.device != "cuda" and not interpreted():
             raise ConfigError(
-                f"Config: {STUDY}.arms.{name}.memory is triton, whose kernels are for a GPU; with "
-                "TRITON_INTERPRET=1 in the environment Triton interprets them on this CPU, slowly."
+                f"Config: {STUDY}.arms.{name}.memory is triton, whose kernels are for a GPU (device"
+                " cuda); with TRITON_INTERPRET=1 in the environment Triton interprets them on this "
+                "CPU, slowly."
+            )
+        if kernels and section.device == "cuda" and interpreted():
+            raise ConfigError(
+                f"Config: {STUDY}.arms.{name}.memory is triton and device is cuda, but with "
+                "TRITON_INTERPRET=1 in the environment kernels run on the CPU; take it out."
             )
 
 

@@ -57,7 +57,7 @@ def item_parameters(
     counts, sums = (np.bincount(question, w, fold.questions + 1)[1:] for w in (None, alpha))
     slope = np.divide(sums, counts, out=np.full(len(sums), math.nan), where=counts > 0)
     with torch.no_grad():
-        beta = threshold(net, net.question_key).double().numpy()
+        beta = threshold(net, net.question_key).double().cpu().numpy()
     beta = beta[:-1] if zero_id else beta[1:]
     beta[np.arange(1, beta.shape[1] + 1) >= fold.levels[:, None]] = math.nan
     return slope, beta

@@ -126,6 +126,15 @@ def imports(script: str, implementation: str) -> list[str]:
     return list(dict.fromkeys(".".join(parts) for parts in names))
 
 
+def device_of(asked: str, script: str, *names: str) -> str:
+    """`asked` if these implementations of a script all declare that they compute on it, else cpu.
+
+    Read from the source: nobody who plans has to import what trains.
+    """
+    declared = parsed().facts(ROOT / script)["implementations"]
+    return asked if all(asked in declared[name] for name in names) else "cpu"
+
+
 def stamps(*scripts: str, only: Iterable[str] | None = None) -> list[str]:
     """One `path@digest` for each file that running these scripts may execute, sorted.
 

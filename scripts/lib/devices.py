@@ -76,6 +76,14 @@ def torch_device(name: str) -> "torch.device":
     return torch.device(name)
 
 
+def settle(device: "torch.device") -> None:
+    """Wait until a GPU has computed what it was given, so that a clock may be read."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 @cache
 def free_gpu(count: int) -> int:
     """A number below `count` that no other process of this machine has; shared ones in turn.

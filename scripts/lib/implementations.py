@@ -20,14 +20,15 @@ def implementation(
 ) -> Any:
     """Declare a function of a module's top level as an implementation, by its name.
 
-    `@implementation`, or with what is said of it: `devices` that it can compute on, cpu and cuda
-    (it finds its own as `unit.device`); `stack`: it takes a list of units at once, for which this
-    function of a unit is equal, and returns their answers in their order. An answer may be the
-    Failed that the unit alone would have raised.
+    `@implementation`, or with what is said of it: `devices` that it can compute on, cpu and cuda,
+    written out, because they are read from the source (it finds its own as `device` of its unit or
+    job); `stack`: it takes a list of units at once, for which this function of a unit is equal, and
+    returns their answers in their order. An answer may be the Failed that the unit alone would have
+    raised.
     """
 
     def declare(function: F) -> F:
-        function.devices, function.stack = tuple(devices), stack
+        function.stack = stack
         _KNOWN[function.__module__][function.__name__] = function
         return function
 
@@ -37,11 +38,6 @@ def implementation(
 def implementations(module: str) -> dict[str, Callable]:
     """Those of an imported module, in its order."""
     return dict(_KNOWN[module])
-
-
-def devices_of(function: Callable) -> tuple[str, ...]:
-    """Devices that an implementation can compute on."""
-    return getattr(function, "devices", ("cpu",))
 
 
 def stack_of(function: Callable) -> Callable[[Any], Hashable] | None:

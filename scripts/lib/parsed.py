@@ -10,6 +10,7 @@ from pathlib import Path
 
 from xxhash import xxh3_128_hexdigest
 
+from scripts.lib.faults import ConfigError
 from scripts.lib.files import replacing
 from scripts.lib.seals import with_checksum, without_checksum
 
@@ -32,7 +33,8 @@ class Parsed:
 
     @functools.cache  # noqa: B019 (lives as long as the process)
     def facts(self, path: Path, only: frozenset[str] | None = None) -> dict:
-        """Of a file: `digest` of its meaning, `imports`, `by_name` (see the functions below).
+        """Of a file: `digest` of its meaning, `imports`, `by_name` (see the functions below), and
+        the devices of its `implementations` by their names.
 
         With `only`, of the file without those of its implementations that have other names.
         """
@@ -60,7 +62,7 @@ class Parsed:
 def facts(content: bytes, only: frozenset[str] | None = None) -> dict:
     """Facts of a file with this content, without implementations that are not in `only`."""
     tree = ast.parse(content)
-    found = {"implementations": [node.name for node in tree.body if _is_implementation(node)]}
+    found = {"implementations": {n.name: _devices(n) for n in tree.body if _is_implementation(n)}}
     if only is not None:
         tree = _without_others(tree, only)
     found |= {"imports": _imports(tree), "by_name": _by_name(tree)}
@@ -73,6 +75,19 @@ def _is_implementation(node: ast.stmt) -> bool:
     decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else ()
     named = [getattr(decorator, "func", decorator) for decorator in decorators]
     return any(getattr(name, "id", "") == "implementation" for name in named)
+
+
+def _devices(node: ast.FunctionDef) -> list[str]:
+    """Devices that an implementation is declared to compute on."""
+    told = [keyword for call in node.decorator_list for keyword in getattr(call, "keywords", ())]
+    values = [keyword.value for keyword in told if keyword.arg == "devices"] or [ast.List([])]
+    try:
+        return list(ast.literal_eval(values[0])) or ["cpu"]
+    except ValueError:
+        raise ConfigError(
+            f"The devices of the implementation {node.name} are {ast.unparse(values[0])}; write "
+            'them out, as in devices=("cpu", "cuda").'
+        ) from None
 
 
 def _without_others(tree: ast.Module, only: frozenset[str]) -> ast.Module:

@@ -69,6 +69,9 @@ class Arm(Model):
         "where that is not installed, the arm is left out.",
         default=None,
     )
+    device: Device | None = setting(
+        "Where it computes, if it can there; as its study says, if left out.", default=None
+    )
     beside: Name | None = setting(
         "Of a peer: the arm that does the same work; the reference, if left out.", default=None
     )

@@ -24,13 +24,16 @@ def blocks(
 ) -> Iterator[np.ndarray]:
     """Features of ROW_GROUP adapters at a time, float32 [<= ROW_GROUP, members * k].
 
-    scales [rows, pairs] only if `job.pairs`. The family is imported by name: the rule stamps
-    its module by path, so that an edit of one family recomputes that family only.
+    scales [rows, pairs] only if `job.pairs`. The module is imported by name: the rule stamps it by
+    path, so that an edit of one family recomputes that family only.
     """
-    module = import_module(f"scripts.lora_ablation.representations.{job.family}")
+    module = import_module(f"scripts.lora_ablation.representations.{job.module}")
     for start in range(0, len(matrix), ROW_GROUP):
         rows = slice(start, start + ROW_GROUP)
-        if job.pairs:
+        if job.device != "cpu":
+            found = module.numbers(matrix[rows], layout, [job.family], job.device)
+            yield found[job.family].reshape(len(matrix[rows]), -1)
+        elif job.pairs:
             yield pair_features(matrix[rows], layout, scales[rows], module.compute, len(job.names))
         else:
             yield family_features(matrix[rows], layout, module.compute, len(job.names))

@@ -4,6 +4,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from scripts.lib.blocks import cut
+from scripts.lib.code import device_of
 from scripts.lib.contract import Study
 from scripts.lib.inherited import inherited
 from scripts.lib.packages import package_of
@@ -12,7 +13,12 @@ from scripts.lib.typed import Model
 from scripts.lora_ablation.checks import check_shards, chosen, known_selections
 from scripts.lora_ablation.data.sources import count, fingerprints, names
 from scripts.lora_ablation.data.split import PARTS, enough
-from scripts.lora_ablation.representations.catalogue import HAND_CRAFTED, columns, families
+from scripts.lora_ablation.representations.catalogue import (
+    HAND_CRAFTED,
+    columns,
+    families,
+    family_job,
+)
 from scripts.lora_ablation.settings import FULL, CellLabels, LoraWorkload, Section
 from scripts.lora_ablation.specs import (
     AXES,
@@ -20,6 +26,7 @@ from scripts.lora_ablation.specs import (
     EARLY,
     STUDY,
     CostsJob,
+    FamilyJob,
     FeaturesWork,
     FitWork,
     Generated,
@@ -49,6 +56,7 @@ METRICS = dict.fromkeys(
 SCORES = ("accuracy", "f1", "precision", "recall")
 METRICS |= {f"{part}_{name}": "share" for part in PARTS for name in SCORES}
 FOLDER = f"<results>/{STUDY}"
+UNIT = f"scripts/{STUDY}/unit.py"  # declares the implementations
 OUTCOME = ("grid", "drops", "classes", "curve")  # tables that are drawn
 TABLES = (*OUTCOME, "complete", "repairs", "stages", "svd")
 
@@ -156,6 +164,7 @@ class Jobs:
             study=STUDY,
             arm=arm,
             seed=self.seed,
+            device=self.device(arm, "trainer"),
             units=[[stage, *cell, run] for stage, cell in stages for run in runs[stage]],
             package=package_of(section, arm),
             trainer=options.trainer,
@@ -174,6 +183,15 @@ class Jobs:
         """What an arm's jobs of these stages call (scripts/lora_ablation/unit.py)."""
         options = self.section.arms[arm]
         return [name for stage in stages if (name := getattr(options, stage))]
+
+    def device(self, arm: str, *stages: str) -> str:
+        """Where an arm's jobs of these stages compute."""
+        asked = self.section.arms[arm].device or self.section.device
+        return device_of(asked, UNIT, *self.implementations(arm, *stages))
+
+    def family(self, family: str) -> FamilyJob:
+        """The job of a family on a shard; on a GPU it does what the way `batched` does."""
+        return family_job(family, device_of(self.section.device, UNIT, "batched"))
 
     def reads(self, arm: str, cells: str) -> list[str]:
         """Files that a training job reads: its families, or the tensors themselves."""
@@ -201,6 +219,7 @@ class Jobs:
             study=STUDY,
             arm=arm,
             seed=self.seed,
+            device=self.device(arm, "load", "features"),
             units=[*(loads if options.load else ()), *(features if options.features else ())],
             package=package_of(self.section, arm),
             load=options.load,
@@ -268,6 +287,7 @@ class Jobs:
             return LoadWork(**told, load=options.load)
         if work == "features":
             source = generated(workload.adapters * max(workload.rounds, 1))
+            told |= {"device": self.device(arm, "features")}
             return FeaturesWork(**told, features=options.features, source=source)
         if work in ("svd", "fft"):
             own = {"features": options.features, "rank": workload.rank}
@@ -279,6 +299,8 @@ class Jobs:
             return TotalWork(**told, **chosen, adapters=workload.adapters)
         by_name = {name: columns(name) for name in workload.representations}
         layers = self.layers(options.selection)
+        if work == "train":
+            told |= {"device": self.device(arm, "trainer")}
         return FitWork(**told, columns=by_name, selection=options.selection, layers=layers)
 
     def data(self) -> dict[str, list[str]]:

@@ -69,7 +69,7 @@ def features(job: FeaturesWork, inputs: Inputs, unit: list) -> Row:
     tensors = {layers: shard.layout.selected(layers) for layers in SELECTIONS}
     wanted = [(name, tensors[layers]) for layers in SELECTIONS for name in HAND_CRAFTED]
     phases = Phases()
-    chosen(job.features)(shard.matrix, shard.layout, wanted)
+    chosen(job.features, job.device)(shard.matrix, shard.layout, wanted)
     phases.lap("features")
     return {"n_adapters": stop - start} | phases.columns()
 

@@ -78,11 +78,12 @@ def featured(job: PrepareJob, name_of_stage: str, units: list[list]) -> Iterator
     matrix, layout = one_of_each_shape(read(source, job.seed, 0, source.adapters))
     tensors = list(range(len(layout.names)))
     told = matrix.astype(np.float64) if job.precision == "double" else matrix
+    compute = chosen(job.features, job.device)
     for name, of_name in groupby(units, key=itemgetter(1)):
         truth = represent(matrix, layout, name, tensors, dtype=torch.float64)
         for unit in of_name:
             rows, phases = slice(unit[-1], unit[-1] + 1), Phases()
-            (computed,) = chosen(job.features)(told[rows], layout, [(name, tensors)])
+            (computed,) = compute(told[rows], layout, [(name, tensors)])
             phases.lap("features")
             metrics = {"deviation": deviation(computed, truth[rows], REPRESENTATIONS[name], rank)}
             if name == "spectral":

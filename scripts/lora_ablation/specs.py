@@ -27,8 +27,8 @@ SplitKind = Literal["original", "stratified", "grouped"]
 # Functions of scripts/lora_ablation/unit.py, by stage.
 Loader = Literal["formatted", "python_lists", "zero_copy"]
 Extractor = Literal[
-    "loops", "lowrank", "layerwise", "union", "off_by_one", "svdvals", "weightwatcher"
-]
+    "loops", "lowrank", "layerwise", "union", "batched", "off_by_one", "svdvals", "weightwatcher"
+]  # fmt: skip
 Trainer = Literal["reference", "resident", "stacked", "unscaled"]
 Precision = Literal["single", "double"]
 Alpha = Annotated[float, Field(gt=0)] | None
@@ -156,11 +156,20 @@ class IndexJob(Model):
 
 
 class FamilyJob(Model):
-    """One family on one shard: its numbers, per tensor or per down/up pair."""
+    """One family on one shard: its numbers, per tensor or per down/up pair.
+
+    On a CPU the family's own module computes them, on a GPU that of all.
+    """
 
     family: str
     names: list[str]
     pairs: bool
+    device: str = "cpu"
+
+    @property
+    def module(self) -> str:
+        """The module of scripts/lora_ablation/representations that computes them."""
+        return self.family if self.device == "cpu" else "on_device"
 
 
 class Column(Model):

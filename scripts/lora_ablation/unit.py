@@ -9,6 +9,7 @@ columns are list<list<float>> and whose `up` factors are thus thousands of lists
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,14 +32,15 @@ Wanted = list[tuple[str, list[int]]]  # representation and tensors of each resul
 Keys = Sequence[tuple]  # root seed and labels of each run
 
 
-def chosen(name: str) -> Callable[..., Any]:
-    """The implementation of this name.
+def chosen(name: str, device: str = "cpu") -> Callable[..., Any]:
+    """The implementation of this name; those that compute on a GPU too take the `device` besides.
 
     Ways to load take (dataset, layout, rows) and give float32 [n, width]; ways to compute features
     (matrix [n, width], layout, wanted) and give the features of each wanted; trainers (cell, keys,
     options) and give the fit of each run.
     """
-    return implementations(__name__)[name]
+    function = implementations(__name__)[name]
+    return function if device == "cpu" else partial(function, device=device)
 
 
 @implementation
@@ -112,6 +114,19 @@ def union(matrix: np.ndarray, layout: Layout, wanted: Wanted) -> list[np.ndarray
     return [select(numbers, name, tensors) for name, tensors in wanted]
 
 
+@implementation(devices=("cpu", "cuda"))
+def batched(
+    matrix: np.ndarray, layout: Layout, wanted: Wanted, device: str = "cpu"
+) -> list[np.ndarray]:
+    """Every number once, over all tensors, in PyTorch."""
+    from scripts.lora_ablation.representations.catalogue import FAMILIES
+    from scripts.lora_ablation.representations.on_device import numbers
+    from scripts.lora_ablation.representations.union import select
+
+    found = numbers(matrix, layout, list(FAMILIES), device)
+    return [select(found, name, tensors) for name, tensors in wanted]
+
+
 @implementation
 def svdvals(matrix: np.ndarray, layout: Layout, wanted: Wanted) -> list[np.ndarray]:
     """Spectra by PyTorch's batched SVD; no other representation."""
@@ -147,12 +162,13 @@ def resident(cell: Cell, keys: Keys, train: Train) -> list[Fit]:
     return [fit_stack(cell, [key], train)[0] for key in keys]
 
 
-@implementation
-def stacked(cell: Cell, keys: Keys, train: Train) -> list[Fit]:
+@implementation(devices=("cpu", "cuda"))
+def stacked(cell: Cell, keys: Keys, train: Train, device: str = "cpu") -> list[Fit]:
     """The same, the runs side by side."""
+    from scripts.lib.gpu_stacks import fitting
     from scripts.lora_ablation.models.stack import fit_stack
 
-    return fit_stack(cell, keys, train)
+    return fitting(lambda some: fit_stack(cell, some, train, device=device), keys)
 
 
 # Controls, wrong on purpose: each is a bug that somebody could have made in the result arm, and has
@@ -232,7 +248,8 @@ def row_of(job: FitJob, cell: Cell, unit: list, fitted: Fit) -> Row:
 
 def train_units(job: FitJob, cell: Cell, units: list[list]) -> list[dict[str, Any]]:
     """{"row", "history", "predicted"} of each unit; predictions are class codes by part."""
-    fits = chosen(job.trainer)(cell, [unit_key(job, unit) for unit in units], job.train)
+    trainer = chosen(job.trainer, job.device)
+    fits = trainer(cell, [unit_key(job, unit) for unit in units], job.train)
     return [
         {
             "row": row_of(job, cell, unit, fitted),

@@ -51,10 +51,14 @@ def threads_alone(workflow: Any, plan: Iterable[PlannedWorkload]) -> int:
     return max((entry.workers * entry.threads for entry in entries), default=1)
 
 
-def gpus(plan: Iterable[PlannedWorkload]) -> int:
-    """GPUs of a measurement: one, if a contestant computes on it."""
-    jobs = [entry.job for workload in plan for entry in workload.contestants]
+def gpus(*jobs: Any) -> int:
+    """GPUs that jobs take one after the other: one, if any of them computes on it."""
     return int(any(getattr(job, "device", "cpu") == "cuda" for job in jobs))
+
+
+def gpus_of(plan: Iterable[PlannedWorkload]) -> int:
+    """GPUs of a measurement."""
+    return gpus(*(entry.job for workload in plan for entry in workload.contestants))
 
 
 def megabytes(paths: Iterable[str]) -> float:

@@ -6,12 +6,11 @@ from itertools import product
 from typing import Any
 
 from scripts.lib.blocks import cut
-from scripts.lib.code import imports, stamps
+from scripts.lib.code import device_of, imports, stamps
 from scripts.lib.config import JOBS, UNITS, check_member, check_size, read_settings
 from scripts.lib.contract import Study, check_rounds
 from scripts.lib.faults import ConfigError
 from scripts.lib.foreign import marks
-from scripts.lib.implementations import devices_of
 from scripts.lib.packages import package_of
 from scripts.lib.plan import measurement_plan
 from scripts.lib.sentences import told
@@ -52,9 +51,9 @@ class Jobs:
         return self.section.arms[arm].implementation or arm
 
     def device(self, arm: str) -> str:
-        """Where an arm's jobs compute: where the section says, if its implementation can."""
-        able = devices_of(self.study.implementations[self.called(arm)])
-        return self.section.device if self.section.device in able else "cpu"
+        """Where an arm's jobs compute: where its section says, if its implementation can."""
+        asked = self.section.arms[arm].device or self.section.device
+        return device_of(asked, self.study.script, self.called(arm))
 
     def arm_blocks(self) -> list[tuple[str, str]]:
         """(arm, block) of every job that has at least one unit, in the order of the arms."""

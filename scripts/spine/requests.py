@@ -57,13 +57,18 @@ def asked(
 
 
 def placed(settings: S, name: str, root: Root, here: bool) -> S:
-    """The section with the device that its key, or that of all studies, comes to on this machine.
+    """The section with the device that the key of each arm, of the study or of all studies comes to
+    on this machine.
 
     ConfigError where that is a GPU which is not there, if jobs of the study run `here`.
     """
     where = "device" if settings.device is None else f"{name}.device"
     device = chosen(settings.device or root.device, where, here)
-    return settings.model_copy(update={"device": device})
+    arms = {}
+    for arm, told in settings.arms.items():
+        own = chosen(told.device, f"{name}.arms.{arm}.device", here) if told.device else device
+        arms[arm] = told.model_copy(update={"device": own})
+    return settings.model_copy(update={"device": device, "arms": arms})
 
 
 def threads_of_measurement(workflow: Any, study: Study, plan: list[PlannedWorkload]) -> int:

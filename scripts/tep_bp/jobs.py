@@ -4,6 +4,7 @@ Also what is measured, and which tables there are. A job is a block of trials of
 arm; paths begin with <results>, which Snakemake fills in.
 """
 
+from scripts.lib.code import device_of
 from scripts.lib.contract import Study
 from scripts.lib.packages import package_of
 from scripts.lib.plan import UnitLabels, measurement_plan
@@ -38,6 +39,7 @@ from scripts.tep_bp.specs import (
     TrialsJob,
 )
 
+UNIT = f"scripts/{STUDY}/unit.py"  # declares the implementations
 # Tables of the chapter, and those of which figures are drawn.
 TABLES = (
     *("anytime", "budgets", "robustness", "distribution", "importances", "heat", "repeats"),
@@ -65,6 +67,7 @@ def trials_job(section: Section, seed: int, arm: str, rule: str) -> TrialsJob:
         seed=seed,
         units=[],
         package=package_of(section, arm),
+        device=device_of(options.device or section.device, UNIT, options.implementation),
         rule=rule,
         implementation=options.implementation,
         train=section.training(options),

@@ -38,22 +38,26 @@ def one_by_one(trials: list[Trial]) -> Stacks:
     return [[trial] for trial in trials]
 
 
-@implementation
+@implementation(devices=("cpu", "cuda"))
 def reference(job: TrialsJob) -> Trainer:
     from scripts.tep_bp.models.reference.trial import fit_trial
 
-    train, solver = job.train, job.iterations
-    return Trainer(one_by_one, lambda data, trials: [fit_trial(data, *trials, train, solver)])
+    told = (job.train, job.iterations, job.device)
+    return Trainer(one_by_one, lambda data, trials: [fit_trial(data, *trials, *told)])
 
 
-@implementation
+@implementation(devices=("cpu", "cuda"))
 def stacked(job: TrialsJob) -> Trainer:
+    from scripts.lib.gpu_stacks import fitting
     from scripts.tep_bp.models.stacked.stacked import fit_stack
 
-    return Trainer(
-        lambda trials: stacks(trials, job.max_stack_elements),
-        lambda data, trials: fit_stack(data, trials, job.train, job.iterations),
-    )
+    def fit(data: Data, trials: list[Trial]) -> list[Fit]:
+        told = (job.train, job.iterations, job.device)
+        return fitting(lambda some: fit_stack(data, some, *told), trials)
+
+    # On a GPU all of one shape at once, and fewer only where it has no memory for them.
+    most = job.max_stack_elements if job.device == "cpu" else None
+    return Trainer(lambda trials: stacks(trials, most), fit)
 
 
 @implementation

@@ -14,7 +14,7 @@ from scripts.lib.provenance import instruction_set
 from scripts.lib.root import ours
 from scripts.lib.spec import canonical
 from scripts.lib.stage import call, put_this_python_first
-from scripts.spine.cluster import gpus, megabytes, on_cluster, request
+from scripts.spine.cluster import gpus, gpus_of, megabytes, on_cluster, request
 from scripts.spine.jobs import Jobs, announced
 from scripts.spine.keys import Keys
 from scripts.spine.requests import asked, overlay, threads_of_measurement

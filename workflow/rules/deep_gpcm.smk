@@ -83,6 +83,7 @@ rule deep_gpcm_train:
     resources:
         mem_mb=2000,
         runtime=60,
+        gpu=lambda w: gpus(GPCM_JOBS.training[w.arm, w.data, int(w.block)]),
     params:
         code=lambda w: stamps("scripts/deep_gpcm/train.py", only=GPCM_JOBS.choices(w.arm)),
         spec=lambda w: canonical(GPCM_JOBS.training[w.arm, w.data, int(w.block)]),

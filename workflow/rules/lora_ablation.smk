@@ -4,7 +4,6 @@ Makes <results>/lora_ablation/{tensors,index,features,runs,histories,predictions
 """
 
 from scripts.lora_ablation import jobs as lora_jobs
-from scripts.lora_ablation.representations.catalogue import family_job
 from scripts.lora_ablation.settings import Section
 
 
@@ -15,7 +14,6 @@ LORA = announce("lora_ablation", Section, lora_jobs.study)
 LORA_JOBS = lora_jobs.Jobs(
     LORA, ROOT.seed, plans=workflow.is_main_process, active="lora_ablation" in STUDIES
 )
-# Nobody counts adapters of a study that is switched off.
 LORA_SHARDS = list(LORA_JOBS.shards) if "lora_ablation" in STUDIES else []
 
 
@@ -79,13 +77,14 @@ rule lora_ablation_features:
     resources:
         mem_mb=1500,
         runtime=60,
+        gpu=lambda w: gpus(LORA_JOBS.family(w.family)),
     params:
-        # The family is imported by name, so it is stamped by its own path.
+        # The module is imported by name, so it is stamped by its own path.
         code=lambda w: stamps(
             "scripts/lora_ablation/features.py",
-            f"scripts/lora_ablation/representations/{w.family}.py",
+            f"scripts/lora_ablation/representations/{LORA_JOBS.family(w.family).module}.py",
         ),
-        spec=lambda w: canonical(family_job(w.family)),
+        spec=lambda w: canonical(LORA_JOBS.family(w.family)),
     shell:
         call("lora_ablation.features")
 
@@ -104,6 +103,7 @@ rule lora_ablation_train:
         # Numbers of all adapters stand in memory, once as read and once or twice as scaled.
         mem_mb=lambda w, input: int(1000 + 3 * megabytes(input)),
         runtime=60,
+        gpu=lambda w: gpus(LORA_JOBS.trains[w.arm, w.cells]),
     params:
         code=lambda w: stamps(
             "scripts/lora_ablation/train.py", only=LORA_JOBS.implementations(w.arm, "trainer")
@@ -120,6 +120,7 @@ rule lora_ablation_prepare:
     resources:
         mem_mb=1500,
         runtime=60,
+        gpu=lambda w: gpus(LORA_JOBS.prepare(w.arm)),
     params:
         code=lambda w: stamps(
             "scripts/lora_ablation/prepare.py",

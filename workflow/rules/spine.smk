@@ -104,7 +104,7 @@ rule measure:
     resources:
         mem_mb=3000,
         runtime=120,
-        gpu=lambda w: gpus(PLANS[w.study]),
+        gpu=lambda w: gpus_of(PLANS[w.study]),
     params:
         code=lambda w: stamps(
             "scripts/spine/measure.py", STUDY[w.study].script, *STUDY[w.study].code

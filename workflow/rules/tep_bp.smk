@@ -85,6 +85,7 @@ rule tep_bp_train:
     resources:
         mem_mb=1000,
         runtime=60,
+        gpu=lambda w: gpus(TEP_JOBS[w.arm, w.block]),
     params:
         code=lambda w: stamps(
             "scripts/tep_bp/train.py", only=(TEP_JOBS[w.arm, w.block].implementation,)

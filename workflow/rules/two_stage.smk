@@ -14,7 +14,6 @@ for NAME in two_stage_studies(config["studies"]):
         raise WorkflowError(str(error)) from None
     SECTION = announce(NAME, MODEL, partial(announced, TWO_STAGE))
     JOBS = Jobs(TWO_STAGE, SECTION, ROOT.seed)
-    # A second each: on a cluster they stay where Snakemake runs.
     workflow.localrules(f"{NAME}_load")
 
     rule:
@@ -41,7 +40,7 @@ for NAME in two_stage_studies(config["studies"]):
         resources:
             mem_mb=1000,
             runtime=60,
-            gpu=lambda w, JOBS=JOBS: int(JOBS.device(w.arm) == "cuda"),
+            gpu=lambda w, JOBS=JOBS: gpus(JOBS.train(w.arm, w.block)),
         params:
             code=lambda w, JOBS=JOBS: JOBS.stamps(w.arm),
             spec=lambda w, JOBS=JOBS: canonical(JOBS.train(w.arm, w.block)),

@@ -1,7 +1,7 @@
 """Answers of some sequences as tensors, ragged or padded, and the batches of an epoch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -37,7 +37,7 @@ class Batch:
     """Rows are answers, one sequence after the other: question and response (S,), lengths (B,).
 
     All int64. `answered` are the rows that are answers where others are padding (question 0,
-    response 0), None where all are.
+    response 0), None where all are. On a GPU `lengths` stay on the CPU, which makes the shapes.
     """
 
     question: torch.Tensor
@@ -45,10 +45,14 @@ class Batch:
     lengths: torch.Tensor
     answered: torch.Tensor | None = None
 
+    def on(self, device: torch.device) -> "Batch":
+        """The same answers there."""
+        return replace(self, question=self.question.to(device), response=self.response.to(device))
+
     def padded(self) -> "Batch":
         """The same sequences, all as long as the longest, padded behind."""
-        longest, rows = int(self.lengths.max()), places(self.lengths)
-        empty = torch.zeros(2, len(self.lengths) * longest, dtype=torch.int64)
+        longest, rows = int(self.lengths.max()), places(self.lengths).to(self.question.device)
+        empty = self.question.new_zeros(2, len(self.lengths) * longest)
         empty[:, rows] = torch.stack([self.question, self.response])
         return Batch(*empty, torch.full_like(self.lengths, longest), rows)
 

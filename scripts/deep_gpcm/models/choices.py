@@ -45,7 +45,7 @@ def step_of(name: str, parameters: list[torch.Tensor], train: Training) -> Step:
     return implementations(__name__)[f"{name}_step"](parameters, train)
 
 
-@implementation
+@implementation(devices=("cpu", "cuda"))
 def stepwise(memory: str, heads: str) -> Forward:
     """The original's, with a memory and heads of its own."""
     from scripts.deep_gpcm.models.reference import forward
@@ -53,7 +53,7 @@ def stepwise(memory: str, heads: str) -> Forward:
     return forward
 
 
-@implementation
+@implementation(devices=("cpu", "cuda"))
 def hoisted(memory: str, heads: str) -> Forward:
     """All but the memory for all answers at once, each answer by itself."""
     memory_read = memory_of(memory)
@@ -69,7 +69,7 @@ def hoisted(memory: str, heads: str) -> Forward:
     return forward
 
 
-@implementation
+@implementation(devices=("cpu", "cuda"))
 def tables(memory: str, heads: str) -> Forward:
     """What depends on question and response only is computed once for each."""
     from scripts.deep_gpcm.models.lookup import forward
@@ -77,14 +77,14 @@ def tables(memory: str, heads: str) -> Forward:
     return partial(forward, memory_read=memory_of(memory), heads=heads_of(heads))
 
 
-@implementation
+@implementation(devices=("cpu", "cuda"))
 def loop_memory() -> MemoryRead:
     from scripts.deep_gpcm.models.memory.autograd import memory_read
 
     return memory_read
 
 
-@implementation
+@implementation(devices=("cpu", "cuda"))
 def function_memory() -> MemoryRead:
     from scripts.deep_gpcm.models.memory.scan import memory_read
 
@@ -98,7 +98,7 @@ def fused_memory() -> MemoryRead:
     return memory_read
 
 
-@implementation
+@implementation(devices=("cpu", "cuda"))
 def triton_memory() -> MemoryRead:
     from scripts.deep_gpcm.models.memory.triton_scan import memory_read
 
@@ -127,7 +127,7 @@ def first_memory_memory() -> MemoryRead:
     return first_memory
 
 
-@implementation
+@implementation(devices=("cpu", "cuda"))
 def eager_heads() -> Callable[..., Heads]:
     from scripts.deep_gpcm.models.lookup import heads
 
@@ -148,28 +148,28 @@ def int8_heads() -> Callable[..., Heads]:
     return partial(heads, product=int8_linear)
 
 
-@implementation
+@implementation(devices=("cpu", "cuda"))
 def lists_loader(part: Sequences, train: Training, rng: torch.Generator) -> Iterable[Batch]:
     from scripts.deep_gpcm.models.reference import ListLoader
 
     return ListLoader(part, train, rng)
 
 
-@implementation
+@implementation(devices=("cpu", "cuda"))
 def resident_loader(part: Sequences, train: Training, rng: torch.Generator) -> Iterable[Batch]:
     from scripts.deep_gpcm.models.batches import ResidentLoader
 
     return ResidentLoader(part, train, rng)
 
 
-@implementation
+@implementation(devices=("cpu", "cuda"))
 def module_step(parameters: list[torch.Tensor], train: Training) -> Step:
     from scripts.deep_gpcm.models import reference
 
     return reference.module_step(parameters, train)
 
 
-@implementation
+@implementation(devices=("cpu", "cuda"))
 def fused_step(parameters: list[torch.Tensor], train: Training) -> Step:
     from scripts.deep_gpcm.models import optimizer
 

@@ -18,6 +18,7 @@ from scripts.deep_gpcm.models.network import Forward, Network
 from scripts.deep_gpcm.models.optimizer import Schedule
 from scripts.deep_gpcm.options import Training
 from scripts.deep_gpcm.specs import GpcmJob
+from scripts.lib.devices import torch_device
 from scripts.lib.timing import Phases
 from scripts.lib.torch_rng import torch_rng
 
@@ -53,7 +54,7 @@ def descend(net: Network, forward: Forward, batch: Batch, train: Training, phase
         parameter.grad = None
     loss, rows = 0.0, 0
     for part in parts(batch, train.accumulate):
-        with torch.autocast("cpu", torch.bfloat16, enabled=train.autocast):
+        with torch.autocast(net.device.type, torch.bfloat16, enabled=train.autocast):
             log_p, response, _ = scored(net, forward, part, train)
         loss_sum = total(log_p, response, train.loss)
         phases.lap("forward")
@@ -82,13 +83,14 @@ def validate(
 def fit(fold: Fold, job: GpcmJob, key: tuple) -> Fit:
     """Train on a fold as the arm says; `key` (root seed and labels) addresses its streams.
 
-    Streams `init` and `shuffle` are the same for all arms. Only the training and validation parts
-    of the fold are read.
+    Streams `init` and `shuffle` are the same for all arms and devices. Only the training and
+    validation parts of the fold are read.
     """
     train, forward = job.train, evaluation(job.evaluation, job.memory, job.heads)
     phases = Phases()
     levels = torch.from_numpy(fold.levels)
     net = Network(job.model, levels, torch_rng(*key, "init"), train.precision)
+    net.to(torch_device(job.device))
     loader = loader_of(job.loader, fold.parts["train"], train, torch_rng(*key, "shuffle"))
     step = step_of(job.step, list(net.parameters()), train)
     held_out, schedule, done = Resident(fold.parts["val"]), Schedule(train), Fit(net)

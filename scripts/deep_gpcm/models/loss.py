@@ -23,9 +23,10 @@ def scored(
 ) -> tuple[torch.Tensor, torch.Tensor, Heads]:
     """Log-probabilities (S, K), responses (S,) and heads of the rows that count.
 
-    Padding counts only if `padding` is `counted`, which is the original's missing mask.
+    Padding counts only if `padding` is `counted`, which is the original's missing mask. It computes
+    where the network is.
     """
-    batch = shown(batch, train)
+    batch = shown(batch.on(net.device), train)
     # Under autocast they come in bfloat16, too coarse for probabilities and for sums of losses.
     heads = Heads(*(part.to(net.value_bias.dtype) for part in forward(net, batch)))
     # The levels are the question's own, by whichever id it is shown.
@@ -48,9 +49,12 @@ def total(log_p: torch.Tensor, response: torch.Tensor, loss: str) -> torch.Tenso
 def predict(
     net: Network, forward: Forward, data: Resident, train: Training
 ) -> tuple[torch.Tensor, torch.Tensor, Heads]:
-    """Log-probabilities (n, K) in float64, responses (n,) and heads of the rows that count."""
+    """Log-probabilities (n, K) in float64, responses (n,) and heads of the rows that count.
+
+    On the CPU, wherever the network is.
+    """
     batches = torch.arange(len(data)).split(train.batch)
     found = [scored(net, forward, data.batch(chosen), train) for chosen in batches]
     log_p, response, heads = zip(*found, strict=True)
-    together = Heads(*(torch.cat(parts) for parts in zip(*heads, strict=True)))
-    return torch.cat(log_p).double(), torch.cat(response), together
+    together = Heads(*(torch.cat(parts).cpu() for parts in zip(*heads, strict=True)))
+    return torch.cat(log_p).double().cpu(), torch.cat(response).cpu(), together

@@ -76,6 +76,11 @@ class Network(nn.Module):
         self.slope_weight, self.slope_bias = kaiming(1, h + key), zeros(1)
         self.to({"single": torch.float32, "double": torch.float64}[precision])
 
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are, and so where it computes."""
+        return self.value_bias.device
+
 
 class Heads(NamedTuple):
     """What the model says of each answer: ability (S,), slope (S,), thresholds (S, K - 1)."""

@@ -15,7 +15,7 @@ Step = Callable[[float], None]
 def fused_step(parameters: list[torch.Tensor], train: Training) -> Step:
     """`step(lr)`: Adam's update in one pass over each parameter, decoupled for `adamw`."""
     moments = tuple([torch.zeros_like(p) for p in parameters] for _ in range(2))
-    counts = [torch.tensor(0.0) for _ in parameters]
+    counts = [torch.zeros((), device=p.device) for p in parameters]
     options = (train.betas, train.adam_eps, train.weight_decay, train.optimizer == "adamw")
 
     def step(lr: float) -> None:

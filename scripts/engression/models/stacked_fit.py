@@ -7,8 +7,7 @@ numbers are the same up to rounding. A unit that has stopped keeps its result, w
 for its row afterwards, and leaves the stack as soon as that pays.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
@@ -18,8 +17,8 @@ from scripts.engression.models.stacked_gradient import SHUFFLE, StackedGradient,
 from scripts.engression.models.stopping import Patience
 from scripts.lib.counter_rng import CounterRng
 from scripts.lib.devices import torch_device
-from scripts.lib.faults import ContractError
 from scripts.lib.fused_adam import fused_adam
+from scripts.lib.gpu_stacks import fitting, graphed
 from scripts.lib.own_study import Failed, Unit
 
 # Most units at once on a CPU: what is computed of them stays in its cache.
@@ -38,24 +37,12 @@ def fit_stack(units: Sequence[Unit]) -> list[Fit | Failed]:
         raise ValueError("stacked shares draws between data points; with covariates none may.")
     size = AT_ONCE if units[0].device == "cpu" else len(units)
     parts = [units[start : start + size] for start in range(0, len(units), size)]
-    return [answer for part in parts for answer in fit_together(part)]
+    return [answer for part in parts for answer in fitting(trained, part)]
 
 
-def fit_together(units: Sequence[Unit]) -> list[Fit | Failed]:
-    """The answers of units at once; of halves, where the GPU has no memory for all of them.
-
-    ContractError where it has none for a single one.
-    """
-    try:
-        return Stack(units).trained()
-    except torch.OutOfMemoryError:
-        if len(units) == 1:
-            raise ContractError(
-                "The GPU has too little memory for a single unit; use device: cpu."
-            ) from None
-    torch.cuda.empty_cache()
-    half = len(units) // 2
-    return fit_together(units[:half]) + fit_together(units[half:])
+def trained(units: Sequence[Unit]) -> list[Fit | Failed]:
+    """The answers of units that are trained together."""
+    return Stack(units).trained()
 
 
 class Stack:
@@ -94,7 +81,7 @@ class Stack:
         told = (self.widths, self.options, self.rng, phases)
         self.estimate = StackedGradient(self.parameters, self.gradient, *told)
         state = [self.parameters, *self.moments, self.count, self.step, self.estimate.singular]
-        self.take_step = replayed(self.one_step, state) if phases is None else self.one_step
+        self.take_step = graphed(self.one_step, state)
 
     def one_step(self, x: torch.Tensor, draws: int) -> torch.Tensor:
         """Estimate and descend; loss, term1, term2 of each unit before it, (U, 3)."""
@@ -179,40 +166,3 @@ class Stack:
         self.rng = self.rng.kept(kept)
         self.prepare()
         return list(enumerate(self.units))
-
-
-def replayed(
-    step: Callable[[torch.Tensor, int], torch.Tensor], state: list[torch.Tensor]
-) -> Callable[[torch.Tensor, int], torch.Tensor]:
-    """A step as one CUDA graph for each shape of its batch and number of draws.
-
-    `state` is all that a step changes and reads again: to warm up, it is taken three times, and
-    what it changed is put back.
-    """
-    graphs: dict[Any, tuple] = {}
-
-    def capture(x: torch.Tensor, draws: int) -> tuple:
-        before, static = [tensor.clone() for tensor in state], x.clone()
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                step(static, draws)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            values = step(static, draws)
-        for tensor, value in zip(state, before, strict=True):
-            tensor.copy_(value)
-        return graph, static, values
-
-    def take(x: torch.Tensor, draws: int) -> torch.Tensor:
-        key = (tuple(x.shape), draws)
-        if key not in graphs:
-            graphs[key] = capture(x, draws)
-        graph, static, values = graphs[key]
-        static.copy_(x)
-        graph.replay()
-        return values
-
-    return take

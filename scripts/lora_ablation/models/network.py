@@ -54,9 +54,9 @@ class Shape:
             start = stop
         return views
 
-    def buffers(self, runs: int, dtype: torch.dtype) -> torch.Tensor:
+    def buffers(self, runs: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
         """Fresh buffers (R, layers, 2, H): running means 0, running variances 1."""
-        fresh = torch.zeros(runs, HIDDEN_LAYERS, 2, self.hidden, dtype=dtype)
+        fresh = torch.zeros(runs, HIDDEN_LAYERS, 2, self.hidden, dtype=dtype, device=device)
         fresh[:, :, 1] = 1
         return fresh
 
@@ -88,8 +88,12 @@ def linears(
 ) -> torch.Tensor:
     """x weight' + bias of R networks: (R, B, K), (R, N, K), (R, N) -> (R, B, N).
 
-    One network after the other, so that no network's bits depend on its company.
+    One network after the other, so that no network's bits depend on its company; on a GPU, where
+    they do, all as one batch of products.
     """
+    if x.device.type != "cpu":
+        products = torch.bmm(x, weight.mT)
+        return products if bias is None else products.add_(bias.unsqueeze(1))
     biases = [None] * len(x) if bias is None else bias
     products = [linear(*each) for each in zip(x, weight, biases, strict=True)]
     return torch.stack(products) if len(products) > 1 else products[0].unsqueeze(0)

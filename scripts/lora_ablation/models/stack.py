@@ -1,13 +1,15 @@
 """Arms `resident` and `stacked`: data in memory, gradients in closed form, R runs side by side.
 
 With one run this is `resident`. Columns that are masked, which the reference multiplies by zero,
-are left out; the initial weights of the others are the reference's.
+are left out; the initial weights of the others are the reference's. On a GPU random numbers still
+come from each run's CPU streams, so that a run has the same draws there.
 """
 
 import numpy as np
 import torch
 from torch.nn.functional import pad
 
+from scripts.lib.devices import torch_device
 from scripts.lib.fused_adam import fused_adam
 from scripts.lib.timing import Phases
 from scripts.lora_ablation.data.cell import Cell, standardisation
@@ -23,8 +25,10 @@ from scripts.lora_ablation.models.network import (
 from scripts.lora_ablation.models.run import Fit, Run, batches
 from scripts.lora_ablation.specs import Train
 
+CPU = torch.device("cpu")
 # Bytes up to which a standardised copy of the features is kept; above, each batch is standardised.
 COPY_LIMIT = 1_000_000_000
+ROWS = 4096  # standardised, or predicted, at a time
 # grad where other > threshold, else 0, in one vectorised pass; compare and where take three.
 where_above = torch.ops.aten.threshold_backward
 
@@ -82,7 +86,7 @@ class Backprop:
         uniform = self.uniform[:, :batch]
         for run, rng in enumerate(self.masks):
             torch.rand(uniform[run].shape, generator=rng, out=uniform[run])
-        return uniform.to(self.views[0].dtype)
+        return uniform.to(self.views[0])
 
     def __call__(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Fill the gradient for x (R, B, D) and labels (R, B); the mean loss of each run, (R,)."""
@@ -115,19 +119,25 @@ class Backprop:
 
 
 class Features:
-    """Standardised rows on demand, from a copy if that is small."""
+    """Standardised rows on demand, from a copy if that is small, or if it is on a GPU."""
 
-    def __init__(self, cell: Cell, mask: bool, dtype: torch.dtype):
+    def __init__(self, cell: Cell, mask: bool, dtype: torch.dtype, device: torch.device = CPU):
         self.fitted = standardisation(cell.x[cell.parts["train"]], mask)
-        self.x, self.dtype, self.copy = cell.x, dtype, None
-        if cell.x.nbytes <= COPY_LIMIT:
-            self.copy = torch.from_numpy(self.fitted(cell.x)).to(dtype)
+        self.x, self.dtype, self.device, self.copy = cell.x, dtype, device, None
+        if cell.x.nbytes <= COPY_LIMIT or device.type != "cpu":
+            parts = torch.arange(len(cell.x)).split(ROWS)
+            copies = [self._standardised(rows) for rows in parts]
+            self.copy = torch.cat(copies) if len(copies) > 1 else copies[0]
 
     def take(self, rows: torch.Tensor) -> torch.Tensor:
-        """Rows (k,) -> (k, kept columns)."""
+        """Rows (k,), on the CPU -> (k, kept columns), on the device."""
         if self.copy is not None:
-            return self.copy.index_select(0, rows)
-        return torch.from_numpy(self.fitted(self.x[rows.numpy()])).to(self.dtype)
+            return self.copy.index_select(0, rows.to(self.device))
+        return self._standardised(rows)
+
+    def _standardised(self, rows: torch.Tensor) -> torch.Tensor:
+        values = torch.from_numpy(self.fitted(self.x[rows.numpy()]))
+        return values.to(self.device, self.dtype)
 
 
 def aligned(x: torch.Tensor) -> torch.Tensor:
@@ -144,13 +154,20 @@ def aligned(x: torch.Tensor) -> torch.Tensor:
 class Stack:
     """State of R runs: flat parameters and Adam's moments (R, stride), running statistics."""
 
-    def __init__(self, shape: Shape, kept: torch.Tensor, runs: list[Run], dtype: torch.dtype):
+    def __init__(
+        self,
+        shape: Shape,
+        kept: torch.Tensor,
+        runs: list[Run],
+        dtype: torch.dtype,
+        device: torch.device = CPU,
+    ):
         self.parameters, self.gradient, self.first, self.second = torch.zeros(
-            4, len(runs), shape.stride, dtype=dtype
+            4, len(runs), shape.stride, dtype=dtype, device=device
         )
         for row, run in zip(self.parameters, runs, strict=True):
             row[: shape.size] = initial(shape, kept, run.rngs["init"], dtype)
-        self.buffers = shape.buffers(len(runs), dtype)
+        self.buffers = shape.buffers(len(runs), dtype, device)
 
     def keep(self, places: list[int]) -> None:
         """Drop all runs but those at `places`."""
@@ -169,10 +186,10 @@ def step_adam(stack: Stack, runs: list[Run], step: torch.Tensor, train: Train) -
 
 
 def predict(features: Features, rows: np.ndarray, views: list, buffers: torch.Tensor) -> np.ndarray:
-    """Predicted classes (R, rows) by networks in evaluation mode, 4096 rows at a time."""
-    parts = torch.from_numpy(rows).split(4096)
+    """Predicted classes (R, rows) by networks in evaluation mode, some rows at a time."""
+    parts = torch.from_numpy(rows).split(ROWS)
     classes = [logits(features.take(part), views, buffers).argmax(2) for part in parts]
-    return torch.cat(classes, 1).numpy()
+    return torch.cat(classes, 1).cpu().numpy()
 
 
 def fit_stack(
@@ -181,20 +198,21 @@ def fit_stack(
     train: Train,
     dtype: torch.dtype = torch.float32,
     gradient: type[Backprop] = Backprop,
+    device: str = "cpu",
 ) -> list[Fit]:
     """Train one run per key (its random streams) on the cell, all side by side.
 
     A run that stops early leaves the stack; the others go on, so no run's numbers depend on its
     company. `fit_s` and `cpu_s` are shared out equally.
     """
-    phases = Phases()
-    features = Features(cell, not train.legacy_noise, dtype)
+    phases, there = Phases(), torch_device(device)
+    features = Features(cell, not train.legacy_noise, dtype, there)
     kept = torch.from_numpy(features.fitted.kept)
     shape = Shape(int(kept.sum()), train.hidden, len(cell.classes))
     runs = [Run(key, train) for key in keys]
     everyone, y = list(runs), torch.from_numpy(cell.y)
     train_rows = torch.from_numpy(cell.parts["train"])
-    stack, step = Stack(shape, kept, runs, dtype), torch.tensor(0.0)
+    stack, step = Stack(shape, kept, runs, dtype, there), torch.zeros((), device=there)
     phases.lap("prepare")
     while runs:
         estimate = gradient(
@@ -203,12 +221,12 @@ def fit_stack(
         )  # fmt: skip
         views = shape.views(stack.parameters)
         while not any(run.finished for run in runs):
-            totals, losses = torch.zeros(len(runs), dtype=torch.float64), []
+            totals, losses = torch.zeros(len(runs), dtype=torch.float64, device=there), []
             orders = [batches(len(train_rows), train.batch, run.rngs["shuffle"]) for run in runs]
             for positions in zip(*orders, strict=True):
                 rows = train_rows[torch.cat(positions)]
                 x = aligned(features.take(rows).unflatten(0, (len(runs), -1)))
-                labels = y[rows].view(len(runs), -1)
+                labels = y[rows].view(len(runs), -1).to(there)
                 phases.lap("data")
                 loss = estimate(x, labels)
                 phases.lap("gradient")
@@ -219,10 +237,10 @@ def fit_stack(
                 losses.append(loss)
             predicted = predict(features, cell.parts["val"], views, stack.buffers)
             accuracies = (predicted == cell.y[cell.parts["val"]]).mean(1)
-            steps = torch.stack(losses, 1).tolist()
+            steps, sums = torch.stack(losses, 1).tolist(), totals.tolist()
             for place, run in enumerate(runs):
                 state = (stack.parameters[place : place + 1], stack.buffers[place : place + 1])
-                mean = float(totals[place] / len(train_rows))
+                mean = sums[place] / len(train_rows)
                 run.end_epoch(mean, accuracies[place], state, steps[place])
             phases.lap("validate")
         left = [place for place, run in enumerate(runs) if not run.finished]

@@ -90,10 +90,11 @@ def families(representation: str) -> list[str]:
     return list(dict.fromkeys(column.family for column in columns(representation)))
 
 
-def family_job(family: str) -> FamilyJob:
-    """The job that computes one family on one shard."""
-    names = list((FAMILIES | PAIR_FAMILIES)[family])
-    return FamilyJob(family=family, names=names, pairs=family in PAIR_FAMILIES)
+def family_job(family: str, device: str = "cpu") -> FamilyJob:
+    """The job that computes one family on one shard; those of pairs are computed on a CPU."""
+    names, pairs = list((FAMILIES | PAIR_FAMILIES)[family]), family in PAIR_FAMILIES
+    where = "cpu" if pairs else device
+    return FamilyJob(family=family, names=names, pairs=pairs, device=where)
 
 
 def deviation(found: np.ndarray, truth: np.ndarray, numbers: list, rank: int) -> float:

@@ -35,7 +35,7 @@ def families_features(
     found = {
         family: np.empty((rows, tensors, k), np.float32) for family, (_, k) in families.items()
     }
-    for shape, members in _groups(list(layout.shapes)).items():
+    for shape, members in by_shape(list(layout.shapes)).items():
         for part, some in _chunks(rows, members, 4 * math.prod(shape), chunk_bytes):
             batch = _gather(matrix, layout, part, some)
             for family, (compute, k) in families.items():
@@ -61,7 +61,7 @@ def pair_features(
     place = {name: i for i, name in enumerate(layout.names)}
     modules = list(dict.fromkeys(stem(name) for name in layout.names))
     pairs = [(place[module + DOWN], place[module + UP]) for module in modules]
-    groups = _groups([(layout.shapes[down], layout.shapes[up]) for down, up in pairs])
+    groups = by_shape([(layout.shapes[down], layout.shapes[up]) for down, up in pairs])
     found = np.empty((len(matrix), len(pairs), k), np.float32)
     for shapes, members in groups.items():
         nbytes = 4 * sum(math.prod(shape) for shape in shapes)
@@ -75,7 +75,7 @@ def pair_features(
     return found.reshape(len(matrix), -1)
 
 
-def _groups(shapes: list) -> dict:
+def by_shape(shapes: list) -> dict:
     """Indices of the members of each shape."""
     groups = {}
     for i, shape in enumerate(shapes):

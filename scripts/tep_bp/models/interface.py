@@ -5,7 +5,7 @@ Weights and orders are drawn by the trial's own seed (docs/studies/tep_bp.md, Mo
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,11 @@ class Data:
     @property
     def dtype(self) -> torch.dtype:
         return torch.float64 if self.x.dtype == torch.float64 else torch.float32
+
+    def on(self, device: torch.device) -> "Data":
+        """The same samples there."""
+        names = ("x", "y", "held_x", "held_y")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 def data_of(task: Task, parts: Sequence[str], held: str, precision: Precision = "single") -> Data:
@@ -109,8 +114,9 @@ def sample_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def watched(scores: Scores, y: torch.Tensor) -> dict[str, Any]:
     """Fields of a fit that tell its epochs: curve, losses, early, late and predicted.
 
-    `scores` has the classes and the cross-entropies (M,) after every epoch scored.
+    `scores` has the classes and the cross-entropies (M,) after every epoch scored, on any device.
     """
+    scores = [(classes.cpu(), losses.cpu()) for classes, losses in scores]
     right = [(classes == y).double() for classes, _ in scores]
     late = right[-max(1, len(right) // 3) :]
     _, early = scores[:EARLY_EPOCH][-1]

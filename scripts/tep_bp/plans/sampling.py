@@ -80,13 +80,15 @@ def groups(trials: list[Trial]) -> list[list[Trial]]:
     return list(found.values())
 
 
-def stacks(trials: list[Trial], elements: int) -> list[list[Trial]]:
+def stacks(trials: list[Trial], elements: int | None) -> list[list[Trial]]:
     """Groups cut so that the states of a stack, trials x batch x hidden, have at most `elements`.
 
-    Larger stacks outgrow the processor's cache; a single trial is a stack whatever its size.
+    Larger stacks outgrow the processor's cache; a single trial is a stack whatever its size. None:
+    whole groups.
     """
     found = []
     for group in groups(trials):
-        size = max(1, elements // (group[0].hidden * group[0].batch))
+        most = elements and elements // (group[0].hidden * group[0].batch)
+        size = len(group) if most is None else max(1, most)
         found += [group[start : start + size] for start in range(0, len(group), size)]
     return found

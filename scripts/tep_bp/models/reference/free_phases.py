@@ -52,7 +52,7 @@ class LastStates:
 
     def __init__(self, net: Recurrent, data: Data):
         self.net = net
-        self.states = torch.zeros(len(data.x), len(net.b), dtype=data.dtype)
+        self.states = net.b.new_zeros(len(data.x), len(net.b))
 
     @contextmanager
     def of(self, rows: Tensor) -> Iterator[None]:

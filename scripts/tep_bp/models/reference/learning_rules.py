@@ -31,7 +31,7 @@ def tep(net: Recurrent, x: Tensor, y: Tensor, trial: Trial, train: Training, clo
     `train.difference` is centred (nudged both ways; bias O(beta^2)) or one_sided (O(beta));
     with the proposal bfloat16 both phases are computed in it.
     """
-    with torch.autocast("cpu", torch.bfloat16, enabled=train.proposal == "bfloat16"):
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=train.proposal == "bfloat16"):
         drive = net.drive(x)
         free = net.free(drive)
         clock.lap("free")

@@ -10,6 +10,7 @@ import torch
 import torch._dynamo  # the first optimizer of a process would load it, on the clock of its trial
 from torch.utils.data import DataLoader, TensorDataset
 
+from scripts.lib.devices import torch_device
 from scripts.lib.timing import Phases
 from scripts.lib.torch_rng import EpochPermutation
 from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
@@ -85,7 +86,9 @@ def finite(net: Perceptron) -> bool:
     return all(bool(p.isfinite().all()) for p in net.parameters())
 
 
-def fit_trial(data: Data, trial: Trial, train: Training, solver: Solver | None) -> Fit:
+def fit_trial(
+    data: Data, trial: Trial, train: Training, solver: Solver | None, device: str = "cpu"
+) -> Fit:
     """Train and score one trial, single-process but for `train.workers` of the DataLoader.
 
     `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch (score after every
@@ -94,18 +97,19 @@ def fit_trial(data: Data, trial: Trial, train: Training, solver: Solver | None) 
     data are. A trial that diverges is trained to the end.
     """
     clock = Phases()
-    net = network(trial, data, solver, train.rerounded)
+    place = torch_device(device)
+    placed, net = data.on(place), network(trial, data, solver, train.rerounded).to(place)
     optimizer = adam(net, trial, train)
     batches, learn = loader(data, trial, train), RULES[trial.rule]
     scores, diverged_epoch = [], None
     n_steps = n_iterations = 0
     if train.proposal == "compiled":
-        compile_free(net, trial, numbers(data.x[: trial.batch]))
+        compile_free(net, trial, numbers(placed.x[: trial.batch]))
         clock.lap("compile")
-    last = LastStates(net, data) if train.proposal == "warm_start" else None
+    last = LastStates(net, placed) if train.proposal == "warm_start" else None
     for epoch in range(1, train.epochs + 1):
         for x, y, *rows in batches:
-            x = numbers(x)
+            x, y = numbers(x.to(place)), y.to(place)
             clock.lap("data")
             with last.of(*rows) if last else nullcontext():
                 learn(net, x, y, trial, train, clock)
@@ -118,14 +122,14 @@ def fit_trial(data: Data, trial: Trial, train: Training, solver: Solver | None) 
         if diverged_epoch is None and not finite(net):
             diverged_epoch = epoch
         if train.watch or epoch == train.epochs:
-            scores.append(scored(net, data))
+            scores.append(scored(net, placed))
         clock.lap("evaluate")
-    own = {name: parameter.detach() for name, parameter in net.named_parameters()}
+    own = {name: parameter.detach().cpu() for name, parameter in net.named_parameters()}
     found, cost = audit(own, data, trial, solver), clock.columns()
     if isinstance(net, Recurrent):
         cost["n_iterations"] = n_iterations  # of the free phases
     if train.proposal == "bfloat16":
-        found["gradient_cosine"] = gradient_cosine(net, data, trial, train)
+        found["gradient_cosine"] = gradient_cosine(net, placed, trial, train)
     return Fit(
         **watched(scores, data.held_y),
         diverged_epoch=diverged_epoch,

@@ -124,11 +124,11 @@ def nudged_states(
     """
     n, (w, w_o) = h.shape[1], (parameters.W, parameters.W_o)
     back = (w_o * beta).mT
-    sign = torch.ones(2 * n, 1, dtype=h.dtype)
+    sign = h.new_ones(2 * n, 1)
     sign[:n] = -1
     # The first images share a product and need no new probabilities.
     unnudged, nudge = torch.baddbmm(driven, h, w, out=like(h)), torch.bmm(error, back)
-    first = rows(len(h), 2 * n, h.shape[2], h.dtype)
+    first = rows(len(h), 2 * n, h.shape[2], h.dtype, h.device)
     torch.sub(unnudged, nudge, out=first[:, :n])
     torch.add(unnudged, nudge, out=first[:, n:])
     start, both = like(first), like(first)

@@ -1,7 +1,5 @@
 """The step after the gradient: Adam on stacked trials, and recurrent weights kept contracting."""
 
-import math
-
 import torch
 
 from scripts.tep_bp.options import Training
@@ -23,22 +21,30 @@ class Adam:
         decays: torch.Tensor | None = None,
     ):
         self.parameters, self.betas, self.eps = parameters, train.betas, train.adam_eps
-        lr = torch.tensor([[trial.lr] for trial in trials], dtype=torch.float64)
-        rate = lr * torch.tensor([[trial.weight_decay] for trial in trials], dtype=torch.float64)
-        self.lr, self.kept = lr.to(parameters.dtype), None
+        told = [[[trial.lr] for trial in trials], [[trial.weight_decay] for trial in trials]]
+        lr, decay = torch.tensor(told, dtype=torch.float64)
+        rate = lr * decay
+        self.lr, self.kept = lr.to(parameters), None
         if decays is not None and rate.any():
-            self.kept = (1 - rate * decays).to(parameters.dtype)
+            self.kept = (1 - rate.to(parameters.device) * decays).to(parameters.dtype)
         self.mean, self.square = torch.zeros_like(parameters), torch.zeros_like(parameters)
-        self.buffer, self.steps = torch.empty_like(parameters), 0
+        self.buffer = torch.empty_like(parameters)
+        # A tensor, so that a graph of a step counts on.
+        self.count = torch.zeros((), dtype=torch.float64, device=parameters.device)
+
+    @property
+    def steps(self) -> int:
+        """Steps taken so far."""
+        return int(self.count)
 
     def step(self, gradient: torch.Tensor) -> None:
         """Update the parameters by a gradient (T, P)."""
-        self.steps += 1
+        self.count += 1
         first, second = self.betas
-        rise, fall = 1 - first**self.steps, 1 - second**self.steps
+        rise, fall = 1 - first**self.count, 1 - second**self.count
         self.mean.lerp_(gradient, 1 - first)
         self.square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        scale = torch.sqrt(self.square, out=self.buffer).div_(math.sqrt(fall)).add_(self.eps)
+        scale = torch.sqrt(self.square, out=self.buffer).div_(fall.sqrt()).add_(self.eps)
         step = torch.div(self.mean, scale, out=self.buffer).mul_(self.lr / rise)
         if self.kept is not None:
             self.parameters.mul_(self.kept)

@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from scripts.tep_bp.models.interface import initial
+from scripts.tep_bp.models.interface import Data, initial
 from scripts.tep_bp.plans.space import Trial
 
 ABSENT = -1e4  # bias of the classes that only fill the line: their probability is exactly 0
@@ -21,14 +21,14 @@ def padded(n: int) -> int:
     return math.ceil(n / LINE) * LINE
 
 
-def rows(trials: int, n: int, width: int, dtype: torch.dtype) -> torch.Tensor:
+def rows(trials: int, n: int, width: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """A buffer of n rows per trial, (T, n, width), not initialised."""
-    return torch.empty(trials, padded(n), width, dtype=dtype)[:, :n]
+    return torch.empty(trials, padded(n), width, dtype=dtype, device=device)[:, :n]
 
 
 def like(stack: torch.Tensor) -> torch.Tensor:
     """A buffer of the same shape, not initialised."""
-    return rows(*stack.shape, stack.dtype)
+    return rows(*stack.shape, stack.dtype, stack.device)
 
 
 class Parameters:
@@ -56,11 +56,13 @@ class Parameters:
         except KeyError:
             raise AttributeError(name) from None
 
+    def over(self, flat: torch.Tensor) -> "Parameters":
+        """Other numbers in the same layout."""
+        return Parameters(flat, *self.W_x.shape[1:], self.classes, "W" in self.views)
+
     def like(self) -> "Parameters":
         """Zeros of the same layout."""
-        hidden = self.W_x.shape[2]
-        zeros = torch.zeros_like(self.flat)
-        return Parameters(zeros, self.W_x.shape[1], hidden, self.classes, "W" in self.views)
+        return self.over(torch.zeros_like(self.flat))
 
     def decays(self) -> torch.Tensor:
         """1 where a parameter decays, (T, P): the matrices do, biases do not."""
@@ -71,17 +73,21 @@ class Parameters:
         return ones.flat
 
     def of(self, place: int) -> dict[str, torch.Tensor]:
-        """Copies of one trial's parameters, without padding."""
-        own = {name: view[place].clone() for name, view in self.views.items()}
+        """Copies of one trial's parameters, without padding, on the CPU."""
+        own = {name: view[place].cpu().clone() for name, view in self.views.items()}
         own["W_o"] = own["W_o"][:, : self.classes].clone()
         own["b"], own["b_o"] = own["b"][0], own["b_o"][0, : self.classes].clone()
         return own
 
 
 def stacked_parameters(
-    trials: list[Trial], inputs: int, classes: int, dtype: torch.dtype, rerounded: int = 0
+    trials: list[Trial], data: Data, rerounded: int = 0
 ) -> tuple[Parameters, torch.Tensor]:
-    """Initial parameters of trials of one rule and shape, and vectors u (T, d) of W."""
+    """Initial parameters of trials of one rule and shape, and vectors u (T, d) of W.
+
+    In the precision and on the device of the data.
+    """
+    inputs, classes, dtype = data.x.shape[1], data.classes, data.dtype
     hidden, recurrent = trials[0].hidden, trials[0].rule != "bp"
     sizes = (inputs, hidden, classes, recurrent)
     size = Parameters(torch.empty(1, 2**30, device="meta"), *sizes).size
@@ -94,4 +100,4 @@ def stacked_parameters(
         for name, view in parameters.views.items():
             value = start[name]
             view[place, ..., : value.shape[-1]] = value
-    return parameters, u
+    return parameters.over(parameters.flat.to(data.x.device)), u.to(data.x.device)

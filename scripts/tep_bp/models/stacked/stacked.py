@@ -1,6 +1,7 @@
 """Arm `stacked`: trials of one rule and shape trained as one batch, a tensor dimension of trials.
 
-No autograd, no loader, no module (docs/studies/tep_bp.md, Batched training).
+On a CPU or a GPU, where a step is one graph, as its iterations are a fixed number. No autograd, no
+loader, no module (docs/studies/tep_bp.md, Batched training).
 """
 
 import math
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 
 import torch
 
+from scripts.lib.devices import torch_device
+from scripts.lib.gpu_stacks import graphed
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
 from scripts.tep_bp.models.interface import (
@@ -29,7 +32,9 @@ ROWS = 2048  # held samples at a time: a number of memory, not of the stack
 
 
 @torch.inference_mode()
-def fit_stack(data: Data, trials: list[Trial], train: Training, solver: Solver | None) -> list[Fit]:
+def fit_stack(
+    data: Data, trials: list[Trial], train: Training, solver: Solver | None, device: str = "cpu"
+) -> list[Fit]:
     """Train trials of equal rule, hidden and batch; their fits in the order given.
 
     `train` has epochs, betas, adam_eps, spectral_cap, power_steps, watch (score the held samples
@@ -40,7 +45,7 @@ def fit_stack(data: Data, trials: list[Trial], train: Training, solver: Solver |
     """
     # tanh first, so that each activation is one slice.
     places = sorted(range(len(trials)), key=lambda i: trials[i].activation != "tanh")
-    fits = _fit(data, [trials[i] for i in places], train, solver)
+    fits = _fit(data, [trials[i] for i in places], train, solver, torch_device(device))
     return [fits[places.index(i)] for i in range(len(trials))]
 
 
@@ -49,36 +54,49 @@ def training(
 ) -> Iterator[tuple[Parameters, Activation]]:
     """The stack after each epoch of a training; the same objects, which go on to change.
 
-    `trials` have tanh before relu.
+    `trials` have tanh before relu. It computes where the data are.
     """
-    parameters, u = stacked_parameters(
-        trials, data.x.shape[1], data.classes, data.dtype, train.rerounded
-    )
+    parameters, u = stacked_parameters(trials, data, train.rerounded)
     estimate, adam = parameters.like(), Adam(parameters.flat, trials, train, parameters.decays())
     activation = Activation(sum(trial.activation == "tanh" for trial in trials))
-    beta = torch.tensor([trial.beta for trial in trials], dtype=data.dtype)[:, None, None]
+    beta = torch.tensor([t.beta for t in trials], dtype=data.dtype, device=data.x.device)
+    beta = beta[:, None, None]
     gradient, orders = GRADIENTS[trials[0].rule], [batch_orders(trial) for trial in trials]
+    # The kernels of a graph have no clock between them.
+    clock = phases if data.x.device.type == "cpu" else Phases()
+
+    def step(x: torch.Tensor, y: torch.Tensor) -> None:
+        gradient(x, y, parameters, activation, beta, solver, estimate, clock)
+        adam.step(estimate.flat)
+        if "W" in parameters.views:
+            contract(parameters.W, u, train.spectral_cap, train.power_steps)
+
+    take = graphed(step, [parameters.flat, adam.mean, adam.square, adam.count, u])
     for _ in range(train.epochs):
         order = torch.stack([torch.randperm(len(data.x), generator=rng) for rng in orders])
-        for chosen in order.split(trials[0].batch, dim=1):
-            x, y = batch(data, chosen)
+        for chosen in order.to(data.x.device).split(trials[0].batch, dim=1):
+            samples = batch(data, chosen)
             phases.lap("data")
-            gradient(x, y, parameters, activation, beta, solver, estimate, phases)
-            adam.step(estimate.flat)
-            if "W" in parameters.views:
-                contract(parameters.W, u, train.spectral_cap, train.power_steps)
+            take(*samples)
             phases.lap("update")
         yield parameters, activation
 
 
-def _fit(data: Data, trials: list[Trial], train: Training, solver: Solver | None) -> list[Fit]:
+def _fit(
+    data: Data,
+    trials: list[Trial],
+    train: Training,
+    solver: Solver | None,
+    device: torch.device,
+) -> list[Fit]:
     phases, scores, diverged = Phases(), [], [None] * len(trials)
-    epochs = enumerate(training(data, trials, train, solver, phases), start=1)
+    placed = data.on(device)
+    epochs = enumerate(training(placed, trials, train, solver, phases), start=1)
     for epoch, (parameters, activation) in epochs:
         finite = parameters.flat.isfinite().all(dim=1).tolist()
         diverged = [at or (None if ok else epoch) for at, ok in zip(diverged, finite, strict=True)]
         if train.watch or epoch == train.epochs:
-            scores.append(predict(parameters, data, activation, solver))
+            scores.append(predict(parameters, placed, activation, solver))
             phases.lap("evaluate")
     cost = {name: seconds / len(trials) for name, seconds in phases.columns().items()}
     fits = []
@@ -102,7 +120,7 @@ def _fit(data: Data, trials: list[Trial], train: Training, solver: Solver | None
 def batch(data: Data, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Samples (T, n, D) and classes (T, n) of the row numbers (T, n)."""
     trials, n = chosen.shape
-    x = rows(trials, n, data.x.shape[1], data.dtype)
+    x = rows(trials, n, data.x.shape[1], data.dtype, data.x.device)
     x.copy_(numbers(data.x[chosen]))
     return x, data.y[chosen]
 

@@ -162,6 +162,37 @@ def test_only_arms_whose_implementation_can_compute_on_the_gpu():
     assert asked.train("stacked", block) != jobs("cpu", reps=4).train("stacked", block)
 
 
+def test_every_study_has_arms_that_compute_on_the_gpu(with_gpu):
+    config = shipped() | {"device": "cuda"}
+    for name in ("deep_gpcm", "tep_bp"):
+        assert config[name]["device"] == "cpu", "the result arm's ratio is of one device"
+        config[name]["device"] = "cuda"
+    found = read(config)
+    gpcm, lora, trials = found["GPCM_JOBS"], found["LORA_JOBS"], found["TEP_JOBS"]
+    on = {arm: gpcm.train(arm, []).device for arm in ("reference", "fused", "hoisted", "function")}
+    assert on == {"reference": "cuda", "fused": "cpu", "hoisted": "cuda", "function": "cuda"}
+    on = {arm: job.device for (arm, _), job in trials.items()}
+    assert [on[arm] for arm in ("reference", "gated", "stacked")] == ["cuda", "cpu", "cuda"]
+    on = {arm: job.device for (arm, _), job in lora.trains.items()}
+    assert [on[arm] for arm in ("reference", "resident", "stacked")] == ["cpu", "cpu", "cuda"]
+    assert [lora.prepare(arm).device for arm in ("resident", "stacked")] == ["cpu", "cuda"]
+    families = {name: lora.family(name) for name in ("moments", "product")}
+    assert {name: job.module for name, job in families.items()} == {
+        "moments": "on_device", "product": "product",
+    }  # fmt: skip
+
+
+def test_an_arm_may_have_a_device_of_its_own(with_gpu, monkeypatch):
+    config = shipped() | {"device": "cpu"}
+    config["deep_gpcm"]["arms"]["reference"]["device"] = "cuda"
+    jobs_of = read(config)["GPCM_JOBS"]
+    on = {arm: jobs_of.train(arm, []).device for arm in ("reference", "truth", "hoisted")}
+    assert on == {"reference": "cuda", "truth": "cpu", "hoisted": "cpu"}
+    monkeypatch.setattr(devices, "obstacle", lambda: "this machine has no driver of NVIDIA's")
+    with pytest.raises(Exception, match=r"^Config: deep_gpcm.arms.reference.device is 'cuda', but"):
+        read(config)
+
+
 def test_a_measurement_asks_for_a_gpu_if_a_contestant_computes_on_it():
     def plan(device):
         contestants = [SimpleNamespace(job=SimpleNamespace(device=d)) for d in ("cpu", device)]

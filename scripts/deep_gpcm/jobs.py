@@ -79,7 +79,7 @@ class Jobs:
             model=section.model.model_copy(update=options.model.model_dump(exclude_none=True)),
             train=section.train.model_copy(update=options.train.model_dump(exclude_none=True)),
         )
-        device = device_of(options.device or section.device, CHOICES, *job.implementations())
+        device = device_of(section.device_asked(arm), CHOICES, *job.implementations())
         return job.model_copy(update={"device": device})
 
     def _training(self) -> Iterator[tuple[tuple[str, str, int], GpcmJob]]:
@@ -155,7 +155,8 @@ class Jobs:
         if isinstance(workload, Classical):
             return MeasuredBaseline(**vars(self.baseline(arm, [])), work=workload.work)
         steps = workload.steps if isinstance(workload, Steps) else 0
-        return MeasuredJob(**vars(self.train(arm, [])), work=workload.work, steps=steps)
+        told = vars(self.train(arm, [])) | ({"device": "cpu"} if workload.work == "loading" else {})
+        return MeasuredJob(**told, work=workload.work, steps=steps)
 
     def tables(self) -> TablesJob:
         """Whom the tables are about."""

@@ -272,15 +272,16 @@ def check_interpreter(section: Section) -> None:
     """Raise ConfigError where a kernel for a GPU would run on the CPU without being interpreted."""
     for name, arm in section.arms.items():
         kernels = arm.memory == "triton" and not section.idle(name)
-        if kernels and section.device != "cuda" and not interpreted():
+        there = section.device_asked(name) == "cuda"
+        if kernels and not there and not interpreted():
             raise ConfigError(
                 f"Config: {STUDY}.arms.{name}.memory is triton, whose kernels are for a GPU (device"
                 " cuda); with TRITON_INTERPRET=1 in the environment Triton interprets them on this "
                 "CPU, slowly."
             )
-        if kernels and section.device == "cuda" and interpreted():
+        if kernels and there and interpreted():
             raise ConfigError(
-                f"Config: {STUDY}.arms.{name}.memory is triton and device is cuda, but with "
+                f"Config: {STUDY}.arms.{name}.memory is triton and its device cuda, but with "
                 "TRITON_INTERPRET=1 in the environment kernels run on the CPU; take it out."
             )
 

@@ -1,6 +1,8 @@
 """What a stack of units needs on a GPU: a step as one graph, and halves where memory is short."""
 
+import gc
 from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -23,9 +25,17 @@ def fitting(compute: Callable[[Sequence[U]], list[A]], units: Sequence[U]) -> li
             raise ContractError(
                 "The GPU has too little memory for a single unit; use device: cpu."
             ) from None
+    # What failed may hold itself: a step as a method, in what holds the step.
+    gc.collect()
     torch.cuda.empty_cache()
     half = len(units) // 2
     return fitting(compute, units[:half]) + fitting(compute, units[half:])
+
+
+@cache
+def side_stream() -> "torch.cuda.Stream":
+    """Where steps warm up: one for all, as each has a workspace of its own."""
+    return torch.cuda.Stream()
 
 
 def graphed(step: Callable[..., Any], state: Sequence[torch.Tensor]) -> Callable[..., Any]:
@@ -44,7 +54,7 @@ def replayed(step: Callable[..., Any], state: Sequence[torch.Tensor]) -> Callabl
     def capture(inputs: tuple) -> tuple:
         before = [tensor.clone() for tensor in state]
         static = [x.clone() if isinstance(x, torch.Tensor) else x for x in inputs]
-        stream = torch.cuda.Stream()
+        stream = side_stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):

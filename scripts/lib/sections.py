@@ -225,6 +225,10 @@ class StudySettings(Model):
     measure: Measure = setting("What is timed.")
     report: Report = setting("The study's chapter of the report.")
 
+    def device_asked(self, arm: str) -> Device | None:
+        """Where an arm is to compute, if it can there."""
+        return self.arms[arm].device or self.device
+
     @property
     def own_data(self) -> list[str]:
         """Data of the user's own that the study is about, by name; others' claims are not."""

@@ -186,8 +186,7 @@ class Jobs:
 
     def device(self, arm: str, *stages: str) -> str:
         """Where an arm's jobs of these stages compute."""
-        asked = self.section.arms[arm].device or self.section.device
-        return device_of(asked, UNIT, *self.implementations(arm, *stages))
+        return device_of(self.section.device_asked(arm), UNIT, *self.implementations(arm, *stages))
 
     def family(self, family: str) -> FamilyJob:
         """The job of a family on a shard; on a GPU it does what the way `batched` does."""

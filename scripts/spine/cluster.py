@@ -22,6 +22,8 @@ from scripts.lib.plan import PlannedWorkload
 
 # Two processes of 170 MB (measured), and as much as a file system with many files may add.
 SNAKEMAKE_MB = 400
+# Of the host's memory, what a process holds for a GPU: libraries, pinned buffers.
+GPU_MB = 3000
 GROWING = ("mem_mb", "runtime")
 
 
@@ -93,7 +95,10 @@ def asking(rule: Any, given: Any) -> Callable[..., Any]:
         own = given.evaluate(wildcards, **known).value
         if not isinstance(own, int):
             return own  # depends on files that are yet to be made
-        extra = SNAKEMAKE_MB if given.name == "mem_mb" else 0
+        extra = 0
+        if given.name == "mem_mb":
+            on_gpu = "gpu" in rule.resources and rule.resources["gpu"].evaluate(wildcards, **known)
+            extra = SNAKEMAKE_MB + GPU_MB * bool(on_gpu and on_gpu.value)
         # As the rule says: `threads` is limited by --cores, which is 1 in a dry run without.
         cpus = rule.resources["_cores"].evaluate(wildcards, **known).value
         if threads < cpus and not rule.workflow.dryrun:

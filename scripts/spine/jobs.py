@@ -52,8 +52,7 @@ class Jobs:
 
     def device(self, arm: str) -> str:
         """Where an arm's jobs compute: where its section says, if its implementation can."""
-        asked = self.section.arms[arm].device or self.section.device
-        return device_of(asked, self.study.script, self.called(arm))
+        return device_of(self.section.device_asked(arm), self.study.script, self.called(arm))
 
     def arm_blocks(self) -> list[tuple[str, str]]:
         """(arm, block) of every job that has at least one unit, in the order of the arms."""

@@ -73,7 +73,7 @@ def measurement(call: Call, timed: Timed) -> Row:
     traced = [part.tensor_peak_mb for part in parts] if call.trace_memory else []
     return {
         **{name: getattr(call, name) for name in labels},
-        "device": rows[0].get("device", "cpu"),
+        "device": call.job.get("device", "cpu"),
         "wall_s": timed.wall_s / times,
         "fit_s": max(sum(row["fit_s"] or 0.0 for row in part.rows) for part in parts) / times,
         "cpu_s": sum(row["cpu_s"] or 0.0 for row in rows) / times,

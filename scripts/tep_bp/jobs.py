@@ -67,7 +67,7 @@ def trials_job(section: Section, seed: int, arm: str, rule: str) -> TrialsJob:
         seed=seed,
         units=[],
         package=package_of(section, arm),
-        device=device_of(options.device or section.device, UNIT, options.implementation),
+        device=device_of(section.device_asked(arm), UNIT, options.implementation),
         rule=rule,
         implementation=options.implementation,
         train=section.training(options),
@@ -224,8 +224,10 @@ def measured_units(section: Section, workload: TepWorkload, number: int) -> list
 def measured_job(section: Section, seed: int, arm: str, workload: TepWorkload) -> MeasuredJob:
     """An arm's job in a measured workload."""
     common = trials_job(section, seed, arm, workload.rule)
+    own = {"train": common.train.model_copy(update={"epochs": workload.epochs})}
+    own |= {"device": "cpu"} if workload.work == "loading" else {}
     return MeasuredJob(
-        **dict(common) | {"train": common.train.model_copy(update={"epochs": workload.epochs})},
+        **dict(common) | own,
         work=workload.work,
         task=workload.task or section.task,
         space=section.space,

@@ -50,10 +50,11 @@ AGAIN_S = {"cuda": 10.0, "cpu": 0.2}  # seconds for the repetitions of a row
 README = """# On a GPU, {date}
 
 Made by `make gpu-record` on {device}, commit `{commit}`; nothing in it is edited by hand.
-`gpu.csv`: a row is work of an arm; `cold_s` with kernels and graphs made, `wall_s` the median of
-`repetitions` calls, `floor_s` what `floor` takes at the rates that the device reached here in a
-product of matrices (`flops_s`) and in a copy (`bytes_s`), `of_floor` their ratio; `error` is the
-relative difference of a loss from that in float32 (TEP: the median of its early losses).
+`gpu.csv`: a row is work of an arm; `cold_s` the first call, which makes kernels, `wall_s` the
+median of `repetitions` calls, `floor_s` what `floor` takes at the rates that the device reached
+here in a product of float32 matrices (`flops_s`) and in a copy (`bytes_s`), `of_floor` their ratio;
+`error` is the relative difference of a loss from that in float32 (TEP: the median of its early
+losses).
 """
 
 
@@ -95,25 +96,29 @@ class Rates:
 
 def fastest(work: Callable[[], Any], device: torch.device, times: int = 5) -> float:
     """Seconds of the fastest of some calls."""
-    return min(timed(work, device) for _ in range(times + 1))
+    return min(timed(work, device)[0] for _ in range(times + 1))
 
 
-def timed(work: Callable[[], Any], device: torch.device) -> float:
-    """Seconds of a call, until the device has done it."""
+def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
+    """Seconds of a call, until the device has done it, and its answer."""
     settle(device)
     start = time.perf_counter()
-    work()
+    answer = work()
     settle(device)
-    return time.perf_counter() - start
+    return time.perf_counter() - start, answer
 
 
-def row(compute: Callable[[], Any], rates: Rates, **told: Any) -> Row:
-    """A row of what is computed; `floor_s` in `told` is of one call."""
-    cold, found = timed(compute, rates.device), []
+def row(
+    compute: Callable[[], Any], rates: Rates, floor_s: Callable[[Any], float], **told: Any
+) -> Row:
+    """A row of what is computed; `floor_s` is of the answer of one call."""
+    cold, answer = timed(compute, rates.device)
+    least, found = floor_s(answer), []
     while not found or (sum(found) < AGAIN_S[rates.device.type] and len(found) < 20):
-        found.append(timed(compute, rates.device))
-    print(f"{told['work']}: {median(found):.3g} s (floor {told['floor_s']:.2g} s)", flush=True)
-    return Row(cold_s=cold, wall_s=median(found), repetitions=len(found), **told)
+        found.append(timed(compute, rates.device)[0])
+    print(f"{told['work']}: {median(found):.3g} s (floor {least:.2g} s)", flush=True)
+    times = {"cold_s": cold, "wall_s": median(found), "repetitions": len(found)}
+    return Row(**times, floor_s=least, **told)
 
 
 def generators(rates: Rates, small: bool) -> Iterator[Row]:
@@ -122,12 +127,11 @@ def generators(rates: Rates, small: bool) -> Iterator[Row]:
         told = {"max_epochs": 3} if small else {}
         drawn = [unit_of("normal", n, rep, **told) for rep in range(reps)]
         units = [replace(unit, device=rates.device.type) for unit in drawn]
-        fits = stacked_fit.fit_stack(units)
-        products = sum(6 * fit.noise_rows * len(fit.parameters) for fit in fits)
         yield row(
             lambda units=units: stacked_fit.fit_stack(units), rates,
+            lambda fits: sum(6 * f.noise_rows * len(f.parameters) for f in fits) / rates.flops,
             work=f"engression: {reps} replications, n = {n}", goal_s=4.0 if n == 100 else None,
-            floor_s=products / rates.flops, floor="products of all layers, three ways",
+            floor="products of all layers, three ways",
         )  # fmt: skip
 
 
@@ -144,19 +148,21 @@ def searches(rates: Rates, small: bool) -> Iterator[Row]:
         found = [stacked.fit_stack(data, some, train, solver, told) for some in stacks]
         return [fit for fits in found for fit in fits]
 
-    usual = None
+    early: list[np.ndarray] = []
+
+    def floor_s(fits: list) -> float:
+        early.append(np.array([loss for fit in fits for loss in fit.early]))
+        return sum(fit.flops for fit in fits) / rates.flops
+
     for precision in ("highest", "high"):  # float32, and TF32 where the device has it
         with multiplying(precision):
-            fits = search()
-            early = np.array([loss for fit in fits for loss in fit.early])
-            usual = early if usual is None else usual
-            yield row(
-                search, rates, work=f"TEP: {count} trials of tep and of bp, {precision}",
+            found = row(
+                search, rates, floor_s, work=f"TEP: {count} trials of tep and of bp, {precision}",
                 goal_s=10.0 if precision == "highest" else None,
-                floor_s=sum(fit.flops for fit in fits) / rates.flops,
                 floor="products of all phases; audits on the CPU are in the time",
-                error=float(np.median(np.abs(early / usual - 1))),
             )  # fmt: skip
+        found.error = float(np.nanmedian(np.abs(early[-1] / early[0] - 1)))
+        yield found
 
 
 @contextmanager
@@ -182,7 +188,7 @@ def steps(rates: Rates, small: bool) -> Iterator[Row]:
     ways += [("tables", "triton")] if kernels else []
     cells = settings.model.memory_size * settings.model.value_dim
     moved = 2 * 4 * len(batch.question) * cells
-    usual = 0.0
+    first: list[float] = []
     for model, memory in ways:
         for autocast in (False, True):
             train = settings.train.model_copy(update={"autocast": autocast})
@@ -191,18 +197,21 @@ def steps(rates: Rates, small: bool) -> Iterator[Row]:
             update = step_of("fused", list(net.parameters()), train)
             forward, called = evaluation(model, memory), f"{model}, {memory}{', bf16' * autocast}"
 
-            loss = descend(net, forward, batch, train, Phases())
-            usual = usual or loss
-
-            def step(net=net, forward=forward, train=train, update=update) -> None:
-                descend(net, forward, batch, train, Phases())
+            def step(net=net, forward=forward, train=train, update=update) -> float:
+                loss = descend(net, forward, batch, train, Phases())
                 update(train.lr)
+                return loss
 
-            yield row(
-                step, rates, work=f"Deep-GPCM: step of D, {called}", goal_s=None,
-                floor_s=moved / rates.bytes, floor="memories stored and read once",
-                error=abs(loss / usual - 1),
+            def floor_s(loss: float) -> float:
+                first.append(loss)
+                return moved / rates.bytes
+
+            found = row(
+                step, rates, floor_s, work=f"Deep-GPCM: step of D, {called}", goal_s=None,
+                floor="memories stored and read once",
             )  # fmt: skip
+            found.error = abs(first[-1] / first[0] - 1)
+            yield found
 
 
 def features(rates: Rates, small: bool) -> Iterator[Row]:
@@ -214,8 +223,9 @@ def features(rates: Rates, small: bool) -> Iterator[Row]:
             lambda shard=shard: on_device.numbers(
                 shard.matrix, shard.layout, list(FAMILIES), rates.device.type
             ),
-            rates, work=f"LoRA: features of {adapters} adapters, rank {rank}", goal_s=None,
-            floor_s=moved / min(rates.to_device, rates.bytes), floor="tensors moved there once",
+            rates, lambda numbers, moved=moved: moved / min(rates.to_device, rates.bytes),
+            work=f"LoRA: features of {adapters} adapters, rank {rank}", goal_s=None,
+            floor="tensors moved there once",
         )  # fmt: skip
 
 
@@ -228,10 +238,12 @@ def classifiers(rates: Rates, small: bool) -> Iterator[Row]:
     def fit() -> list:
         return fit_classifiers(made, keys(runs), train, device=rates.device.type)
 
-    products = sum(6 * one.n_steps * train.batch * one.n_parameters for one in fit())
+    def floor_s(fits: list) -> float:
+        return sum(6 * f.n_steps * train.batch * f.n_parameters for f in fits) / rates.flops
+
     yield row(
-        fit, rates, work=f"LoRA: {runs} runs of a cell of {columns} columns, 5 epochs", goal_s=None,
-        floor_s=products / rates.flops, floor="products of all layers, three ways",
+        fit, rates, floor_s, work=f"LoRA: {runs} runs of a cell of {columns} columns, 5 epochs",
+        goal_s=None, floor="products of all layers, three ways",
     )  # fmt: skip
 
 

@@ -114,12 +114,26 @@ def test_a_fold_of_deep_gpcm_is_trained_there_as_here(name):
 
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="nothing there can be out of memory")
-def test_what_a_gpu_has_no_memory_for_is_computed_in_halves():
-    torch.cuda.set_per_process_memory_fraction(0.02)
+def test_what_a_gpu_has_no_memory_for_is_computed_in_halves(monkeypatch):
+    many = [unit_of("normal", 100, rep, max_epochs=1) for rep in range(64)]
+    many = [replace(unit, device=DEVICE) for unit in many]
+    torch.cuda.reset_peak_memory_stats()
+    whole, sizes, real = stacked_fit.fit_stack(many), [], stacked_fit.trained
+    peak = torch.cuda.max_memory_reserved() / torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+
+    def counted(units):
+        sizes.append(len(units))
+        return real(units)
+
+    monkeypatch.setattr(stacked_fit, "trained", counted)
+    torch.cuda.set_per_process_memory_fraction(0.6 * peak)
     try:
-        many = [unit_of("normal", 100, rep, max_epochs=1) for rep in range(400)]
-        found = stacked_fit.fit_stack([replace(unit, device=DEVICE) for unit in many])
-        assert len(found) == 400
+        halves = stacked_fit.fit_stack(many)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
         torch.cuda.empty_cache()
+    assert sizes[0] == 64
+    assert len(sizes) > 2
+    for found, one in zip(halves, whole, strict=True):
+        torch.testing.assert_close(found.parameters, one.parameters, rtol=1e-3, atol=1e-4)

@@ -59,8 +59,8 @@ def descend(net: Network, forward: Forward, batch: Batch, train: Training, phase
         loss_sum = total(log_p, response, train.loss)
         phases.lap("forward")
         loss_sum.backward()
+        loss += loss_sum.item()  # a GPU has computed all until then
         phases.lap("backward")
-        loss += loss_sum.item()
         rows += len(response)
     for parameter in net.parameters():
         if parameter.grad is None:  # autograd's, where no answer follows one that is written

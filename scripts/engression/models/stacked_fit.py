@@ -42,7 +42,11 @@ def fit_stack(units: Sequence[Unit]) -> list[Fit | Failed]:
 
 def trained(units: Sequence[Unit]) -> list[Fit | Failed]:
     """The answers of units that are trained together."""
-    return Stack(units).trained()
+    stack = Stack(units)
+    try:
+        return stack.trained()
+    finally:
+        del stack.take_step  # which holds the stack, and so its memory
 
 
 class Stack:

@@ -23,6 +23,8 @@ from scripts.lora_ablation.representations.grouped import by_shape
 # A GPU is filled, and the copies in float64 fit beside it; the cache of a processor is small.
 CHUNK_BYTES = {"cpu": 1 << 22, "cuda": 1 << 28}
 
+BATCHED = 32  # longest side of matrices that cuSOLVER's Jacobi method takes as a batch
+
 
 def moments(x: torch.Tensor) -> torch.Tensor:
     z = x.flatten(1).double()
@@ -74,7 +76,8 @@ def singular_values(x: torch.Tensor) -> torch.Tensor:
         triangle[:, column, column] = length[:, 0, 0]
         triangle[:, column, column + 1 :] = along[:, 0]
         rest[:, :, column + 1 :] -= own @ along
-    return torch.linalg.svdvals(triangle)
+    # On a GPU those of larger matrices are taken one after the other.
+    return torch.linalg.svdvals(triangle if len(triangle[0]) <= BATCHED else triangle.cpu())
 
 
 def spectral(x: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch._dynamo  # the first optimizer of a process would load it, on the clock of its trial
 from torch.utils.data import DataLoader, TensorDataset
 
-from scripts.lib.devices import torch_device
+from scripts.lib.devices import settle, torch_device
 from scripts.lib.timing import Phases
 from scripts.lib.torch_rng import EpochPermutation
 from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
@@ -123,6 +123,7 @@ def fit_trial(
             diverged_epoch = epoch
         if train.watch or epoch == train.epochs:
             scores.append(scored(net, placed))
+        settle(place)
         clock.lap("evaluate")
     own = {name: parameter.detach().cpu() for name, parameter in net.named_parameters()}
     found, cost = audit(own, data, trial, solver), clock.columns()

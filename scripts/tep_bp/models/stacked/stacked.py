@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from scripts.lib.devices import torch_device
+from scripts.lib.devices import settle, torch_device
 from scripts.lib.gpu_stacks import graphed
 from scripts.lib.timing import Phases
 from scripts.tep_bp.models.audit import audit, n_parameters, parameter_hash, trial_flops
@@ -79,6 +79,8 @@ def training(
             phases.lap("data")
             take(*samples)
             phases.lap("update")
+        settle(data.x.device)
+        phases.lap("update")
         yield parameters, activation
 
 
@@ -97,6 +99,7 @@ def _fit(
         diverged = [at or (None if ok else epoch) for at, ok in zip(diverged, finite, strict=True)]
         if train.watch or epoch == train.epochs:
             scores.append(predict(parameters, placed, activation, solver))
+            settle(device)
             phases.lap("evaluate")
     cost = {name: seconds / len(trials) for name, seconds in phases.columns().items()}
     fits = []
@@ -142,5 +145,6 @@ def predict(
         )
         outputs = logits(h, parameters)[..., : data.classes]
         classes.append(outputs.argmax(-1))
-        losses.append(torch.stack([sample_losses(one, y) for one in outputs]))
+        told = outputs.flatten(0, 1), y.repeat(trials)
+        losses.append(sample_losses(*told).view(trials, -1))
     return torch.cat(classes, dim=1), torch.cat(losses, dim=1)

@@ -8,6 +8,7 @@ from snakemake.utils import min_version
 from scripts.lib.faults import ConfigError
 from scripts.lib.root import ours
 from scripts.lib.yaml_files import check_files
+from scripts.spine.cluster import spare_the_timers
 from scripts.spine.forkserver import start
 from scripts.spine.last_words import at_exit
 from scripts.spine.terminal import speak
@@ -51,6 +52,7 @@ rule science:
 
 
 onstart:
+    spare_the_timers(workflow.scheduler)
     start(workflow)
 
 

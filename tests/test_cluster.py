@@ -239,3 +239,45 @@ def test_a_job_on_another_kind_of_processor_has_kernels_of_its_own(tmp_path):
     assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == before
     assert not list(tmp_path.rglob("*tmp*"))
     shutil.rmtree(folder)
+
+
+TIMERS = """
+import atexit, sys, threading
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from scripts.spine.cluster import spare_the_timers
+
+started, real = [], threading.Timer
+threading.Timer = lambda *told: [started.append(told[0]), real(*told)][1]
+if workflow.is_main_process:
+    atexit.register(lambda: Path("timers").write_text(str(len(started))))
+
+rule all:
+    input: expand("{{n}}.done", n=range(6))
+
+rule work:
+    output: touch("{{n}}.done")
+    shell: ":"
+
+{last}
+"""
+
+
+USER = ["--max-jobs-per-timespan", "50/1s"]
+
+
+@pytest.mark.parametrize(
+    ("last", "more", "timers"),
+    [
+        ("onstart: spare_the_timers(workflow.scheduler)", [], False),
+        ("", [], True),
+        ("onstart: spare_the_timers(workflow.scheduler)", USER, True),
+    ],
+    ids=["ours", "Snakemake's", "the user's limit"],
+)
+def test_no_look_at_the_jobs_starts_a_timer_that_is_another_look(tmp_path, last, more, timers):
+    (tmp_path / "Snakefile").write_text(TIMERS.format(root=str(ROOT), last=last))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all", *more]
+    subprocess.run(command, cwd=tmp_path, check=True, stdin=subprocess.DEVNULL)
+    assert len(list(tmp_path.glob("*.done"))) == 6
+    assert (int((tmp_path / "timers").read_text()) > 0) is timers

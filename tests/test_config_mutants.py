@@ -22,8 +22,13 @@ RATES = "lr|adam_eps|weight_decay|ability_scale|clip|lr_factor|dropout|mmd_gamma
 RATES += "|spectral_cap|omega|mu|tol|damping|beta|attn1|attn2|leaf|validation"
 # Why a mutant is a configuration like any other: (mutations, places).
 REASONS = {
-    "margin or expected band": (OTHER, r"^arms\.\w+\.claim\.\w+\.\w+$|^gate\.|^band\."),
+    "margin or expected band": (
+        OTHER,
+        r"^arms\.\w+\.claim\.\w+\.\w+$|^gate\.|^band\.|^repeats\.margin$",
+    ),
     "number of pairs": (OTHER, r"min_pairs$"),
+    "all of the study": (("empty text",), r"^measure\.workloads\.\w+\.where$"),
+    "device of all studies": (("null", "removed"), r"^device$"),
     "seed": (OTHER, r"split_seed$"),
     "seconds of a measurement": (OTHER, r"budget_s$"),
     "rate, strength or share": (OTHER, rf"({RATES}|(betas|lr|beta|weight_decay|shares)\.\d)$"),

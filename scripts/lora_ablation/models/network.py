@@ -54,7 +54,9 @@ class Shape:
             start = stop
         return views
 
-    def buffers(self, runs: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    def buffers(
+        self, runs: int, dtype: torch.dtype, device: torch.device | None = None
+    ) -> torch.Tensor:
         """Fresh buffers (R, layers, 2, H): running means 0, running variances 1."""
         fresh = torch.zeros(runs, HIDDEN_LAYERS, 2, self.hidden, dtype=dtype, device=device)
         fresh[:, :, 1] = 1

@@ -15,7 +15,7 @@ from snakemake.shell import shell
 from scripts.lib.code import ROOT
 from scripts.lib.stage import THREAD_VARIABLES, call
 from scripts.spine.forkserver import Call, usual, write_client
-from tests.project import Project, copy_code
+from tests.project import Project, copy_code, heed_interrupts
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it forks on Linux alone")
 TOLD = """import os, sys, threading, time
@@ -37,7 +37,9 @@ class Running:
         path = os.pathsep.join([str(ROOT), str(self.modules)])
         self.environment = usual(os.environ) | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
         command = [sys.executable, "-m", "scripts.spine.forkserver", str(self.place)]
-        self.process = subprocess.Popen(command, env=self.environment, stdin=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            command, env=self.environment, stdin=subprocess.PIPE, preexec_fn=heed_interrupts
+        )
         until(lambda: (self.place / "socket").exists() and self.called("-c", "").returncode == 0)
 
     def module(self, name: str, text: str) -> str:
@@ -48,7 +50,8 @@ class Running:
         """A client, running."""
         of = self.environment | {"NUMBA_CACHE_DIR": "here"} | environment
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen([self.client, *words], env=of, cwd=cwd, **pipes)
+        told = {"env": of, "cwd": cwd, "preexec_fn": heed_interrupts}
+        return subprocess.Popen([self.client, *words], **told, **pipes)
 
     def called(self, *words: str, **options: str) -> subprocess.CompletedProcess:
         """A client, at its end."""

@@ -125,19 +125,19 @@ class Features:
         self.fitted = standardisation(cell.x[cell.parts["train"]], mask)
         self.x, self.dtype, self.device, self.copy = cell.x, dtype, device, None
         if cell.x.nbytes <= COPY_LIMIT or device.type != "cpu":
-            parts = torch.arange(len(cell.x)).split(ROWS)
-            copies = [self._standardised(rows) for rows in parts]
+            # Slices, which are views: an index would copy every row once more.
+            starts = range(0, len(cell.x), ROWS)
+            copies = [self._standardised(cell.x[at : at + ROWS]) for at in starts]
             self.copy = torch.cat(copies) if len(copies) > 1 else copies[0]
 
     def take(self, rows: torch.Tensor) -> torch.Tensor:
         """Rows (k,), on the CPU -> (k, kept columns), on the device."""
         if self.copy is not None:
             return self.copy.index_select(0, rows.to(self.device))
-        return self._standardised(rows)
+        return self._standardised(self.x[rows.numpy()])
 
-    def _standardised(self, rows: torch.Tensor) -> torch.Tensor:
-        values = torch.from_numpy(self.fitted(self.x[rows.numpy()]))
-        return values.to(self.device, self.dtype)
+    def _standardised(self, x: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(self.fitted(x)).to(self.device, self.dtype)
 
 
 def aligned(x: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from scripts.lib.comparison import (
     protocol_change,
     verdict_on_claim,
 )
-from scripts.lib.sections import Baselines
+from scripts.lib.workloads import Baselines
 from scripts.spine.ledger import judge
 
 AGAIN = ("base", "base_again")

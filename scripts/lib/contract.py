@@ -8,18 +8,9 @@ from scripts.lib.config import JOBS, LETTERS, UNITS, check_member, check_size
 from scripts.lib.faults import ConfigError
 from scripts.lib.packages import package_of
 from scripts.lib.plan import PlannedWorkload
-from scripts.lib.sections import (
-    OPTIONAL,
-    RELATIVE,
-    TESTS,
-    Arm,
-    Claim,
-    Report,
-    StudySettings,
-    Workload,
-    twin,
-)
+from scripts.lib.sections import OPTIONAL, RELATIVE, TESTS, Arm, Claim, Report, StudySettings
 from scripts.lib.spec import canonical
+from scripts.lib.workloads import Workload, twin
 
 # Kinds of metrics (number, share, flag, list, label) that a test or table can be about. Shares lie
 # within 0 and 1, and so does the interval of their mean.

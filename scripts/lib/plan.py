@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.lib.sections import StudySettings, Workload, twin
+from scripts.lib.sections import StudySettings
 from scripts.lib.typed import Model
+from scripts.lib.workloads import Workload, twin
 
 UnitLabels = list[Any]  # of one unit, e.g. ["normal", 100, 3]
 

@@ -40,13 +40,14 @@ class Model(BaseModel):
     def _no_other_key(cls, value: Any) -> Any:
         """Raise before anything else is said: a misspelt key explains a missing one."""
         for key in value if isinstance(value, dict) else ():
+            if key in cls.model_fields:
+                continue
             if key in cls.renamed:
                 raise PydanticCustomError(
                     "renamed", "key with another name", {"key": key, "now": cls.renamed[key]}
                 )
-            if key not in cls.model_fields:
-                known = list(cls.model_fields)
-                raise PydanticCustomError("unknown", "no key", {"key": key, "known": known})
+            known = list(cls.model_fields)
+            raise PydanticCustomError("unknown", "no key", {"key": key, "known": known})
         return value
 
 
@@ -93,6 +94,7 @@ def values(kind: Any, **bounds: Any) -> Any:
 Rising = Annotated[list[float], AfterValidator(rising)]
 Name = text_like("^[a-z0-9_]+$", "lower-case letters, digits and _")
 Text = Annotated[str, StringConstraints(min_length=1)]
+CALLED = "What the report calls it; its name in words, if left out."
 DataName = text_like("^[A-Za-z0-9_]+$", "letters, digits and _")
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]

@@ -7,8 +7,9 @@ from pydantic_core import PydanticCustomError
 
 from scripts.lib.config import read_settings
 from scripts.lib.overlays import Limit, at
-from scripts.lib.sections import Arm, Measure, StudySettings, Workload
+from scripts.lib.sections import Arm, StudySettings
 from scripts.lib.typed import Model, Name, Text, Unique, changes_of, setting, text_like
+from scripts.lib.workloads import Measure, Workload
 from scripts.lora_ablation.checks import WEIGHTS, check
 from scripts.lora_ablation.specs import (
     EARLY,

@@ -26,10 +26,10 @@ from scripts.lib.comparison import (
     verdict_on_claim,
 )
 from scripts.lib.records import beside, newest
-from scripts.lib.sections import Baselines
 from scripts.lib.stage import stage
 from scripts.lib.table_files import read_frame, read_metadata, together, write_csv, write_frame
 from scripts.lib.typed import Model
+from scripts.lib.workloads import Baselines
 
 Row = dict[str, Any]
 Made = dict[str, dict[str, Row]]  # by study and table, what `read_metadata` knows of it

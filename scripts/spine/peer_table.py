@@ -15,10 +15,11 @@ import pandas as pd
 
 from scripts.lib.agreement import Declared, agree, pairs, verdicts
 from scripts.lib.comparison import compare, is_traced
-from scripts.lib.sections import Agreement, Baselines, Claim
+from scripts.lib.sections import Agreement, Claim
 from scripts.lib.stage import stage
 from scripts.lib.table_files import read_frame, together, write_frame
 from scripts.lib.typed import Model
+from scripts.lib.workloads import Baselines
 
 COSTS = ("wall_s", "cpu_s", "rss_mb")
 COLUMNS = [

@@ -10,8 +10,9 @@ from pydantic import create_model
 from scripts.lib.faults import ConfigError
 from scripts.lib.overlays import Limit, at
 from scripts.lib.root import ROOT
-from scripts.lib.sections import Arm, Measure, StudySettings, Workload
+from scripts.lib.sections import Arm, StudySettings
 from scripts.lib.typed import Model, Name, optional, setting
+from scripts.lib.workloads import Measure, Workload
 from scripts.lib.yaml_files import LOADER
 from scripts.spine.two_stage import TwoStage
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from scripts.lib.overlays import Limit, at
-from scripts.lib.sections import Arm, Measure, StudySettings, Workload
+from scripts.lib.sections import Arm, StudySettings
 from scripts.lib.typed import DataName, Model, Name, Text, Unique, setting
+from scripts.lib.workloads import Measure, Workload
 from scripts.tep_bp.data.store import TaskSettings
 from scripts.tep_bp.options import (
     Band,

@@ -17,7 +17,7 @@ from scripts.deep_gpcm.models.network import Network
 from scripts.deep_gpcm.options import Baseline, Embedding
 from scripts.deep_gpcm.settings import Section
 from scripts.deep_gpcm.specs import GpcmJob
-from scripts.deep_gpcm.unit import Unit, train_unit, unit_tables
+from scripts.deep_gpcm.unit import Unit, train_units, unit_tables
 from scripts.lib.config import read_settings
 from scripts.lib.packages import installed
 from scripts.lib.torch_rng import torch_rng
@@ -98,7 +98,7 @@ def fold_file(data: Fold, folder: Path) -> tuple[Path, Path]:
 
 def trained_unit(job: GpcmJob, data: Fold, unit: list) -> Unit:
     """Row and tables of one fold by one arm."""
-    return unit_tables(job, data, unit, train_unit(job, data, unit))
+    return unit_tables(job, data, unit, *train_units(job, [data], [unit]))
 
 
 def gap(a: torch.Tensor, b: torch.Tensor) -> float:

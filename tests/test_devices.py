@@ -169,8 +169,8 @@ def test_every_study_has_arms_that_compute_on_the_gpu(with_gpu):
         config[name]["device"] = "cuda"
     found = read(config)
     gpcm, lora, trials = found["GPCM_JOBS"], found["LORA_JOBS"], found["TEP_JOBS"]
-    on = {arm: gpcm.train(arm, []).device for arm in ("reference", "fused", "hoisted", "function")}
-    assert on == {"reference": "cuda", "fused": "cpu", "hoisted": "cuda", "function": "cuda"}
+    on = {arm: gpcm.train(arm, []).device for arm in ("reference", "fused", "hoisted", "stacked")}
+    assert on == {"reference": "cuda", "fused": "cpu", "hoisted": "cuda", "stacked": "cuda"}
     on = {arm: job.device for (arm, _), job in trials.items()}
     assert [on[arm] for arm in ("reference", "gated", "stacked")] == ["cuda", "cpu", "cuda"]
     on = {arm: job.device for (arm, _), job in lora.trains.items()}

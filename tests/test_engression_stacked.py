@@ -199,12 +199,12 @@ def test_units_of_a_job_are_stacked_by_the_shape_of_their_samples(monkeypatch):
 
     job = stack_job()
     arrays = {tuple(u): {"x": simulate(*u)} for u in job.units}
-    assert train.stacks(STUDY, job, job.units, arrays) == [
+    assert train.stacks(STUDY, job, arrays)[0] == [
         [["normal", 24, 0], ["exponential", 24, 0]],
         [["normal", 30, 0], ["exponential", 30, 0]],
     ]
     alone = job.model_copy(update={"implementation": "projected"})
-    assert [len(stack) for stack in train.stacks(STUDY, alone, job.units, arrays)] == [1] * 4
+    assert [len(stack) for stack in train.stacks(STUDY, alone, arrays)[0]] == [1] * 4
 
 
 def test_a_unit_has_an_equal_share_of_the_time_of_its_stack():
@@ -232,32 +232,32 @@ def test_a_job_that_was_killed_trains_what_is_missing_and_gets_the_same(tmp_path
         return train_together(study, job, chosen)
 
     monkeypatch.setattr(train, "train_together", recorded)
-    first = list(train.results(job, tmp_path))
+    first = train.results(job, tmp_path)
     assert [len(stack) for stack in trained] == [2, 2]
     (lost,) = tmp_path.glob("exponential_24_0-*.json")
     lost.unlink()
     trained.clear()
-    again = list(train.results(job, tmp_path))
+    again = train.results(job, tmp_path)
     assert trained == [[["exponential", 24, 0]]]
     for result, before in zip(again, first, strict=True):
         np.testing.assert_allclose(result["histories"], before["histories"], rtol=1e-5)
     trained.clear()
-    list(train.results(job, tmp_path))
+    train.results(job, tmp_path)
     assert trained == []
 
 
 def test_a_kill_between_two_stacks_keeps_the_first(tmp_path):
-    """Units are written as they are asked for, so a stack that is done is kept."""
+    """A stack that is done is kept before the next begins."""
     from scripts.spine import train
 
     job = stack_job()
     arrays = {tuple(u): {"x": simulate(*u)} for u in job.units}
-    compute = train.by_stack(STUDY, job, job.units, arrays)
-    done = finished(job.units, compute, tmp_path, lambda labels: "data")
+    together, compute = train.stacks(STUDY, job, arrays)
+    done = finished(together, compute, tmp_path, lambda labels: "data")
     next(done)
-    assert len(list(tmp_path.glob("*.json"))) == 1
+    assert len(list(tmp_path.glob("*.json"))) == 2
     next(done), next(done)
-    assert len(list(tmp_path.glob("*.json"))) == 3
+    assert len(list(tmp_path.glob("*.json"))) == 4
 
 
 STACKED = """

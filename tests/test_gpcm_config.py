@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
+from scripts.deep_gpcm.checks import check, check_interpreter
 from scripts.deep_gpcm.jobs import Jobs, study
-from scripts.deep_gpcm.settings import Section, check, check_interpreter
+from scripts.deep_gpcm.settings import Section
 from scripts.lib.code import ROOT
 from scripts.lib.config import read_settings
 from scripts.lib.contract import check_contract

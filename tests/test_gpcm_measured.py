@@ -1,5 +1,6 @@
 """What is timed is the work of the arm, on students that change from round to round."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,15 @@ def measure(files: dict, name: str, work: str, units: list, steps: int = 0) -> l
     return measured.run(job.model_dump(mode="json"), files)
 
 
-@pytest.mark.parametrize("name", ["reference", "fused"])
-@pytest.mark.parametrize("work", ["step", "loading", "inference", "folds"])
+@pytest.mark.parametrize(
+    ("name", "work"),
+    [
+        *product(["reference", "fused"], ["step", "loading", "inference", "folds"]),
+        ("stacked", "folds"),
+    ],
+)
 def test_every_work_is_a_row_a_unit_that_counts_what_it_did(files, work, name):
-    units = [["x", 0, 1], ["x", 1, 2]]
+    units = [["x", 0, 2], ["x", 1, 2]]
     rows = measure(files, name, work, units, steps=2)
     answers = {
         part: [len(fold(seed=number).parts[part].question) for number in (0, 1)]
@@ -66,10 +72,13 @@ def test_rounds_train_on_other_students_and_contestants_of_a_round_on_the_same(f
 
 
 def test_a_whole_fold_is_the_training_of_its_unit_and_the_predictions(files, monkeypatch):
-    losses, fit = [], measured.fit
-    monkeypatch.setattr(
-        measured, "fit", lambda *x: [found := fit(*x), losses.append(found.losses)][0]
-    )
+    losses, predicted = [], measured.predicted
+
+    def seen(job, fold, done):
+        losses.append(done.losses)
+        return predicted(job, fold, done)
+
+    monkeypatch.setattr(measured, "predicted", seen)
     (row,) = measure(files, "fused", "folds", [["x", 0, 3]])
     assert losses == [trained_unit(arm("fused"), fold(), ["x", 0]).losses["loss"]]
     parts = [row[f"{name}_s"] for name in ("prepare", "data", "forward", "backward", "optimizer")]

@@ -8,7 +8,7 @@ import torch
 
 from scripts.deep_gpcm.models.batches import Batch, Resident
 from scripts.deep_gpcm.models.choices import evaluation
-from scripts.deep_gpcm.models.loss import total
+from scripts.deep_gpcm.models.loss import row_losses
 from scripts.deep_gpcm.models.network import Network, log_probability
 from scripts.lib.torch_rng import torch_rng
 from tests.gpcm_memories import TRITON
@@ -233,7 +233,7 @@ def test_the_loss_does_not_depend_on_the_order_of_the_students(way):
 
     def loss(order: torch.Tensor) -> float:
         chosen = data.batch(order)
-        return total(predicted(way, net, chosen)[3], chosen.response, "ce").item()
+        return row_losses(predicted(way, net, chosen)[3], chosen.response, "ce").sum().item()
 
     everybody = torch.arange(len(data))
     assert loss(everybody) == pytest.approx(loss(torch.randperm(24, generator=torch_rng(1))), 1e-12)

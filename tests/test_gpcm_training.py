@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, ReduceLROnPlat
 from scripts.deep_gpcm.models.batches import Batch, Resident
 from scripts.deep_gpcm.models.choices import evaluation, step_of
 from scripts.deep_gpcm.models.fit import descend, parts
-from scripts.deep_gpcm.models.loss import predict, scored, shown, total
+from scripts.deep_gpcm.models.loss import predict, row_losses, scored, shown
 from scripts.deep_gpcm.models.optimizer import Schedule
 from scripts.lib.plateau import Plateau
 from scripts.lib.timing import Phases
@@ -49,7 +49,9 @@ def test_probabilities_and_losses_keep_their_digits_under_autocast():
             log_p, response, heads = scored(net, evaluation(*way), data, train())
         assert {x.dtype for x in (log_p, *heads)} == {SINGLE}
         exact = -log_p.double().gather(1, response.unsqueeze(1)).sum()
-        assert total(log_p, response, "ce").item() == pytest.approx(exact.item(), rel=1e-6)
+        assert row_losses(log_p, response, "ce").sum().item() == pytest.approx(
+            exact.item(), rel=1e-6
+        )
 
 
 @pytest.mark.parametrize("clip", [1e9, 0.01])
@@ -164,13 +166,13 @@ def test_losses_are_summed_over_answers_and_the_double_softmax_has_a_floor():
     log_p = torch.randn(9, 4, generator=rng, dtype=DOUBLE).log_softmax(1)
     response = torch.randint(4, (9,), generator=rng)
     nll = torch.nn.functional.nll_loss(log_p, response, reduction="sum")
-    assert gap(total(log_p, response, "ce"), nll) <= 1e-14
+    assert gap(row_losses(log_p, response, "ce").sum(), nll) <= 1e-14
     twice = torch.nn.functional.cross_entropy(log_p.exp(), response, reduction="sum")
-    assert gap(total(log_p, response, "double_softmax"), twice) <= 1e-14
+    assert gap(row_losses(log_p, response, "double_softmax").sum(), twice) <= 1e-14
     certain = torch.tensor([[0, -math.inf, -math.inf, -math.inf]])
-    floor = total(certain, torch.tensor([0]), "double_softmax").item()
+    floor = row_losses(certain, torch.tensor([0]), "double_softmax").sum().item()
     assert floor == pytest.approx(math.log(1 + 3 / math.e), rel=1e-6)  # 0.744
-    assert total(certain, torch.tensor([0]), "ce").item() == 0
+    assert row_losses(certain, torch.tensor([0]), "ce").sum().item() == 0
 
 
 def test_the_model_sees_padding_and_ids_as_the_options_say():
@@ -204,7 +206,7 @@ def test_the_first_question_by_the_id_of_padding_has_no_value_and_a_frozen_key(w
     others = Batch(data.question, torch.tensor([2, 0, 1]), data.lengths)
     assert torch.equal(scored(net, evaluation(*way), others, options)[0], log_p)
     assert not torch.equal(scored(net, evaluation(*way), others, train())[0], log_p)
-    total(log_p, response, "ce").backward()
+    row_losses(log_p, response, "ce").sum().backward()
     assert net.question_key.grad is None or not net.question_key.grad.any()
 
 

@@ -42,6 +42,7 @@ ROLES = {
     "original": "the published script, with its faults",
     "wrong": "twins that are wrong on purpose: the controls",
     "fit": "the loop that trains one unit",
+    "stack": "that of units side by side",
     "network": "the network",
     "metrics": "metrics of a unit",
     "peers": "calls of other packages, which are compared with ours",
@@ -101,7 +102,7 @@ def test_a_module_name_has_one_meaning():
         ("engression", 18),
         ("regression", 7),
         ("lora_ablation", 51),
-        ("deep_gpcm", 53),
+        ("deep_gpcm", 55),
         ("tep_bp", 66),
     ],
 )

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from scripts.deep_gpcm.models.batches import Resident
-from scripts.deep_gpcm.models.choices import evaluation
-from scripts.deep_gpcm.models.loss import scored, total
+from scripts.deep_gpcm.models.choices import evaluation, memory_of
+from scripts.deep_gpcm.models.loss import row_losses, scored
+from scripts.deep_gpcm.models.stack import Stack, Together
 from scripts.engression.models import stacked_fit
 from scripts.lib.faults import ContractError
 from scripts.lib.gpu_stacks import fitting
@@ -78,8 +79,18 @@ def test_a_step_of_deep_gpcm_leaves_no_tensor_on_the_cpu(model, memory, padding)
     batch = Resident(fold().parts["train"]).batch(torch.arange(4))
     log_p, response, heads = scored(net, evaluation(model, memory), batch, train)
     assert {x.device for x in (log_p, response, *heads)} == {META}
-    total(log_p, response, "ce").backward()
+    row_losses(log_p, response, "ce").sum().backward()
     assert {p.grad.device for p in net.parameters() if p.grad is not None} == {META}
+
+
+def test_a_step_of_stacked_folds_leaves_no_tensor_on_the_cpu():
+    data = Resident(fold().parts["train"])
+    stack = Stack([network().to(META) for _ in range(3)], arm("stacked").train)
+    batches = [data.batch(torch.arange(4)), None, data.batch(torch.arange(7))]
+    these = Together.of(batches, META)
+    losses = stack.descend(these, memory_of("function"), Phases())
+    state = (stack.parameters.grad, stack.moments, stack.counts)
+    assert {tensor.device for tensor in (losses, *state)} == {META}
 
 
 @pytest.mark.parametrize("family", ["moments", "quantiles", "norms", "frequency"])

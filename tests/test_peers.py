@@ -17,7 +17,7 @@ from scripts.lib.faults import ConfigError
 from scripts.lib.own_study import Unit
 from scripts.lib.packages import left_out, missing, without
 from scripts.lib.root import ROOT
-from scripts.lib.sections import Baselines
+from scripts.lib.workloads import Baselines
 from scripts.lora_ablation.data.layout import Layout
 from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS, deviation
 from scripts.lora_ablation.representations.original import represent
@@ -194,10 +194,10 @@ def test_joblib_gives_the_rows_that_one_process_gives():
     job = job.model_copy(update={"units": units, "settings": settings})
     rng = np.random.default_rng(0)
     arrays = {tuple(u): {"x": rng.standard_normal(16).astype(np.float32)} for u in units}
-    compute = dealt_by_joblib(job, arrays)
-    for labels in units:
+    rows = dealt_by_joblib(job, units, arrays)
+    for labels, result in zip(units, rows, strict=True):
         alone = train_unit(STUDY, job, labels, arrays[tuple(labels)])["row"]
-        dealt = compute(labels)["row"]
+        dealt = result["row"]
         timed = {name for name in alone if name.endswith("_s")}
         assert {k: v for k, v in dealt.items() if k not in timed} == {
             k: v for k, v in alone.items() if k not in timed

@@ -3,16 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from scripts.deep_gpcm.checks import check, check_interpreter
 from scripts.deep_gpcm.options import KNOWING, DataSource, Irtorch
-from scripts.deep_gpcm.settings import (
-    Classical,
-    Folds,
-    GpcmWorkload,
-    Section,
-    Steps,
-    check,
-    check_interpreter,
-)
+from scripts.deep_gpcm.settings import Classical, Folds, GpcmWorkload, Section, Steps
 from scripts.deep_gpcm.specs import (
     AXES,
     STUDY,
@@ -76,6 +69,7 @@ class Jobs:
             inference=options.inference,
             loader=options.loader,
             step=options.step,
+            trainer=options.trainer,
             model=section.model.model_copy(update=options.model.model_dump(exclude_none=True)),
             train=section.train.model_copy(update=options.train.model_dump(exclude_none=True)),
         )

@@ -1,7 +1,7 @@
 """What `measure` times in this study, by kind of work.
 
 Inputs: `items_<data>` and `folds_<data>`, the files of each data set. Every kind of work takes
-(job, fold, unit) and returns the columns of the unit's row.
+(job, fold, unit) and returns the columns of the unit's row; that of whole folds takes them all.
 """
 
 from functools import cache
@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 
 from scripts.deep_gpcm.data.fold import Fold, read_fold
 from scripts.deep_gpcm.models.batches import Resident
-from scripts.deep_gpcm.models.choices import evaluation, loader_of, step_of
-from scripts.deep_gpcm.models.fit import descend, fit
+from scripts.deep_gpcm.models.choices import evaluation, loader_of, step_of, trainer_of
+from scripts.deep_gpcm.models.fit import Fit, descend
 from scripts.deep_gpcm.models.irt.baselines import learn, learned_from
 from scripts.deep_gpcm.models.loss import predict
 from scripts.deep_gpcm.models.network import Forward, Network
@@ -77,12 +77,16 @@ def inference(job: MeasuredJob, fold: Fold, unit: list) -> Columns:
     return {"n_answers": len(log_p)} | phases.columns()
 
 
-def folds(job: MeasuredJob, fold: Fold, unit: list) -> Columns:
-    """A whole fold: the training with its validation, and the test predictions."""
-    data, number, epochs = unit
-    train = job.train.model_copy(update={"epochs": epochs})
-    whole = job.model_copy(update={"train": train})
-    done = fit(fold, whole, (job.seed, job.study, data, number))
+def whole(job: MeasuredJob, folds: list[Fold], units: list[list]) -> list[Columns]:
+    """Whole folds: the training with its validation, and the test predictions."""
+    train = job.train.model_copy(update={"epochs": units[0][-1]})
+    keys = [(job.seed, job.study, data, number) for data, number, _ in units]
+    done = trainer_of(job.trainer)(folds, job.model_copy(update={"train": train}), keys)
+    return [predicted(job, fold, fitted) for fold, fitted in zip(folds, done, strict=True)]
+
+
+def predicted(job: MeasuredJob, fold: Fold, done: Fit) -> Columns:
+    """Columns of a whole fold, with the predictions that are yet to be made."""
     forward, phases = evaluation(job.evaluation, job.memory, job.inference), Phases()
     predict(done.net, forward, Resident(fold.parts["test"]), job.train)
     phases.lap("forward")
@@ -98,23 +102,19 @@ def classical(job: MeasuredBaseline, fold: Fold, unit: list) -> Columns:
     return {"n_answers": len(answers.question)} | phases.columns()
 
 
-WORK = {
-    "step": step,
-    "loading": loading,
-    "inference": inference,
-    "folds": folds,
-    "classical": classical,
-}
+WORK = {"step": step, "loading": loading, "inference": inference, "classical": classical}
 JOBS = TypeAdapter(MeasuredJob | MeasuredBaseline)
 
 
 def run(job: dict[str, Any], inputs: dict[str, list[Path]]) -> list[Columns]:
     """A row for each unit [data, fold, number]; status as in run files."""
-    told, rows = JOBS.validate_python(job), []
-    for unit in told.units:
-        data, fold, _ = unit
+    told, folds = JOBS.validate_python(job), []
+    for data, fold, _ in told.units:
         (items,), paths = inputs[f"items_{data}"], inputs[f"folds_{data}"]
         protocol = told.train.protocol if isinstance(told, MeasuredJob) else "clean"
-        read = fold_at(paths[fold], items, protocol)
-        rows.append({"status": "ok"} | WORK[told.work](told, read, unit))
-    return rows
+        folds.append(fold_at(paths[fold], items, protocol))
+    if told.work == "folds":
+        rows = whole(told, folds, told.units)
+    else:
+        rows = [WORK[told.work](told, *each) for each in zip(folds, told.units, strict=True)]
+    return [{"status": "ok"} | row for row in rows]

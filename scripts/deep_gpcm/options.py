@@ -11,6 +11,7 @@ Memory = Literal["loop", "function", "fused", "triton", "no_erase", "first_memor
 Heads = Literal["eager", "compiled", "int8"]
 Loader = Literal["lists", "resident"]
 Step = Literal["module", "fused"]
+Trainer = Literal["alone", "stacked"]
 Baseline = Literal["majority", "item_marginal", "gpcm", "girth", "irtorch", "bayes", "oracle"]
 Embedding = Literal["ordered", "unordered", "linear_decay", "adjacent_weighted"]
 Table = Literal["mathematics_1", "mathematics_2"]

@@ -11,6 +11,7 @@ from scripts.deep_gpcm.options import (
     Memory,
     NetworkSettings,
     Step,
+    Trainer,
     Training,
 )
 from scripts.lib.training_job import TrainingJob
@@ -51,12 +52,14 @@ class GpcmJob(TrainingJob):
     inference: Heads
     loader: Loader
     step: Step
+    trainer: Trainer
     model: NetworkSettings
     train: Training
 
     def implementations(self) -> list[str]:
         """Functions that the job may call of those that arms choose from."""
         called = [self.evaluation, f"{self.loader}_loader", f"{self.step}_step"]
+        called.append(f"{self.trainer}_trainer")
         if self.evaluation != "stepwise":
             called.append(f"{self.memory}_memory")
         if self.evaluation == "tables":

@@ -12,27 +12,35 @@ import pyarrow as pa
 
 from scripts.deep_gpcm.data.fold import Fold, read_fold
 from scripts.deep_gpcm.specs import AXES, GpcmJob
-from scripts.deep_gpcm.unit import Unit, train_unit, unit_tables
+from scripts.deep_gpcm.unit import Columns, Unit, train_units, unit_tables
 from scripts.lib.progress import progress
 from scripts.lib.run_rows import write_runs
 from scripts.lib.stage import stage
 from scripts.lib.table_files import write_table
-from scripts.lib.units import finished, unit_folder
+from scripts.lib.units import alone, finished, unit_folder
 
 
-def result(job: GpcmJob, fold: Fold, unit: list) -> Unit:
-    """A unit, from the store where it is finished already."""
-    store = unit_folder(job)
-    data = fold.digest() if store else ""
-    (found,) = finished([unit], lambda unit: train_unit(job, fold, unit), store, lambda _: data)
-    return unit_tables(job, fold, unit, found)
+def together(job: GpcmJob, units: list[list], folds: list[Fold]) -> list[Unit]:
+    """Units that are trained together, from the store where they are finished already."""
+    fold_of, store = dict(zip(map(tuple, units), folds, strict=True)), unit_folder(job)
+
+    def compute(some: list[list]) -> list[Columns]:
+        return train_units(job, [fold_of[tuple(unit)] for unit in some], some)
+
+    found = finished([units], compute, store, lambda unit: fold_of[tuple(unit)].digest())
+    return [unit_tables(job, *each) for each in zip(folds, units, found, strict=True)]
 
 
 def results(job: GpcmJob, folds: list[Path], items: Path) -> list[Unit]:
     """The units of the job in their order; `folds` has the file of each."""
+    stacks = [job.units] if job.trainer == "stacked" else alone(job.units)
+    paths = iter(folds)
     units = (
-        result(job, read_fold(path, items, job.train.protocol), unit)
-        for unit, path in zip(job.units, folds, strict=True)
+        unit
+        for stack in stacks
+        for unit in together(
+            job, stack, [read_fold(next(paths), items, job.train.protocol) for _ in stack]
+        )
     )
     return list(progress(units, len(folds), job.arm))
 

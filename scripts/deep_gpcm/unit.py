@@ -10,8 +10,8 @@ from scripts.deep_gpcm.data.fold import Fold
 from scripts.deep_gpcm.data.store import estimated, predicted
 from scripts.deep_gpcm.metrics import scores
 from scripts.deep_gpcm.models.batches import Resident
-from scripts.deep_gpcm.models.choices import evaluation
-from scripts.deep_gpcm.models.fit import Fit, fit
+from scripts.deep_gpcm.models.choices import evaluation, trainer_of
+from scripts.deep_gpcm.models.fit import Fit
 from scripts.deep_gpcm.models.loss import predict
 from scripts.deep_gpcm.models.network import Network, threshold
 from scripts.deep_gpcm.specs import AXES, GpcmJob
@@ -63,14 +63,19 @@ def item_parameters(
     return slope, beta
 
 
-def train_unit(job: GpcmJob, fold: Fold, unit: list) -> Columns:
-    """Train on one fold and predict its test students; a JSON object.
+def train_units(job: GpcmJob, folds: list[Fold], units: list[list]) -> list[Columns]:
+    """Train on some folds and predict their test students (`result_of`)."""
+    fits = trainer_of(job.trainer)(folds, job, [unit_key(job, unit) for unit in units])
+    return [result_of(job, *each) for each in zip(folds, units, fits, strict=True)]
+
+
+def result_of(job: GpcmJob, fold: Fold, unit: list, fitted: Fit) -> Columns:
+    """What a trained network says of a fold's test students; a JSON object.
 
     `row` without metrics if the training diverged; `history`: (loss, val_nll, val_qwk, lr) of each
     epoch; `losses` before each step; `probability` (n, K) and `theta` (n,) of each test answer;
     `alpha` (Q,) and `beta` (Q, K - 1) of each question.
     """
-    fitted = fit(fold, job, unit_key(job, unit))
     row, test, train = row_of(job, unit, fold, fitted), fold.parts["test"], job.train
     forward = evaluation(job.evaluation, job.memory, job.inference)
     answered = train.model_copy(update={"padding": "none"})
@@ -94,7 +99,7 @@ def train_unit(job: GpcmJob, fold: Fold, unit: list) -> Columns:
 
 
 def unit_tables(job: GpcmJob, fold: Fold, unit: list, result: Columns) -> Unit:
-    """Row and tables of a unit's result (`train_unit`)."""
+    """Row and tables of a unit's result (`result_of`)."""
     labels = {"arm": job.arm, **dict(zip(AXES, unit, strict=True))}
     columns = zip(*result["history"], strict=True)
     epochs = dict(zip(("loss", "val_nll", "val_qwk", "lr"), columns, strict=True))

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from scripts.lib.files import replacing
@@ -28,32 +28,36 @@ def unit_folder(spec: TrainingJob) -> Path | None:
 
 
 def finished(
-    units: list[list],
-    compute: Callable[[list], dict],
+    stacks: Iterable[list[list]],
+    compute: Callable[[list[list]], list[dict]],
     folder: Path | None,
     data: Callable[[list], str],
 ) -> Iterator[dict]:
-    """Yield the result of each unit, in order, from `folder` or from `compute(unit)`.
+    """Yield the result of each unit of each stack, in order, from `folder` or from `compute`.
 
     A unit is a list of labels, its result a JSON object; floats survive the round trip bit for bit.
-    `folder` names all that the units share, `data(unit)` is the digest of the data that the unit is
-    computed from, as they were read: whatever changed them on the way, another digest is another
-    unit. A damaged file is computed again. Without a folder every unit is computed.
+    The units of a stack are computed together: those that are missing, when it is their turn, and
+    kept together. `folder` names all that the units share, `data(unit)` is the digest of the data
+    that the unit is computed from, as they were read: whatever changed them on the way, another
+    digest is another unit. A damaged file is computed again. Without a folder all are computed.
     """
-    for unit in units:
+    for stack in stacks:
         if folder is None:
-            yield compute(unit)
+            yield from compute(stack)
             continue
-        path = _path(folder, unit, data)
-        if (result := _read(path)) is None:
-            _write(path, compute(unit))
-            result = _read(path)
-        yield result
+        paths = [_path(folder, unit, data) for unit in stack]
+        found = [_read(path) for path in paths]
+        missing = [at for at, result in enumerate(found) if result is None]
+        computed = compute([stack[at] for at in missing]) if missing else []
+        for at, result in zip(missing, computed, strict=True):
+            _write(paths[at], result)
+            found[at] = _read(paths[at])
+        yield from found
 
 
-def unfinished(units: list[list], folder: Path | None, data: Callable[[list], str]) -> list[list]:
-    """The units that `finished` would compute: all of them without a folder."""
-    return [u for u in units if folder is None or _read(_path(folder, u, data)) is None]
+def alone(units: Iterable[list]) -> list[list[list]]:
+    """Stacks of one unit each."""
+    return [[unit] for unit in units]
 
 
 def _path(folder: Path, unit: list, data: Callable[[list], str]) -> Path:

@@ -13,7 +13,7 @@ from scripts.lib.progress import progress
 from scripts.lib.run_rows import write_runs
 from scripts.lib.stage import stage
 from scripts.lib.table_files import write_table
-from scripts.lib.units import finished, unit_folder
+from scripts.lib.units import alone, finished, unit_folder
 from scripts.lora_ablation.data.cell import Cell, read_cell
 from scripts.lora_ablation.data.store import read_layout
 from scripts.lora_ablation.specs import AXES, EARLY, TrainJob
@@ -21,23 +21,13 @@ from scripts.lora_ablation.unit import Row, train_units
 
 
 def results(job: TrainJob, cell: Cell) -> list[dict[str, Any]]:
-    """Result of each unit of a job of one cell, from disk where it is finished already.
-
-    A stack trains all units of the cell together when the first one is missing.
-    """
-    stacked: dict[tuple, dict] = {}
-
-    def compute(unit: list) -> dict[str, Any]:
-        if job.trainer != "stacked":
-            return train_units(job, cell, [unit])[0]
-        if not stacked:
-            trained = train_units(job, cell, job.units)
-            stacked.update((tuple(u), r) for u, r in zip(job.units, trained, strict=True))
-        return stacked[tuple(unit)]
-
+    """Result of each unit of a job of one cell, from disk where it is finished already."""
     folder = unit_folder(job)
     data = cell.digest() if folder else ""
-    computed = finished(job.units, compute, folder, lambda unit: data)
+    stacks = [job.units] if job.trainer == "stacked" else alone(job.units)
+    computed = finished(
+        stacks, lambda units: train_units(job, cell, units), folder, lambda unit: data
+    )
     return list(progress(computed, len(job.units), job.arm))
 
 

@@ -9,8 +9,9 @@ import contextlib
 import importlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from scripts.lib.stage import stage
 from scripts.lib.table_files import write_table
 from scripts.lib.timing import Phases
 from scripts.lib.training_job import unit_seed
-from scripts.lib.units import finished, unfinished, unit_folder
+from scripts.lib.units import alone, finished, unit_folder
 from scripts.spine.load import read_data
 from scripts.spine.two_stage import TrainJob, TwoStage, two_stage, unit_of
 
@@ -123,64 +124,41 @@ def import_first(names: Iterable[str]) -> None:
 
 
 def stacks(
-    study: TwoStage, job: TrainJob, units: list[list], arrays: dict[tuple, Arrays]
-) -> list[list[list]]:
-    """The units that are computed together, by their labels; each alone, if none are."""
+    study: TwoStage, job: TrainJob, arrays: dict[tuple, Arrays]
+) -> tuple[list[list[list]], Callable[[list[list]], list[Result]]]:
+    """The units that are computed together, by their labels, and what computes such a stack."""
+    if job.processes > 1:
+        return [job.units], lambda units: dealt_by_joblib(job, units, arrays)
+
+    def compute(units: list[list]) -> list[Result]:
+        return train_together(study, job, [(labels, arrays[tuple(labels)]) for labels in units])
+
     alike = stack_of(study.implementations[job.implementation])
     if alike is None:
-        return [[labels] for labels in units]
+        return alone(job.units), compute
     found: dict[Any, list[list]] = {}
-    for labels in units:
+    for labels in job.units:
         unit = unit_of(study, job, labels, data=arrays[tuple(labels)])
         found.setdefault(alike(unit), []).append(labels)
-    return list(found.values())
+    return list(found.values()), compute
 
 
-def by_stack(
-    study: TwoStage, job: TrainJob, units: list[list], arrays: dict[tuple, Arrays]
-) -> Callable[[list], Result]:
-    """What computes a unit: at the first that is wanted of a stack, all of its units are.
-
-    `units` are those that are to be computed: what is finished already is in no stack.
-    """
-    stack = {tuple(u): group for group in stacks(study, job, units, arrays) for u in group}
-    done: dict[tuple, Result] = {}
-
-    def compute(labels: list) -> Result:
-        key = tuple(labels)
-        if key not in done:
-            group = stack.get(key, [labels])
-            found = train_together(study, job, [(u, arrays[tuple(u)]) for u in group])
-            done.update(zip(map(tuple, group), found, strict=True))
-        return done.pop(key)
-
-    return compute
-
-
-def dealt_by_joblib(job: TrainJob, arrays: dict[tuple, Arrays]) -> Callable[[list], Result]:
-    """A peer of our own processes: at the first unit that is wanted all are computed by joblib.
+def dealt_by_joblib(job: TrainJob, units: list[list], arrays: dict[tuple, Arrays]) -> list[Result]:
+    """A peer of our own processes: all units by joblib.
 
     Its processes are forked, so that, as in ours, the imports are paid already.
     """
-    done: dict[tuple, Result] = {}
+    from joblib import Parallel, delayed
 
-    def compute(labels: list) -> Result:
-        from joblib import Parallel, delayed
-
-        if not done:
-            parallel = Parallel(n_jobs=job.processes, backend="multiprocessing")
-            rows = parallel(delayed(_alone)(job, unit, arrays[tuple(unit)]) for unit in job.units)
-            done.update(zip(map(tuple, job.units), rows, strict=True))
-        return done[tuple(labels)]
-
-    return compute
+    parallel = Parallel(n_jobs=job.processes, backend="multiprocessing")
+    return parallel(delayed(_alone)(job, unit, arrays[tuple(unit)]) for unit in units)
 
 
 def _alone(job: TrainJob, labels: list, data: Arrays) -> Result:
     return train_unit(two_stage(job.study), job, labels, data)
 
 
-def results(job: TrainJob, data: Path) -> Iterator[Result]:
+def results(job: TrainJob, data: Path) -> list[Result]:
     """Row and tables of each unit of the job, from disk where it is finished already."""
     study = two_stage(job.study)
     arrays = read_data(data, study.axes)
@@ -189,15 +167,11 @@ def results(job: TrainJob, data: Path) -> Iterator[Result]:
     def fingerprint(labels: list) -> str:
         return array_digest(*arrays[tuple(labels)].values())
 
-    kept = unit_folder(job), fingerprint
-    if job.processes > 1:
-        compute = dealt_by_joblib(job, arrays)
-    else:
-        stacked = stack_of(study.implementations[job.implementation])
-        units = unfinished(job.units, *kept) if stacked else job.units
-        compute = by_stack(study, job, units, arrays)
-    done = finished(job.units, compute, *kept)
-    return progress(done, len(job.units), job.arm)
+    together, compute = stacks(study, job, arrays)
+    done = finished(together, compute, unit_folder(job), fingerprint)
+    done = progress(done, len(job.units), job.arm)
+    found = dict(zip(map(tuple, chain(*together)), done, strict=True))
+    return [found[tuple(labels)] for labels in job.units]
 
 
 def run(job: dict[str, Any], inputs: dict[str, list[Path]]) -> list[dict[str, Any]]:
@@ -208,8 +182,8 @@ def run(job: dict[str, Any], inputs: dict[str, list[Path]]) -> list[dict[str, An
     told = TrainJob.model_validate(job)
     study, arrays = two_stage(told.study), measured_data(told.study, *inputs["data"])
     import_first(told.imports)
-    compute = by_stack(study, told, told.units, arrays)
-    return [compute(labels)["row"] for labels in told.units]
+    together, compute = stacks(study, told, arrays)
+    return [result["row"] for result in chain.from_iterable(map(compute, together))]
 
 
 @cache
@@ -219,7 +193,7 @@ def measured_data(study: str, path: Path) -> dict[tuple, Arrays]:
 
 
 def main(spec: TrainJob, data: Path, runs: Path, tables: list[Path]) -> None:
-    study, done = two_stage(spec.study), list(results(spec, data))
+    study, done = two_stage(spec.study), results(spec, data)
     write_runs(runs, [result["row"] for result in done], study.axes)
     for path, (name, columns) in zip(tables, study.tables.items(), strict=True):
         rows = [

@@ -114,22 +114,19 @@ def rows(job: TrainJob, trials: list[Trial], task: Task) -> list[Row]:
     """
     data = data_of(task, job.parts, job.held, job.train.precision)
     own, store = trainer(job), unit_folder(job.of_units())
-    # Each trial with those after it in its stack: what is trained where it is the first missing.
-    whole = own.stacks(trials)
-    rest = {trial.trial: stack[at:] for stack in whole for at, trial in enumerate(stack)}
-    computed: dict[int, Row] = {}
+    by_number = {trial.trial: trial for trial in trials}
 
-    def compute(unit: list) -> Row:
-        number = unit[-1]
-        if number not in computed:
-            fits = zip(rest[number], own.fit(data, rest[number]), strict=True)
-            computed.update({trial.trial: _row(job, trial, fit, data) for trial, fit in fits})
-        return computed.pop(number)
+    def compute(units: list[list]) -> list[Row]:
+        stack = [by_number[number] for *_, number in units]
+        fits = zip(stack, own.fit(data, stack), strict=True)
+        return [_row(job, trial, fit, data) for trial, fit in fits]
 
     of_task = task_digest(task) if store else ""
-    units = [[job.stage, job.rule, number] for number in rest]
-    done = finished(units, compute, store, lambda unit: digest(rest[unit[-1]][0], of_task))
-    return sorted(progress(done, len(units), job.arm), key=lambda row: row["trial"])
+    stacks = [
+        [[job.stage, job.rule, trial.trial] for trial in stack] for stack in own.stacks(trials)
+    ]
+    done = finished(stacks, compute, store, lambda unit: digest(by_number[unit[-1]], of_task))
+    return sorted(progress(done, len(trials), job.arm), key=lambda row: row["trial"])
 
 
 def task_digest(task: Task) -> str:

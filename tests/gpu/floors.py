@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from scripts.deep_gpcm.jobs import Jobs
 from scripts.deep_gpcm.models.batches import Resident
-from scripts.deep_gpcm.models.choices import evaluation, step_of
+from scripts.deep_gpcm.models.choices import evaluation, step_of, trainer_of
 from scripts.deep_gpcm.models.fit import descend
 from scripts.deep_gpcm.models.network import Network
 from scripts.engression.models import stacked_fit
@@ -214,6 +215,29 @@ def steps(rates: Rates, small: bool) -> Iterator[Row]:
             yield found
 
 
+def cross_validations(rates: Rates, small: bool) -> Iterator[Row]:
+    """Deep-GPCM: the folds of A for two epochs, one after the other and side by side."""
+    source, settings = gpcm().sources["A"], gpcm()
+    questions, longest = (12, 20) if small else (source.questions, source.lengths[1])
+    students = {"train": 24, "val": 8, "test": 1} if small else {"train": 576, "val": 64, "test": 1}
+    levels = (source.categories,) * questions
+    made = [fold(**students, longest=longest, levels=levels, seed=i) for i in range(5)]
+    kernels = installed("triton") and rates.device.type == "cuda"
+    told = Jobs(settings, 42).train("stacked", [])
+    update = {"device": rates.device.type, "memory": "triton" if kernels else "function"}
+    update["train"] = told.train.model_copy(update={"epochs": 2})
+    job = told.model_copy(update=update)
+    cells = settings.model.memory_size * settings.model.value_dim
+    for name in ("alone", "stacked"):
+        train = trainer_of(name)
+        yield row(
+            lambda train=train: train(made, job, [(1, i) for i in range(5)]), rates,
+            lambda fits: sum(2 * 4 * fit.n_answers * cells for fit in fits) / rates.bytes,
+            work=f"Deep-GPCM: 5 folds of A, 2 epochs, {name}", goal_s=None,
+            floor="memories stored and read once",
+        )  # fmt: skip
+
+
 def features(rates: Rates, small: bool) -> Iterator[Row]:
     """LoRA: all families of adapters, from host memory."""
     for rank, adapters in ((1, 4),) if small else ((1, 1000), (4, 250)):
@@ -250,7 +274,7 @@ def classifiers(rates: Rates, small: bool) -> Iterator[Row]:
 def main(device: str, folder: Path) -> None:
     torch.set_num_threads(1)
     rates, small = Rates.of(torch_device(device)), device == "cpu"
-    parts = (features, steps, generators, searches, classifiers)
+    parts = (features, steps, cross_validations, generators, searches, classifiers)
     found = pd.DataFrame([asdict(one) for part in parts for one in part(rates, small)])
     found["of_floor"] = found["wall_s"] / found["floor_s"]
     name = gpu()["gpu"] if device == "cuda" else processor()

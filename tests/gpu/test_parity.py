@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from scripts.deep_gpcm.models.fit import fit
+from scripts.deep_gpcm.models.stack import fit_stack as fit_folds
 from scripts.engression.models import stacked_fit
 from scripts.lib.counter_rng import CounterRng
 from scripts.lib.packages import installed
@@ -111,6 +112,18 @@ def test_a_fold_of_deep_gpcm_is_trained_there_as_here(name):
     job = arm(name, precision="double").model_copy(update={"device": DEVICE})
     there = fit(fold(), job, (1, "x"))
     np.testing.assert_allclose(there.losses, here.losses, rtol=1e-6)
+
+
+@pytest.mark.parametrize("memory", ["function", "triton"])
+def test_folds_are_trained_side_by_side_there_as_alone_here(memory):
+    if memory == "triton" and (not installed("triton") or DEVICE == "cpu"):
+        pytest.skip("kernels for a GPU")
+    made, keys = [fold(train=size, seed=size) for size in (24, 31)], [(1, "x"), (1, "y")]
+    told = {"memory": memory, "device": DEVICE}
+    there = fit_folds(made, arm("stacked", precision="double").model_copy(update=told), keys)
+    for found, data, key in zip(there, made, keys, strict=True):
+        here = fit(data, arm("reference", precision="double"), key)
+        np.testing.assert_allclose(found.losses, here.losses, rtol=1e-6)
 
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="nothing there can be out of memory")

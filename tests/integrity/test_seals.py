@@ -18,7 +18,7 @@ from scripts.lib.job import JOB, Job
 from scripts.lib.seals import fault, read_seal, seal_path
 from scripts.lib.spec import array_digest
 from scripts.lib.training_job import TrainingJob
-from scripts.lib.units import finished, unit_folder
+from scripts.lib.units import alone, finished, unit_folder
 from tests.integrity.histories import DAMAGES
 from tests.project import ROOT
 
@@ -171,11 +171,17 @@ UNITS = [["normal", 100, 0], ["normal", 100, 1]]
 RESULT = {"x": 0.1 + 0.2, "y": math.nan, "z": 1e-320, "w": math.inf}
 
 
-def trained(folder: Path, units: list = UNITS, data: str = "d") -> tuple[list, list]:
+def trained(
+    folder: Path, units: list = UNITS, data: str = "d", stacks: list | None = None
+) -> tuple[list, list]:
     """Results of the units, and which of them were computed."""
     calls = []
-    found = finished(units, lambda unit: calls.append(unit) or RESULT, folder, lambda unit: data)
-    return list(found), calls
+
+    def compute(stack: list) -> list:
+        calls.extend(stack)
+        return [RESULT] * len(stack)
+
+    return list(finished(stacks or alone(units), compute, folder, lambda unit: data)), calls
 
 
 def test_a_finished_unit_is_not_computed_again_and_keeps_every_bit(tmp_path):
@@ -183,6 +189,16 @@ def test_a_finished_unit_is_not_computed_again_and_keeps_every_bit(tmp_path):
     again, calls = trained(tmp_path)
     assert calls == UNITS[1:]
     assert repr(again) == repr(first * 2)
+
+
+def test_of_a_stack_what_is_missing_is_computed_and_all_is_kept_before_the_first_is_given(tmp_path):
+    first, _ = trained(tmp_path, UNITS[1:])
+    assert trained(tmp_path, stacks=[UNITS]) == (first * 2, UNITS[:1])
+    assert trained(tmp_path, stacks=[UNITS])[1] == []
+    others = [["other", 1, 0], ["other", 1, 1]]
+    found = finished([others], lambda stack: [RESULT] * 2, tmp_path, lambda unit: "d")
+    next(found)  # a kill now would lose nothing
+    assert trained(tmp_path, others)[1] == []
 
 
 def test_a_unit_of_other_data_is_another_unit(tmp_path):

@@ -1,23 +1,29 @@
-"""What an arm chooses from: how the model is computed, its memory read, how it is fed and updated.
+"""What an arm chooses from: how the model is computed, its memory read, how it is fed and trained.
 
-Functions by name; those of memories, heads, loaders and steps have the kind behind the name, as
-`fused_memory`. Jobs are stamped with those that they call.
+Functions by name; all but evaluations have the kind behind the name, as `fused_memory`. Jobs are
+stamped with those that they call.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 
-from scripts.deep_gpcm.data.fold import Sequences
+from scripts.deep_gpcm.data.fold import Fold, Sequences
 from scripts.deep_gpcm.models import network
 from scripts.deep_gpcm.models.batches import Batch
 from scripts.deep_gpcm.models.network import Forward, Heads, Network
 from scripts.deep_gpcm.options import Training
+from scripts.deep_gpcm.specs import GpcmJob
 from scripts.lib.implementations import implementation, implementations
+
+if TYPE_CHECKING:
+    from scripts.deep_gpcm.models.fit import Fit
 
 MemoryRead = Callable[..., torch.Tensor]
 Step = Callable[[float], None]
+Trainer = Callable[[list[Fold], GpcmJob, list[tuple]], "list[Fit]"]
 
 
 def evaluation(model: str, memory: str, heads: str = "eager") -> Forward:
@@ -43,6 +49,11 @@ def loader_of(name: str, part: Sequences, train: Training, rng: torch.Generator)
 def step_of(name: str, parameters: list[torch.Tensor], train: Training) -> Step:
     """`step(lr)` of this name: an update of the parameters by their gradients."""
     return implementations(__name__)[f"{name}_step"](parameters, train)
+
+
+def trainer_of(name: str) -> Trainer:
+    """The trainer of this name: (folds, job, keys of their streams) -> the fit of each."""
+    return implementations(__name__)[f"{name}_trainer"]()
 
 
 @implementation(devices=("cpu", "cuda"))
@@ -174,3 +185,30 @@ def fused_step(parameters: list[torch.Tensor], train: Training) -> Step:
     from scripts.deep_gpcm.models import optimizer
 
     return optimizer.fused_step(parameters, train)
+
+
+@implementation(devices=("cpu", "cuda"))
+def alone_trainer() -> Trainer:
+    """One fold after the other."""
+    from scripts.deep_gpcm.models.fit import fit
+
+    def train(folds: list[Fold], job: GpcmJob, keys: list[tuple]) -> "list[Fit]":
+        return [fit(fold, job, key) for fold, key in zip(folds, keys, strict=True)]
+
+    return train
+
+
+@implementation(devices=("cpu", "cuda"))
+def stacked_trainer() -> Trainer:
+    """The folds side by side, as many as the device has memory for."""
+    from scripts.deep_gpcm.models.stack import fit_stack
+    from scripts.lib.gpu_stacks import fitting
+
+    def train(folds: list[Fold], job: GpcmJob, keys: list[tuple]) -> "list[Fit]":
+        def some(pairs: Sequence[tuple[Fold, tuple]]) -> "list[Fit]":
+            own, theirs = (list(part) for part in zip(*pairs, strict=True))
+            return fit_stack(own, job, theirs)
+
+        return fitting(some, list(zip(folds, keys, strict=True)))
+
+    return train

@@ -13,7 +13,7 @@ from scripts.deep_gpcm.data.fold import Fold
 from scripts.deep_gpcm.metrics import confusion, qwk
 from scripts.deep_gpcm.models.batches import Batch, Resident
 from scripts.deep_gpcm.models.choices import evaluation, loader_of, step_of
-from scripts.deep_gpcm.models.loss import predict, scored, total
+from scripts.deep_gpcm.models.loss import predict, row_losses, scored
 from scripts.deep_gpcm.models.network import Forward, Network
 from scripts.deep_gpcm.models.optimizer import Schedule
 from scripts.deep_gpcm.options import Training
@@ -34,6 +34,14 @@ class Fit:
     n_answers: int = 0
     diverged: bool = False
     cost: dict[str, float] = field(default_factory=dict)
+
+    def end_epoch(self, losses: list[float], nll: float, kappa: float, lr: float) -> None:
+        """Take in the losses of an epoch's steps, and what its end is worth in the validation."""
+        self.losses += losses
+        mean = torch.tensor(losses, dtype=torch.float64).mean().item()
+        # The last step's damage shows in the validation only.
+        self.diverged = not math.isfinite(mean + nll)
+        self.history.append((mean, nll, kappa, lr))
 
 
 def parts(batch: Batch, count: int) -> list[Batch]:
@@ -56,7 +64,7 @@ def descend(net: Network, forward: Forward, batch: Batch, train: Training, phase
     for part in parts(batch, train.accumulate):
         with torch.autocast(net.device.type, torch.bfloat16, enabled=train.autocast):
             log_p, response, _ = scored(net, forward, part, train)
-        loss_sum = total(log_p, response, train.loss)
+        loss_sum = row_losses(log_p, response, train.loss).sum()
         phases.lap("forward")
         loss_sum.backward()
         loss += loss_sum.item()  # a GPU has computed all until then
@@ -75,8 +83,13 @@ def validate(
 ) -> tuple[float, float]:
     """NLL and QWK of the validation sequences."""
     log_p, response, _ = predict(net, forward, data, train)
+    return worth(log_p, response)
+
+
+def worth(log_p: torch.Tensor, response: torch.Tensor) -> tuple[float, float]:
+    """NLL and QWK of responses (n,) by log-probabilities (n, K) in float64."""
     nll = -log_p.gather(1, response.unsqueeze(1)).mean()
-    counts = confusion(response.numpy(), log_p.argmax(1).numpy(), net.categories)
+    counts = confusion(response.numpy(), log_p.argmax(1).numpy(), log_p.shape[1])
     return nll.item(), qwk(counts)
 
 
@@ -97,18 +110,15 @@ def fit(fold: Fold, job: GpcmJob, key: tuple) -> Fit:
     kept = net.state_dict()
     phases.lap("prepare")
     while len(done.history) < train.epochs and not done.diverged:
-        lr, before = schedule.lr, len(done.losses)
+        lr, losses = schedule.lr, []
         for batch in loader:
             phases.lap("data")
-            done.losses.append(descend(net, forward, batch, train, phases))
+            losses.append(descend(net, forward, batch, train, phases))
             step(lr)
             done.n_answers += len(batch.question)
             phases.lap("optimizer")
-        losses = torch.tensor(done.losses[before:], dtype=torch.float64)
         nll, kappa = validate(net, forward, held_out, train)
-        # The last step's damage shows in the validation only.
-        done.diverged = not math.isfinite(losses.sum().item() + nll)
-        done.history.append((losses.mean().item(), nll, kappa, lr))
+        done.end_epoch(losses, nll, kappa, lr)
         if schedule.keeps(kappa):
             kept = {name: value.clone() for name, value in net.state_dict().items()}
         phases.lap("validate")

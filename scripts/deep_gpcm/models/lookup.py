@@ -5,6 +5,7 @@ a row per question and response; a batch picks its rows (docs/studies/deep_gpcm.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch.nn.functional import linear, softplus
@@ -20,6 +21,26 @@ def values(net: Network) -> torch.Tensor:
     blocks = net.value_weight.view(d, width, net.questions)
     real = torch.einsum("rk,dkq->qrd", net.response_weights, blocks).reshape(-1, d)
     return torch.cat([real.new_zeros(net.categories, d), real]) + net.value_bias
+
+
+class Tables(NamedTuple):
+    """What depends on question and response only.
+
+    `keys` (Q + 1, d_k) and `weight` (Q + 1, N), the attention, have a row per question, `erase` and
+    `add` ((Q + 1) K, D) a row per question and response.
+    """
+
+    keys: torch.Tensor
+    weight: torch.Tensor
+    erase: torch.Tensor
+    add: torch.Tensor
+
+
+def tables(net: Network) -> Tables:
+    """All tables of a network."""
+    # The key of padding, row 0, is not trained, whichever way it enters a table.
+    keys = torch.cat([net.question_key[:1].detach(), net.question_key[1:]])
+    return Tables(keys, network.attention(net, keys), *network.gates(net, values(net)))
 
 
 def heads(
@@ -55,13 +76,19 @@ def heads(
 
 def forward(net: Network, batch: Batch, memory_read: Callable, heads: Callable = heads) -> Heads:
     """Heads of every row of the batch; `heads` may be another implementation of them."""
-    question, pair = batch.question, batch.question * net.categories + batch.response
-    # The key of padding, row 0, is not trained, whichever way it enters a table.
-    keys = torch.cat([net.question_key[:1].detach(), net.question_key[1:]])
-    erase, add = (table.index_select(0, pair) for table in network.gates(net, values(net)))
-    weight = network.attention(net, keys).index_select(0, question)
-    read = memory_read(weight, erase, add, net.value_memory, batch.lengths)
-    return heads(net, read, keys, question)
+    found = tables(net)
+    rows = picked(found, net.categories, batch.question, batch.response)
+    read = memory_read(*rows, net.value_memory, batch.lengths)
+    return heads(net, read, found.keys, batch.question)
+
+
+def picked(
+    found: Tables, categories: int, question: torch.Tensor, response: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What the memory takes of each answer: attention (S, N), erase and add vectors (S, D)."""
+    pair = question * categories + response
+    weight = found.weight.index_select(0, question)
+    return weight, found.erase.index_select(0, pair), found.add.index_select(0, pair)
 
 
 def int8_linear(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

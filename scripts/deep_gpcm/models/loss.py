@@ -38,11 +38,11 @@ def scored(
     return log_p[rows], response[rows], Heads(*(part[rows] for part in heads))
 
 
-def total(log_p: torch.Tensor, response: torch.Tensor, loss: str) -> torch.Tensor:
-    """Cross-entropy summed over rows; `double_softmax` takes probabilities for logits."""
+def row_losses(log_p: torch.Tensor, response: torch.Tensor, loss: str) -> torch.Tensor:
+    """Cross-entropy of each row, (S,); `double_softmax` takes probabilities for logits."""
     if loss == "double_softmax":
         log_p = torch.log_softmax(log_p.exp(), 1)
-    return -log_p.gather(1, response.unsqueeze(1)).sum()
+    return -log_p.gather(1, response.unsqueeze(1)).squeeze(1)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from scripts.lib.root import ours
 from scripts.lib.yaml_files import check_files
 from scripts.spine.cluster import spare_the_timers
 from scripts.spine.forkserver import start
-from scripts.spine.last_words import at_exit
+from scripts.spine.last_words import at_exit, heed_stops
 from scripts.spine.terminal import speak
 
 min_version("9.27")
@@ -53,6 +53,7 @@ rule science:
 
 onstart:
     spare_the_timers(workflow.scheduler)
+    heed_stops(workflow)
     start(workflow)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pyarrow as pa
@@ -51,13 +52,15 @@ class Project:
         done = self.snakemake(*words, **options)
         assert done.returncode == 0, done.stderr + done.stdout
 
-    def start(self, *words: str, **options) -> subprocess.Popen:
+    def start(
+        self, *words: str, stderr: int | IO = subprocess.DEVNULL, **options
+    ) -> subprocess.Popen:
         """Snakemake on one core, running, in a process group of its own."""
         return subprocess.Popen(
             self.command(*words, cores=1, **options),
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
             start_new_session=True,
             # Who runs the tests in the background has SIGINT ignored, and so would its children.
             preexec_fn=heed_interrupts,

@@ -199,12 +199,12 @@ def test_units_of_a_job_are_stacked_by_the_shape_of_their_samples(monkeypatch):
 
     job = stack_job()
     arrays = {tuple(u): {"x": simulate(*u)} for u in job.units}
-    assert train.stacks(STUDY, job, arrays)[0] == [
+    assert train.stacks(STUDY, job, arrays) == [
         [["normal", 24, 0], ["exponential", 24, 0]],
         [["normal", 30, 0], ["exponential", 30, 0]],
     ]
     alone = job.model_copy(update={"implementation": "projected"})
-    assert [len(stack) for stack in train.stacks(STUDY, alone, arrays)[0]] == [1] * 4
+    assert [len(stack) for stack in train.stacks(STUDY, alone, arrays)] == [1] * 4
 
 
 def test_a_unit_has_an_equal_share_of_the_time_of_its_stack():
@@ -252,7 +252,7 @@ def test_a_kill_between_two_stacks_keeps_the_first(tmp_path):
 
     job = stack_job()
     arrays = {tuple(u): {"x": simulate(*u)} for u in job.units}
-    together, compute = train.stacks(STUDY, job, arrays)
+    together, compute = train.stacks(STUDY, job, arrays), train.computing(STUDY, job, arrays)
     done = finished(together, compute, tmp_path, lambda labels: "data")
     next(done)
     assert len(list(tmp_path.glob("*.json"))) == 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.deep_gpcm.models.batches import packed, padded
+from scripts.deep_gpcm.models.batches import packed, padded, places
 from scripts.deep_gpcm.models.choices import memory_of
 from scripts.deep_gpcm.models.memory import fused
 from scripts.lib.torch_rng import torch_rng
@@ -172,9 +172,9 @@ def test_under_autocast_the_memory_is_in_single_precision(memory):
 
 def test_padding_puts_zeros_behind_each_sequence_and_is_undone():
     lengths, numbers = torch.tensor([2, 0, 3]), torch.arange(1.0, 11).view(5, 2)
-    wide = padded(numbers, lengths)
+    wide = padded(numbers, lengths, places(lengths))
     assert wide[:, :, 0].tolist() == [[1, 3, 0], [0, 0, 0], [5, 7, 9]]
-    assert torch.equal(packed(wide, lengths), numbers)
+    assert torch.equal(packed(wide, places(lengths)), numbers)
 
 
 @pytest.mark.parametrize("memory", ["loop", "function", TRITON])

@@ -49,12 +49,10 @@ def trained(request) -> tuple[list, list[Fit]]:
     return made, [fit(own, reference, key) for own, key in zip(made, KEYS, strict=True)]
 
 
-@pytest.mark.parametrize("memory", ["loop", "function"])
-def test_in_double_precision_a_stack_is_each_fold_by_the_reference(trained, memory):
+def test_in_double_precision_a_stack_is_each_fold_by_the_reference(trained):
     made, expected = trained
     assert len({one.history[-1][3] for one in expected}) > 1, "step sizes of folds differ"
-    told = job(precision="double").model_copy(update={"memory": memory})
-    for found, one in zip(fit_stack(made, told, KEYS), expected, strict=True):
+    for found, one in zip(fit_stack(made, job(precision="double"), KEYS), expected, strict=True):
         assert apart(found, one) <= 1e-9
         assert found.best_epoch == one.best_epoch
         assert found.n_answers == one.n_answers
@@ -154,7 +152,7 @@ def test_a_stack_trains_the_folds_that_are_missing_and_keeps_them_together(tmp_p
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"memory": "fused"}, "memory must be 'loop' or 'function' or 'triton', not 'fused'"),
+        ({"memory": "fused"}, "memory must be 'function' or 'triton', not 'fused'"),
         ({"evaluation": "hoisted"}, "evaluation must be 'tables', not 'hoisted'"),
         ({"step": "module"}, "step must be 'fused', not 'module'"),
         ({"train": {"accumulate": 2}}, "train.accumulate must be 1, not 2"),
@@ -174,7 +172,18 @@ def test_what_a_stack_cannot_be_told_is_a_sentence(changes, said):
     check(section.model_copy(update={"arms": arms | {"stacked": off}}))
 
 
-def test_a_stack_is_stamped_with_its_trainer_and_computes_where_its_memory_does():
+def test_a_step_of_one_fold_is_not_measured_as_a_stack():
+    section = configuration()
+    step = section.measure.workloads["step_t49"]
+    loads = section.measure.workloads | {
+        "step_t49": step.model_copy(update={"contestants": ["stacked"]})
+    }
+    measure = section.measure.model_copy(update={"workloads": loads})
+    with pytest.raises(ConfigError, match="measures stacked, whose folds are trained side by side"):
+        check(section.model_copy(update={"measure": measure}))
+
+
+def test_jobs_are_stamped_with_their_own_trainer():
     told = Jobs(configuration(), 42).train("stacked", [])
     assert "stacked_trainer" in told.implementations()
     assert "alone_trainer" in Jobs(configuration(), 42).train("function", []).implementations()

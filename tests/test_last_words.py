@@ -1,8 +1,11 @@
 """A fault ends a run: its sentence is the last line, and no job begins after it."""
 
+import os
+import signal
+
 import pytest
 
-from scripts.spine.last_words import MOST, last_words
+from scripts.spine.last_words import MOST, STOPPED, last_words
 from tests.elsewhere import said, snakemake
 from tests.test_elsewhere import LEAST
 
@@ -32,6 +35,21 @@ def test_with_keep_going_the_rest_is_made_and_the_sentence_is_still_the_last(tmp
     assert done.returncode != 0
     assert said(done)[-1].startswith("samples.npz: ")
     assert (tmp_path / OTHER).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_its_user_stops_has_not_failed_and_says_how_to_go_on(fresh, number, tmp_path):
+    """Control-C reaches all of its processes, as here."""
+    with open(tmp_path / "said", "w+") as file:
+        run = fresh.start("science", stderr=file)
+        fresh.wait_for_units(1)
+        os.killpg(run.pid, number)
+        assert run.wait(60) != 0
+        file.seek(0)
+        lines = file.read().strip().splitlines()
+    assert lines[-1] == STOPPED
+    assert not any("failed" in line.lower() for line in lines)
+    fresh.make("science")
 
 
 def log(folder, name, text):

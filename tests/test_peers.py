@@ -1,6 +1,7 @@
 """Arms of other packages: left out in a sentence, known by version, compared when they agree."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from scripts.lora_ablation.data.layout import Layout
 from scripts.lora_ablation.representations.catalogue import REPRESENTATIONS, deviation
 from scripts.lora_ablation.representations.original import represent
 from scripts.lora_ablation.representations.peers import spectra, svdvals
+from scripts.spine import train
 from scripts.spine.jobs import Jobs, announced
 from scripts.spine.ledger import study_ratios
 from scripts.spine.peer_table import COLUMNS, PeersJob, peer_rows
@@ -186,7 +188,7 @@ def test_the_package_does_not_move_the_random_numbers_of_others():
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_joblib_gives_the_rows_that_one_process_gives():
+def test_joblib_gives_the_rows_that_one_process_gives(monkeypatch):
     changes = {"max_epochs": 2}
     job = Jobs(STUDY, section(), 42).train("antithetic_joblib", "reps-000-003")
     settings = job.settings | {"train": job.settings["train"] | changes}
@@ -194,11 +196,19 @@ def test_joblib_gives_the_rows_that_one_process_gives():
     job = job.model_copy(update={"units": units, "settings": settings})
     rng = np.random.default_rng(0)
     arrays = {tuple(u): {"x": rng.standard_normal(16).astype(np.float32)} for u in units}
+    monkeypatch.setattr(train, "measured_data", lambda study, path: arrays)
+    seen = []
+    monkeypatch.setattr(
+        train, "dealt_by_joblib", lambda *told: seen.append(told) or dealt_by_joblib(*told)
+    )
+    measured = train.run(job.model_dump(mode="json"), {"data": [Path("data.parquet")]})
+    assert len(seen) == 1, "a measurement of joblib is one of joblib"
     rows = dealt_by_joblib(job, units, arrays)
-    for labels, result in zip(units, rows, strict=True):
+    for labels, result, row in zip(units, rows, measured, strict=True):
         alone = train_unit(STUDY, job, labels, arrays[tuple(labels)])["row"]
         dealt = result["row"]
         timed = {name for name in alone if name.endswith("_s")}
+        assert row["final_loss"] == alone["final_loss"]
         assert {k: v for k, v in dealt.items() if k not in timed} == {
             k: v for k, v in alone.items() if k not in timed
         }

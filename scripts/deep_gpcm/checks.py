@@ -3,7 +3,7 @@
 import os
 
 from scripts.deep_gpcm.options import Generated
-from scripts.deep_gpcm.settings import Classical, Folds, GpcmArm, GpcmWorkload, Section
+from scripts.deep_gpcm.settings import Classical, Folds, GpcmArm, GpcmWorkload, Section, Steps
 from scripts.deep_gpcm.specs import STUDY
 from scripts.lib.config import check_idle, check_member, check_size, differing
 from scripts.lib.contract import check_rounds
@@ -18,7 +18,7 @@ COMPUTED = ("memory", "heads", "inference")
 READ = {"stepwise": (), "hoisted": ("memory",), "tables": COMPUTED}
 # What the trainer `stacked` can be told (scripts/deep_gpcm/models/stack.py).
 STACKED = {
-    "evaluation": ("tables",), "memory": ("loop", "function", "triton"), "heads": ("eager",),
+    "evaluation": ("tables",), "memory": ("function", "triton"), "heads": ("eager",),
     "step": ("fused",), "train.accumulate": (1,), "train.padding": ("none",),
     "train.zero_id": (False,), "train.autocast": (False,),
 }  # fmt: skip
@@ -140,6 +140,11 @@ def _check_workload(where: str, section: Section, workload: GpcmWorkload) -> Non
         kind, fault = "evaluation", "trains nothing"
         if isinstance(workload, Classical):
             kind, fault = "baseline", "is no classical model"
+        if arm and arm.trainer == "stacked" and isinstance(workload, Steps):
+            raise ConfigError(
+                f"Config: {where} measures {name}, whose folds are trained side by side: a step of "
+                "one fold is not what it does; measure whole folds (work: folds)."
+            )
         if arm and getattr(arm, kind) is None:
             raise ConfigError(
                 f"Config: {where} measures {name}, but the arm {contestant.arm} {fault}."

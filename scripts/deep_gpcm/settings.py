@@ -140,7 +140,9 @@ class Section(StudySettings):
         "Places that answers can come from, by name.", min_length=1
     )
     folds: int = setting("Folds over students; 0: one split, the first 80 % train.", ge=0, le=500)
-    block: int = setting("Folds per job; changes no number.", ge=1, le=10**6)
+    block: int = setting(
+        "Folds per job; changes no number, of a stack only its rounding.", ge=1, le=10**6
+    )
     validation: float = setting(
         "Share of a fold's training students held out for choices.", gt=0, le=0.5
     )

@@ -3,23 +3,45 @@
 import atexit
 import csv
 import re
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 MOST = 8  # failed jobs that are told
 TAIL = 12  # lines of the log before the last one
 PROGRESS = re.compile(r"\d\d:\d\d:\d\d ")  # with which a line of a job's log begins
+STOPPED = "Stopped. What is done is kept: the same call goes on from there."
+# What had failed at each signal by which a user stopped this run.
+stops: list[set] = []
+
+
+def heed_stops(workflow: Any) -> None:
+    """Remember what has failed when a user stops the run: jobs that end by it have not."""
+    stops.clear()
+    if threading.current_thread() is not threading.main_thread():
+        return  # signals are for the main thread, where Snakemake is called from another
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.getsignal(number)
+
+        def heed(number: int, frame: FrameType | None, before: Any = before) -> None:
+            stops.append(set(workflow.scheduler.failed))
+            before(number, frame)
+
+        if callable(before):  # not where it is ignored, as in a background shell
+            signal.signal(number, heed)
 
 
 def at_exit(workflow: Any, failed: bool) -> None:
     """Say how a run ended, once Snakemake has said all."""
     if failed:
-        jobs = [
-            job for one in workflow.scheduler.failed for job in (one if one.is_group() else [one])
-        ]
+        ended = stops[0] if stops else workflow.scheduler.failed
+        jobs = [job for one in ended for job in (one if one.is_group() else [one])]
         text = last_words([(job.rule.name, Path(path)) for job in jobs for path in job.log])
+        text = text or (STOPPED if stops else "")
     else:
         text = page_words(workflow.dag.jobs)
     if text:

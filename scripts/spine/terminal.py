@@ -19,7 +19,7 @@ from snakemake.logging import LogEvent
 
 from scripts.lib.stage import SCREEN
 from scripts.spine.cluster import on_cluster
-from scripts.spine.last_words import at_exit
+from scripts.spine.last_words import at_exit, stops
 
 # What Snakemake says of every run, or of every failed job, and what is said here in other words.
 USUAL = re.compile(
@@ -155,7 +155,8 @@ class Terminal(logging.Handler):
             # Why it failed is said at the end (scripts/spine/last_words.py).
             if record.jobid in self.jobs.running:
                 ended = self.jobs.end(record.jobid, now, failed=True)
-                self.say(f"{time.strftime('%H:%M:%S')} failed: {ended}", "red")
+                how, style = ("stopped", "") if stops else ("failed", "red")
+                self.say(f"{time.strftime('%H:%M:%S')} {how}: {ended}", style)
         elif event in (None, LogEvent.ERROR, LogEvent.GROUP_ERROR):
             text = self.format(record)
             if text and text != "None" and not USUAL.match(text):

@@ -20,16 +20,19 @@ def places(lengths: torch.Tensor) -> torch.Tensor:
     return torch.arange(int(lengths.sum()), device=device) + shift.repeat_interleave(lengths)
 
 
-def padded(rows: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Rows (S, F) of sequences one after the other as (B, T, F), zeros behind each sequence."""
+def padded(rows: torch.Tensor, lengths: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """Rows (S, F) of sequences one after the other as (B, T, F), zeros behind each sequence.
+
+    `at` are the `places` of these lengths, on the device of the rows: a GPU waits for each copy.
+    """
     size = (len(lengths), int(lengths.max()), *rows.shape[1:])
     flat = rows.new_zeros(size[0] * size[1], *rows.shape[1:])
-    return flat.index_copy(0, places(lengths).to(rows.device), rows).view(size)
+    return flat.index_copy(0, at, rows).view(size)
 
 
-def packed(batch: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """The rows (S, F) of a padded batch (B, T, F)."""
-    return batch.flatten(0, 1).index_select(0, places(lengths).to(batch.device))
+def packed(batch: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """The rows (S, F) of a padded batch (B, T, F), at their `places`."""
+    return batch.flatten(0, 1).index_select(0, at)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Adam's step, the learning rate of each epoch, and the weights of which epoch are kept."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -12,11 +12,16 @@ from scripts.lib.plateau import Plateau
 Step = Callable[[float], None]
 
 
+def adam_options(train: Training) -> tuple[Sequence[float], float, float, bool]:
+    """What `fused_adam` is told beside the state and the learning rate."""
+    return train.betas, train.adam_eps, train.weight_decay, train.optimizer == "adamw"
+
+
 def fused_step(parameters: list[torch.Tensor], train: Training) -> Step:
     """`step(lr)`: Adam's update in one pass over each parameter, decoupled for `adamw`."""
     moments = tuple([torch.zeros_like(p) for p in parameters] for _ in range(2))
     counts = [torch.zeros((), device=p.device) for p in parameters]
-    options = (train.betas, train.adam_eps, train.weight_decay, train.optimizer == "adamw")
+    options = adam_options(train)
 
     def step(lr: float) -> None:
         gradients = [parameter.grad for parameter in parameters]

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from scripts.deep_gpcm.data.fold import Sequences
 from scripts.deep_gpcm.models import network
-from scripts.deep_gpcm.models.batches import Batch, order, packed, padded
+from scripts.deep_gpcm.models.batches import Batch, order, packed, padded, places
 from scripts.deep_gpcm.models.network import Heads, Network
 from scripts.deep_gpcm.options import Training
 from scripts.lib.torch_rng import EpochBatches
@@ -17,7 +17,8 @@ from scripts.lib.torch_rng import EpochBatches
 
 def forward(net: Network, batch: Batch) -> Heads:
     """Heads of every row of the batch, everything anew at each step of the padded batch."""
-    question, response = (padded(x, batch.lengths) for x in (batch.question, batch.response))
+    at = places(batch.lengths).to(batch.question.device)
+    question, response = (padded(x, batch.lengths, at) for x in (batch.question, batch.response))
     memory = net.value_memory.expand(len(question), *net.value_memory.shape)
     steps = []
     for q, r in zip(question.T, response.T, strict=True):
@@ -31,7 +32,7 @@ def forward(net: Network, batch: Batch) -> Heads:
         added = torch.bmm(weight.unsqueeze(2), add.unsqueeze(1))
         memory = memory * (1 - erased) + added
     stacked = (torch.stack(parts, 1) for parts in zip(*steps, strict=True))
-    return Heads(*(packed(x, batch.lengths) for x in stacked))
+    return Heads(*(packed(x, at) for x in stacked))
 
 
 class Lists(Dataset):
@@ -78,7 +79,8 @@ class ListLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         for question, response, lengths in self.loader:
-            yield Batch(packed(question, lengths), packed(response, lengths), lengths)
+            at = places(lengths)
+            yield Batch(packed(question, at), packed(response, at), lengths)
 
 
 def module_step(parameters: list[torch.Tensor], train: Training) -> Callable[[float], None]:

@@ -18,12 +18,12 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from scripts.deep_gpcm.data.fold import Fold
 from scripts.deep_gpcm.models import lookup
-from scripts.deep_gpcm.models.batches import Batch, Resident, packed, padded
+from scripts.deep_gpcm.models.batches import Batch, Resident, packed, padded, places
 from scripts.deep_gpcm.models.choices import MemoryRead, loader_of, memory_of
 from scripts.deep_gpcm.models.fit import Fit, worth
 from scripts.deep_gpcm.models.loss import row_losses
 from scripts.deep_gpcm.models.network import Heads, Network, log_probability
-from scripts.deep_gpcm.models.optimizer import Schedule
+from scripts.deep_gpcm.models.optimizer import Schedule, adam_options
 from scripts.deep_gpcm.options import Training
 from scripts.deep_gpcm.specs import GpcmJob
 from scripts.lib.devices import torch_device
@@ -37,24 +37,36 @@ NOTHING = Batch(*torch.empty(3, 0, dtype=torch.int64))
 class Together(NamedTuple):
     """A batch of each fold, one after the other.
 
-    `answers` and `sequences` (F,), on the CPU, count those of each.
+    `answers` (F,), on the CPU, counts those of each; on the device are the fold of each answer and
+    its place among the answers of its fold, padded, (S,), and the fold of each sequence (B,).
     """
 
     batch: Batch
     answers: torch.Tensor
-    sequences: torch.Tensor
+    fold: torch.Tensor
+    place: torch.Tensor
+    of_sequence: torch.Tensor
 
     @classmethod
     def of(cls, batches: list[Batch | None], device: torch.device) -> "Together":
         """The batch of each fold, None of one that has none; on the device."""
         own = [batch or NOTHING for batch in batches]
-        columns = zip(*((b.question, b.response, b.lengths) for b in own), strict=True)
-        counts = ([len(b.question) for b in own], [len(b.lengths) for b in own])
-        return cls(Batch(*map(torch.cat, columns)).on(device), *map(torch.tensor, counts))
+        answers = torch.tensor([len(batch.question) for batch in own])
+        sequences = torch.tensor([len(batch.lengths) for batch in own])
+        parts = zip(
+            *((batch.question, batch.response, batch.lengths) for batch in own), strict=True
+        )
+        question, response, lengths = map(torch.cat, parts)
+        folds = torch.arange(len(own))
+        # In one copy, because a GPU waits for each.
+        columns = [question, response, folds.repeat_interleave(answers), places(answers)]
+        question, response, fold, place = torch.stack(columns).to(device)
+        of_sequence = folds.repeat_interleave(sequences).to(device)
+        return cls(Batch(question, response, lengths), answers, fold, place, of_sequence)
 
-    def apart(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Rows (S, ...) of all answers as those of each fold."""
-        return rows.split(self.answers.tolist())
+    def padded(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows (S, ...) of all answers as those of each fold, padded behind, (F, ., ...)."""
+        return padded(rows, self.answers, self.place)
 
 
 class Applied(nn.Module):
@@ -69,7 +81,10 @@ class Applied(nn.Module):
 
 
 class Stack:
-    """Networks of one shape, and Adam's state of each: all (F, size)."""
+    """Networks of one shape, and Adam's state of each.
+
+    Parameters (F, size), both moments (2, F, size), steps that were taken (F,).
+    """
 
     def __init__(self, nets: list[Network], train: Training):
         self.net, self.train, self.call = nets[0], train, Applied(nets[0])
@@ -95,20 +110,17 @@ class Stack:
 
     def log_probability(self, these: Together, memory_read: MemoryRead) -> torch.Tensor:
         """GPCM log-probabilities of all answers, (S, K)."""
-        batch, folds, device = these.batch, torch.arange(len(self.parameters)), self.net.device
-        of_answer = folds.repeat_interleave(these.answers).to(device)
-        of_sequence = folds.repeat_interleave(these.sequences).to(device)
-        views = self.views()
+        batch, views = these.batch, self.views()
         tables = self.each(lookup.tables, views)
         # The tables of the folds one below the other, from which rows are picked as from one.
         below = lookup.Tables(*(table.flatten(0, 1) for table in tables))
-        question = batch.question + of_answer * (self.net.questions + 1)
+        question = batch.question + these.fold * (self.net.questions + 1)
         rows = lookup.picked(below, self.net.categories, question, batch.response)
-        starts = views["net.value_memory"].index_select(0, of_sequence)
+        starts = views["net.value_memory"].index_select(0, these.of_sequence)
         read = memory_read(*rows, starts, batch.lengths)
-        of_fold = [padded(rows, these.answers) for rows in (read, batch.question)]
-        heads = self.each(lookup.heads, views, of_fold[0], tables.keys, of_fold[1])
-        heads = Heads(*(packed(part, these.answers) for part in heads))
+        read, question = these.padded(read), these.padded(batch.question)
+        heads = self.each(lookup.heads, views, read, tables.keys, question)
+        heads = Heads(*(packed(part, these.place) for part in heads))
         return log_probability(self.net, heads, batch.question)
 
     def descend(self, these: Together, memory_read: MemoryRead, phases: Phases) -> torch.Tensor:
@@ -116,8 +128,8 @@ class Stack:
         self.parameters.grad = None
         log_p = self.log_probability(these, memory_read)
         losses = row_losses(log_p, these.batch.response, self.train.loss)
-        answers = these.answers.clamp(min=1).to(losses)
-        means = padded(losses, these.answers).sum(1) / answers
+        counts = these.padded(torch.ones_like(losses)).sum(1).clamp(min=1)
+        means = these.padded(losses).sum(1) / counts
         phases.lap("forward")
         means.sum().backward()
         gradient = self.parameters.grad
@@ -129,7 +141,7 @@ class Stack:
     @torch.no_grad()
     def step(self, rates: Mapping[int, float]) -> None:
         """Adam's update of some networks, each at its own rate."""
-        train, alike = self.train, defaultdict(list)
+        alike = defaultdict(list)
         for fold, lr in rates.items():
             alike[lr].append(fold)
         for lr, folds in alike.items():
@@ -137,25 +149,25 @@ class Stack:
                 [state[fold] for fold in folds]
                 for state in (self.parameters, self.parameters.grad, *self.moments, self.counts)
             ]
-            fused_adam(
-                own[0], own[1], (own[2], own[3]), own[4], lr, train.betas, train.adam_eps,
-                train.weight_decay, train.optimizer == "adamw",
-            )  # fmt: skip
+            options = adam_options(self.train)
+            fused_adam(own[0], own[1], (own[2], own[3]), own[4], lr, *options)
 
     @torch.no_grad()
-    def validate(self, held_out: list[Resident], memory_read: MemoryRead) -> list[tuple]:
-        """NLL and QWK of each fold's validation sequences."""
-        parts = [torch.arange(len(data)).split(self.train.batch) for data in held_out]
-        found: list[list[tuple]] = [[] for _ in held_out]
+    def validate(
+        self, held_out: dict[int, Resident], memory_read: MemoryRead
+    ) -> dict[int, tuple[float, float]]:
+        """NLL and QWK of the validation sequences of some folds."""
+        parts = [torch.arange(len(data)).split(self.train.batch) for data in held_out.values()]
+        found = defaultdict(list)
         for chosen in zip_longest(*parts):
-            pairs = zip(held_out, chosen, strict=True)
-            own = [None if rows is None else data.batch(rows) for data, rows in pairs]
-            these = Together.of(own, self.net.device)
+            pairs = zip(held_out.items(), chosen, strict=True)
+            own = {fold: data.batch(rows) for (fold, data), rows in pairs if rows is not None}
+            these = Together.of(list(map(own.get, range(len(self.counts)))), self.net.device)
             log_p = self.log_probability(these, memory_read).double().cpu()
-            pairs = zip(these.apart(log_p), these.apart(these.batch.response.cpu()), strict=True)
-            for fold, pair in zip(found, pairs, strict=True):
-                fold.append(pair)
-        return [worth(*map(torch.cat, zip(*fold, strict=True))) for fold in found]
+            rows = log_p.split(these.answers.tolist())
+            for fold, batch in own.items():
+                found[fold].append((rows[fold], batch.response))
+        return {fold: worth(*map(torch.cat, zip(*found[fold], strict=True))) for fold in held_out}
 
 
 def fit_stack(folds: list[Fold], job: GpcmJob, keys: list[tuple]) -> list[Fit]:
@@ -163,6 +175,7 @@ def fit_stack(folds: list[Fold], job: GpcmJob, keys: list[tuple]) -> list[Fit]:
 
     A fold that diverges stops, and the others go on. Costs are shared out equally.
     """
+    vmap(torch.neg)(torch.zeros(1))  # imports much of PyTorch, which is in no fold's time
     train, memory_read, phases = job.train, memory_of(job.memory), Phases()
     device = torch_device(job.device)
     done, loaders = [], []
@@ -172,7 +185,7 @@ def fit_stack(folds: list[Fold], job: GpcmJob, keys: list[tuple]) -> list[Fit]:
         rng = torch_rng(*key, "shuffle")
         loaders.append(loader_of(job.loader, fold.parts["train"], train, rng))
     stack = Stack([one.net.to(device) for one in done], train)
-    held_out = [Resident(fold.parts["val"]) for fold in folds]
+    held_out = {place: Resident(fold.parts["val"]) for place, fold in enumerate(folds)}
     schedules, kept = [Schedule(train) for _ in folds], stack.parameters.detach().clone()
     phases.lap("prepare")
     for _ in range(train.epochs):
@@ -182,7 +195,7 @@ def fit_stack(folds: list[Fold], job: GpcmJob, keys: list[tuple]) -> list[Fit]:
         rates, steps = {place: schedules[place].lr for place in active}, []
         for batches in zip_longest(*(loaders[place] for place in active)):
             own = {p: b for p, b in zip(active, batches, strict=True) if b is not None}
-            these = Together.of([own.get(place) for place in range(len(done))], device)
+            these = Together.of(list(map(own.get, range(len(done)))), device)
             phases.lap("data")
             losses = stack.descend(these, memory_read, phases)
             stack.step({place: rates[place] for place in own})
@@ -191,7 +204,7 @@ def fit_stack(folds: list[Fold], job: GpcmJob, keys: list[tuple]) -> list[Fit]:
             for place, batch in own.items():
                 done[place].n_answers += len(batch.question)
         table = torch.stack([losses for _, losses in steps]).tolist()
-        values = stack.validate(held_out, memory_read)
+        values = stack.validate({place: held_out[place] for place in active}, memory_read)
         for place in active:
             losses = [
                 row[place] for (own, _), row in zip(steps, table, strict=True) if place in own

@@ -6,7 +6,7 @@ tensors are; `lengths` may stay on the CPU, where asking for the longest makes n
 
 import torch
 
-from scripts.deep_gpcm.models.batches import packed, padded
+from scripts.deep_gpcm.models.batches import packed, padded, places
 
 
 def memory_read(
@@ -18,7 +18,8 @@ def memory_read(
     attention w (S, N), erase e (S, D), add a (S, D). m0 is where sequences start: (N, D), all from
     the same memory, or (B, N, D), each from its own, as those of several folds do.
     """
-    w, e, a = (padded(x, lengths) for x in (w, e, a))
+    at = places(lengths).to(w.device)
+    w, e, a = (padded(x, lengths, at) for x in (w, e, a))
     memory = m0.expand(len(lengths), *m0.shape[-2:])
     reads = []
     for t in range(w.shape[1]):
@@ -26,4 +27,4 @@ def memory_read(
         reads.append(torch.bmm(attention.transpose(1, 2), memory).squeeze(1))
         erase, add = e[:, t].unsqueeze(1), a[:, t].unsqueeze(1)
         memory = memory * (1 - attention * erase) + attention * add
-    return packed(torch.stack(reads, 1), lengths)
+    return packed(torch.stack(reads, 1), at)

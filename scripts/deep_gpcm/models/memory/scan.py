@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from scripts.deep_gpcm.models.batches import packed, padded
+from scripts.deep_gpcm.models.batches import packed, padded, places
 
 
 def write(memory: torch.Tensor, w: torch.Tensor, e: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
@@ -77,5 +77,6 @@ def memory_read(
     Under autocast the memory is in float32, whatever is read and written.
     """
     chunk = chunk or math.isqrt(int(lengths.max()) - 1) + 1
-    reads = MemoryRead.apply(*(padded(x, lengths) for x in (w, e, a)), m0, chunk)
-    return packed(reads, lengths)
+    at = places(lengths).to(w.device)
+    reads = MemoryRead.apply(*(padded(x, lengths, at) for x in (w, e, a)), m0, chunk)
+    return packed(reads, at)

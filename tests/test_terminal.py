@@ -18,7 +18,7 @@ from snakemake.settings.types import OutputSettings
 from scripts.lib.code import ROOT
 from scripts.lib.stage import SCREEN
 from scripts.spine.last_words import page_words, tail, told
-from scripts.spine.terminal import Jobs, Terminal, speak
+from scripts.spine.terminal import Jobs, Terminal, speak, unframed
 from tests.elsewhere import said, snakemake
 from tests.test_elsewhere import LEAST
 
@@ -185,6 +185,30 @@ def test_a_run_says_little_and_its_log_has_all(tmp_path):
     (log,) = (tmp_path / ".snakemake/log").iterdir()
     assert f"Complete log(s): {log}" in lines
     assert all(words in log.read_text() for words in ("rule engression_load:", "Job stats:"))
+
+
+@pytest.mark.parametrize("words", [[], ["-n"], ["--verbose"]], ids=str)
+def test_a_misspelt_key_is_one_sentence_and_nothing_stands_below_it(tmp_path, words):
+    done = snakemake(tmp_path, {"deep_gpcm": {"blok": 3}}, *words)
+    assert done.returncode != 0
+    # A dry run speaks on stdout.
+    *_, before, last = (done.stderr + done.stdout).strip().splitlines()
+    assert last.startswith("Config: deep_gpcm.blok is no key of this workflow")
+    assert not before.startswith("WorkflowError")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'WorkflowError in file "a.smk", line 3:\none\ntwo\n  File "a.smk", line 3, in <module>',
+        'KeyError in file "a.smk", line 3:\none\n  File "a.smk", line 3, in <module>',
+        "WorkflowError:\none",
+    ],
+)
+def test_faults_that_are_no_sentence_of_ours_are_told_whole(text):
+    record = logging.makeLogRecord({"msg": text})
+    assert unframed(record)
+    assert record.msg == text
 
 
 def test_on_a_terminal_one_line_moves_and_is_gone_at_the_end(tmp_path):

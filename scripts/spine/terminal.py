@@ -28,6 +28,10 @@ USUAL = re.compile(
     r"|Shutting down|Exiting because a job execution failed|RuleException:\nCalledProcessError"
     r"|WorkflowError:\nAt least one job"
 )
+# A sentence of ours, and Snakemake's words around it: where in our rules it was said.
+FRAMED = re.compile(
+    r'WorkflowError in file "[^"]+", line \d+:\n(?P<sentence>.+)(\n  File "[^"]+", line .+)+\n?'
+)
 
 
 @dataclass
@@ -172,11 +176,20 @@ class Terminal(logging.Handler):
         super().close()
 
 
+def unframed(record: logging.LogRecord) -> bool:
+    """Leave of a fault that is told in one sentence the sentence alone: it says itself where."""
+    if isinstance(record.msg, str) and (found := FRAMED.fullmatch(record.msg)):
+        record.msg = found["sentence"]
+    return True
+
+
 def speak(workflow: Any) -> None:
     """Put these words in the place of Snakemake's on the screen, where those are the default."""
     manager = workflow.logger_manager
     asked = manager.settings
     usual = [h for h in manager.logger.handlers if h.name == "DefaultStreamHandler"]
+    for handler in usual:
+        handler.addFilter(unframed)
     other = asked.quiet or asked.verbose or asked.printshellcmds or asked.debug_dag or asked.dryrun
     if not usual or other or asked.stdout or on_cluster(workflow) or not workflow.is_main_process:
         return

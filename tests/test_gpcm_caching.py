@@ -175,7 +175,7 @@ def test_a_broken_line_of_ones_own_log_ends_in_one_sentence_and_no_file(fresh_gp
 def test_a_killed_job_trains_the_missing_folds_alone_and_gives_the_same_rows(fresh_gpcm):
     table = "results/deep_gpcm/runs/fused/A-0.parquet"
     config = fresh_gpcm.overlay(
-        folds="8", block="8", train="{batch: 1, epochs: 60}", validation="0.25"
+        folds="8", block="8", train="{batch: 1, epochs: 20}", validation="0.25"
     )
     run = fresh_gpcm.start(table, config=config)
     fresh_gpcm.wait_for_units(3)

@@ -1,5 +1,6 @@
 """Tiny networks, batches and folds, and what the arms of the shipped configuration do with them."""
 
+import math
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -13,6 +14,7 @@ import yaml
 from scripts.deep_gpcm.data.fold import PARTS, Fold, Sequences
 from scripts.deep_gpcm.jobs import Jobs
 from scripts.deep_gpcm.models.batches import Batch
+from scripts.deep_gpcm.models.fit import Fit
 from scripts.deep_gpcm.models.network import Network
 from scripts.deep_gpcm.options import Baseline, Embedding
 from scripts.deep_gpcm.settings import Section
@@ -106,6 +108,14 @@ def gap(a: torch.Tensor, b: torch.Tensor) -> float:
     assert a.shape == b.shape
     a, b = a.detach(), b.detach()
     return float(torch.where(a == b, 0, a - b).abs().max()) if a.numel() else 0.0
+
+
+def apart(a: Fit, b: Fit) -> float:
+    """Largest difference of losses and histories; infinite if one is longer."""
+    if len(a.losses) != len(b.losses) or len(a.history) != len(b.history):
+        return math.inf
+    sides = [np.append(np.ravel(x.history), x.losses) for x in (a, b)]
+    return float(np.abs(sides[0] - sides[1]).max())
 
 
 def furthest(a: Network, b: Network) -> float:

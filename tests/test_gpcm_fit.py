@@ -14,6 +14,7 @@ from tests.gpcm_networks import (
     IMPLEMENTATIONS,
     RAGGED,
     SINGLE,
+    apart,
     arm,
     fold,
     fold_file,
@@ -23,14 +24,6 @@ from tests.gpcm_networks import (
 
 KEY = (42, "deep_gpcm", "x", 0)
 UNIT = ["x", 0]
-
-
-def apart(a: Fit, b: Fit) -> float:
-    """Largest difference of losses and histories; infinite if one is longer."""
-    if len(a.losses) != len(b.losses) or len(a.history) != len(b.history):
-        return math.inf
-    sides = [np.append(np.ravel(x.history), x.losses) for x in (a, b)]
-    return float(np.abs(sides[0] - sides[1]).max())
 
 
 def same(a: Fit, b: Fit) -> bool:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from scripts.lib.files import replacing
 from scripts.lib.job import JOB
@@ -11,6 +12,8 @@ from scripts.lib.provenance import computing_versions, instruction_set
 from scripts.lib.seals import with_checksum, without_checksum
 from scripts.lib.spec import digest
 from scripts.lib.training_job import TrainingJob
+
+U = TypeVar("U")
 
 
 def unit_folder(spec: TrainingJob) -> Path | None:
@@ -55,7 +58,7 @@ def finished(
         yield from found
 
 
-def alone(units: Iterable[list]) -> list[list[list]]:
+def alone(units: Iterable[U]) -> list[list[U]]:
     """Stacks of one unit each."""
     return [[unit] for unit in units]
 

@@ -15,7 +15,7 @@ from scripts.lib.implementations import implementation, implementations
 from scripts.lib.progress import progress
 from scripts.lib.run_rows import run_row
 from scripts.lib.spec import array_digest, digest
-from scripts.lib.units import finished, unit_folder
+from scripts.lib.units import alone, finished, unit_folder
 from scripts.tep_bp.data.store import Task
 from scripts.tep_bp.models.interface import Data, Fit, data_of
 from scripts.tep_bp.plans.sampling import groups, stacks
@@ -33,17 +33,12 @@ class Trainer(NamedTuple):
     fit: Callable[[Data, list[Trial]], list[Fit]]
 
 
-def one_by_one(trials: list[Trial]) -> Stacks:
-    """Each trial by itself."""
-    return [[trial] for trial in trials]
-
-
 @implementation(devices=("cpu", "cuda"))
 def reference(job: TrialsJob) -> Trainer:
     from scripts.tep_bp.models.reference.trial import fit_trial
 
     told = (job.train, job.iterations, job.device)
-    return Trainer(one_by_one, lambda data, trials: [fit_trial(data, *trials, *told)])
+    return Trainer(alone, lambda data, trials: [fit_trial(data, *trials, *told)])
 
 
 @implementation(devices=("cpu", "cuda"))
@@ -64,9 +59,7 @@ def stacked(job: TrialsJob) -> Trainer:
 def fused(job: TrialsJob) -> Trainer:
     from scripts.tep_bp.models.fused.fit import fit_fused
 
-    return Trainer(
-        one_by_one, lambda data, trials: fit_fused(data, trials, job.train, job.iterations)
-    )
+    return Trainer(alone, lambda data, trials: fit_fused(data, trials, job.train, job.iterations))
 
 
 @implementation
@@ -75,7 +68,7 @@ def wrong(job: TrialsJob) -> Trainer:
     from scripts.tep_bp.models.wrong import MISTAKES
 
     learner, train, solver = MISTAKES[job.mistake], job.train, job.iterations
-    return Trainer(one_by_one, lambda data, trials: fit_fused(data, trials, train, solver, learner))
+    return Trainer(alone, lambda data, trials: fit_fused(data, trials, train, solver, learner))
 
 
 @implementation

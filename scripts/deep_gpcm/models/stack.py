@@ -141,7 +141,7 @@ class Stack:
     @torch.no_grad()
     def step(self, rates: Mapping[int, float]) -> None:
         """Adam's update of some networks, each at its own rate."""
-        alike = defaultdict(list)
+        options, alike = adam_options(self.train), defaultdict(list)
         for fold, lr in rates.items():
             alike[lr].append(fold)
         for lr, folds in alike.items():
@@ -149,7 +149,6 @@ class Stack:
                 [state[fold] for fold in folds]
                 for state in (self.parameters, self.parameters.grad, *self.moments, self.counts)
             ]
-            options = adam_options(self.train)
             fused_adam(own[0], own[1], (own[2], own[3]), own[4], lr, *options)
 
     @torch.no_grad()
